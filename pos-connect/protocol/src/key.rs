@@ -1,0 +1,293 @@
+//! Ed25519 keys, their ids and their signatures (`docs/PROTOCOL.md`, keys).
+//!
+//! One algorithm, chosen by the key record and never by the wire. Verification is strict: small
+//! order points and non-canonical encodings are refused, so that a signature means one message.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ed25519_dalek::Signer as _;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
+
+use crate::text::{base64url, fixed_from_base64url};
+
+/// An Ed25519 public key that passed the checks of strict verification (RFC 8032 section 5.1.7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PublicKey(ed25519_dalek::VerifyingKey);
+
+/// Why octets are not a public key that this protocol takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be the 32 octets of an Ed25519 public key of full order, in base64url")]
+pub struct InvalidKey;
+
+/// A signature did not verify: treat what it covered as never said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct BadSignature;
+
+impl PublicKey {
+    /// Reads the 32 octets of RFC 8032.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] for octets that are no point, or one of small order.
+    pub fn from_octets(octets: &[u8; 32]) -> Result<Self, InvalidKey> {
+        let key = ed25519_dalek::VerifyingKey::from_bytes(octets).map_err(|_| InvalidKey)?;
+        if key.is_weak() { Err(InvalidKey) } else { Ok(Self(key)) }
+    }
+
+    /// The 32 octets of RFC 8032.
+    pub fn octets(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The key's id: its RFC 7638 thumbprint (SHA-256, base64url).
+    pub fn id(&self) -> KeyId {
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(self.octets()));
+        KeyId(Sha256::digest(jwk).into())
+    }
+
+    /// Checks `signature` over `message`, strictly.
+    ///
+    /// # Errors
+    /// [`BadSignature`] when it was not made by this key over exactly these octets.
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        self.0.verify_strict(message, &signature).map_err(|_| BadSignature)
+    }
+}
+
+impl fmt::Debug for PublicKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKey({})", self.id())
+    }
+}
+
+/// The JSON form: a JWK of RFC 8037, whose `kty` and `crv` name the algorithm.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(as = PublicKey))]
+struct Jwk {
+    /// Always `OKP`.
+    #[cfg_attr(feature = "openapi", schema(example = "OKP"))]
+    kty: String,
+    /// Always `Ed25519`.
+    #[cfg_attr(feature = "openapi", schema(example = "Ed25519"))]
+    crv: String,
+    /// The public key, 32 octets in base64url without padding.
+    #[cfg_attr(feature = "openapi", schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"))]
+    x: String,
+}
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (kty, crv) = ("OKP".into(), "Ed25519".into());
+        Jwk { kty, crv, x: base64url(self.octets()) }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let jwk = Jwk::deserialize(deserializer)?;
+        if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
+            return Err(D::Error::custom("must be a JWK with kty `OKP` and crv `Ed25519`"));
+        }
+        jwk.x.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::PartialSchema for PublicKey {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        <Jwk as utoipa::PartialSchema>::schema()
+    }
+}
+
+#[cfg(feature = "openapi")]
+impl utoipa::ToSchema for PublicKey {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "PublicKey".into()
+    }
+}
+
+impl FromStr for PublicKey {
+    type Err = InvalidKey;
+
+    /// Reads the `x` member alone: 43 characters of base64url.
+    fn from_str(x: &str) -> Result<Self, InvalidKey> {
+        Self::from_octets(&fixed_from_base64url(x).ok_or(InvalidKey)?)
+    }
+}
+
+/// A key's id: the RFC 7638 thumbprint of its JWK, written as 43 characters of base64url.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, example = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"))]
+pub struct KeyId([u8; 32]);
+
+/// Why a text is not a key id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be an RFC 7638 thumbprint: 43 characters of base64url")]
+pub struct InvalidKeyId;
+
+impl KeyId {
+    /// The id with these octets, as a database keeps it.
+    pub const fn from_octets(octets: [u8; 32]) -> Self {
+        Self(octets)
+    }
+
+    /// The SHA-256 octets.
+    pub const fn octets(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url(&self.0))
+    }
+}
+
+impl fmt::Debug for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for KeyId {
+    type Err = InvalidKeyId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidKeyId> {
+        fixed_from_base64url(text).map(Self).ok_or(InvalidKeyId)
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// 64 octets of an Ed25519 signature; in JSON base64url without padding.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "openapi", schema(value_type = String))]
+pub struct Signature([u8; 64]);
+
+impl Signature {
+    /// The signature with these octets (R then S, RFC 8032).
+    pub const fn from_octets(octets: [u8; 64]) -> Self {
+        Self(octets)
+    }
+
+    /// R then S.
+    pub const fn octets(&self) -> &[u8; 64] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Signature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&base64url(&self.0))
+    }
+}
+
+impl Serialize for Signature {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&base64url(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Signature {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        fixed_from_base64url(&String::deserialize(deserializer)?)
+            .map(Self)
+            .ok_or_else(|| D::Error::custom("must be 64 octets in base64url without padding"))
+    }
+}
+
+/// A private key held in memory. It cannot be printed, and its octets are wiped when it is dropped.
+pub struct SigningKey(ed25519_dalek::SigningKey);
+
+impl SigningKey {
+    /// The key of this 32-octet seed (RFC 8032 section 5.1.5). The seed is the whole secret: draw
+    /// it from the system's randomness.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    /// The seed, for a key store that keeps it.
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_bytes())
+    }
+
+    /// The public half.
+    pub fn public(&self) -> PublicKey {
+        PublicKey(self.0.verifying_key())
+    }
+
+    /// Signs `message`.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, [redacted])", self.public().id())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8037 appendix A: the key, its thumbprint and a signature.
+    #[test]
+    fn rfc_8037_examples() {
+        let seed = fixed_from_base64url("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A").unwrap();
+        let key = SigningKey::from_seed(&seed);
+        let jwk = serde_json::to_value(key.public()).unwrap();
+        assert_eq!(jwk["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
+        assert_eq!(key.public().id().to_string(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+        let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
+        let signature = key.sign(message);
+        assert_eq!(
+            base64url(signature.octets()),
+            "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"
+        );
+        assert_eq!(key.public().verify(message, &signature), Ok(()));
+        assert_eq!(key.public().verify(b"other", &signature), Err(BadSignature));
+    }
+
+    #[test]
+    fn keys_of_small_order_and_other_kinds_are_refused() {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert_eq!(PublicKey::from_octets(&identity), Err(InvalidKey));
+        for wrong in [
+            r#"{"kty":"EC","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+            r#"{"kty":"OKP","crv":"X25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHUR"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","d":"x"}"#,
+        ] {
+            assert!(serde_json::from_str::<PublicKey>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_private_key_does_not_print_itself() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let text = format!("{key:?}");
+        assert!(text.contains("[redacted]") && !text.contains("7, 7"), "{text}");
+    }
+}
