@@ -1,0 +1,129 @@
+//! `cargo xtask`: what CI runs, and the programs that are built before they are started.
+//!
+//! `cargo xtask test` runs the parts of [`parts::PARTS`] in order and stops at the first that
+//! fails. The programs of [`programs::PROGRAMS`] are built in release and then replace this process.
+#![expect(
+    clippy::print_stdout,
+    reason = "a command for people and CI logs: standard output is its interface"
+)]
+
+mod build;
+mod child;
+mod deny;
+mod failure;
+mod judges;
+mod parts;
+mod programs;
+mod runner;
+mod setup;
+mod sizes;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+
+use crate::{runner::Selection, workspace::Workspace};
+
+fn main() -> ExitCode {
+    let workspace = match Workspace::locate() {
+        Ok(workspace) => workspace,
+        Err(failure) => return runner::report(&failure),
+    };
+    match command_line().get_matches().subcommand() {
+        Some((name @ "test", arguments)) => {
+            runner::run(&workspace, name, parts::PARTS, &selection(arguments))
+        }
+        Some((name @ "full", arguments)) => {
+            let parts = [parts::PARTS, parts::LONGER].concat();
+            runner::run(&workspace, name, &parts, &selection(arguments))
+        }
+        Some((name, arguments)) => match programs::start(&workspace, name, arguments) {
+            Ok(never) => match never {},
+            Err(failure) => runner::report(&failure),
+        },
+        // clap asks for a subcommand itself.
+        None => ExitCode::FAILURE,
+    }
+}
+
+fn command_line() -> Command {
+    let only = Arg::new("only")
+        .long("only")
+        .value_name("NAME")
+        .help("Runs this part alone; --list names them");
+    let list = Arg::new("list")
+        .long("list")
+        .action(ArgAction::SetTrue)
+        .help("Lists the parts with their budgets and runs none");
+    let quick = Arg::new("quick")
+        .long("quick")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("only")
+        .help("Runs only the parts that need nothing but cargo");
+    Command::new("cargo xtask")
+        .about("What CI runs, and the commands beside it")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(
+            Command::new("test")
+                .about("Runs what CI runs, part by part, and stops at the first that fails")
+                .args([only.clone(), list.clone(), quick]),
+        )
+        .subcommand(
+            Command::new("full")
+                .about("Runs what CI runs and then what takes longer")
+                .args([only, list]),
+        )
+        .subcommands(programs::subcommands())
+}
+
+fn selection(arguments: &ArgMatches) -> Selection {
+    if arguments.get_flag("list") {
+        return Selection::List;
+    }
+    if let Some(name) = arguments.get_one::<String>("only") {
+        return Selection::Only(name.clone());
+    }
+    match arguments.try_get_one::<bool>("quick") {
+        Ok(Some(true)) => Selection::Quick,
+        // `full` has no such flag.
+        Ok(_) | Err(_) => Selection::All,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selected(line: &[&str]) -> Selection {
+        let matches = command_line()
+            .try_get_matches_from(line)
+            .expect("a valid line");
+        let (_, arguments) = matches.subcommand().expect("a subcommand");
+        selection(arguments)
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        command_line().debug_assert();
+    }
+
+    #[test]
+    fn flags_select_parts() {
+        assert_eq!(selected(&["xtask", "test"]), Selection::All);
+        assert_eq!(selected(&["xtask", "full"]), Selection::All);
+        assert_eq!(selected(&["xtask", "test", "--quick"]), Selection::Quick);
+        assert_eq!(selected(&["xtask", "test", "--list"]), Selection::List);
+        assert_eq!(
+            selected(&["xtask", "full", "--only", "fmt"]),
+            Selection::Only("fmt".to_owned())
+        );
+    }
+
+    #[test]
+    fn quick_and_only_exclude_each_other() {
+        let line = ["xtask", "test", "--quick", "--only", "fmt"];
+        assert!(command_line().try_get_matches_from(line).is_err());
+    }
+}

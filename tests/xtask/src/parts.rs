@@ -1,0 +1,142 @@
+//! The table of what CI runs. Adding a part is a line in it and a function.
+
+use std::fs;
+
+use crate::{
+    build::{self, EVERYTHING},
+    child::Children,
+    deny,
+    failure::Failure,
+    judges, setup, sizes,
+};
+
+/// One part of the run.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    /// What `--only` calls it.
+    pub(crate) name: &'static str,
+    /// What it may take on two cores from an empty target folder. Printed beside the time taken;
+    /// at three times as much the part is ended and has failed.
+    pub(crate) budget_min: u64,
+    /// Whether it needs nothing but cargo.
+    pub(crate) quick: bool,
+    /// Does it, and returns the figures that the summary shows.
+    pub(crate) run: fn(&Children<'_>) -> Result<Figures, Failure>,
+}
+
+/// What a part has to say in the summary: short lines such as `wasm raw 201,334 bytes`.
+pub(crate) type Figures = Vec<String>;
+
+/// The parts of `cargo xtask test`, in the order in which they run.
+#[rustfmt::skip]
+pub(crate) const PARTS: &[Part] = &[
+    Part { name: "setup",   budget_min: 6, quick: false, run: setup::run },
+    Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
+    Part { name: "clippy",  budget_min: 6, quick: true,  run: clippy },
+    Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
+    Part { name: "docs",    budget_min: 5, quick: false, run: docs },
+    Part { name: "build",   budget_min: 8, quick: false, run: build },
+    Part { name: "tests",   budget_min: 5, quick: true,  run: tests },
+    Part { name: "wasm",    budget_min: 2, quick: false, run: sizes::wasm },
+    Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
+    Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
+    Part { name: "demo",    budget_min: 2, quick: false, run: demo },
+    Part { name: "sizes",   budget_min: 1, quick: false, run: sizes::server },
+];
+
+/// What `cargo xtask full` runs after them.
+pub(crate) const LONGER: &[Part] = &[];
+
+fn fmt(children: &Children<'_>) -> Result<Figures, Failure> {
+    children.run(&mut children.cargo(&["fmt", "--all", "--check"]))?;
+    Ok(Vec::new())
+}
+
+fn clippy(children: &Children<'_>) -> Result<Figures, Failure> {
+    let mut command = children.cargo(&["clippy", "--all-targets"]);
+    children.run(command.args(EVERYTHING).args(["--", "-D", "warnings"]))?;
+    Ok(Vec::new())
+}
+
+/// The pages, and the examples in them.
+fn docs(children: &Children<'_>) -> Result<Figures, Failure> {
+    let mut pages = children.cargo(&["doc", "--no-deps"]);
+    children.run(pages.args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings"))?;
+    children.run(children.cargo(&["test", "--doc"]).args(EVERYTHING))?;
+    Ok(Vec::new())
+}
+
+fn build(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    Ok(Vec::new())
+}
+
+/// Every test but the examples in the pages, which are run with those.
+fn tests(children: &Children<'_>) -> Result<Figures, Failure> {
+    // The tests start the programs as processes of their own, and find them built.
+    build::everything(children)?;
+    let kinds = [
+        "test",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--examples",
+        "--no-fail-fast",
+    ];
+    children.run(children.cargo(&kinds).args(EVERYTHING))?;
+    Ok(Vec::new())
+}
+
+/// The committed document is the one that the server makes.
+fn openapi(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    let server = children.workspace.program("pos-server");
+    let made = children.read(children.command(&server).arg("openapi"))?;
+    let path = children.workspace.root.join("docs/openapi.json");
+    let committed = fs::read(&path).map_err(|source| Failure::Path {
+        action: "read",
+        path: path.clone(),
+        source,
+    })?;
+    if made == committed {
+        return Ok(Vec::new());
+    }
+    let (made, committed) = (
+        String::from_utf8_lossy(&made),
+        String::from_utf8_lossy(&committed),
+    );
+    let alike = made
+        .lines()
+        .zip(committed.lines())
+        .take_while(|(new, old)| new == old)
+        .count();
+    Err(Failure::Check(format!(
+        "docs/openapi.json is not what the server makes; they part at line {}\n  \
+         to make it again: cargo run --release -p pos-server -- openapi > docs/openapi.json",
+        alike.saturating_add(1)
+    )))
+}
+
+fn demo(children: &Children<'_>) -> Result<Figures, Failure> {
+    children.run(&mut children.cargo(&["demo"]))?;
+    Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let names: Vec<_> = PARTS.iter().chain(LONGER).map(|part| part.name).collect();
+        assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn the_budgets_stay_within_what_ci_allows() {
+        let minutes: u64 = PARTS.iter().map(|part| part.budget_min).sum();
+        assert!(minutes <= 40, "{minutes} min in all");
+    }
+}

@@ -1,0 +1,105 @@
+//! Installs what the other parts need, where it may: Debian packages as root, components of rustup,
+//! a Python environment of its own, cargo-deny. Elsewhere it says exactly what to install.
+
+use std::{path::Path, process::Command};
+
+use crate::{child::Children, deny, failure::Failure, judges, parts::Figures};
+
+/// The target that the connection module is compiled for beside the machine's own.
+pub(crate) const WASM: &str = "wasm32-unknown-unknown";
+
+/// A program that must run, and the Debian packages it comes from.
+struct Tool {
+    probe: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+#[rustfmt::skip]
+const TOOLS: &[Tool] = &[
+    Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
+    Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
+    Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
+    Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
+];
+
+/// The part: installs what is missing and downloads all crates, so that what follows works offline.
+pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
+    debian_packages(children)?;
+    rustup_pieces(children)?;
+    // The one step of every later cargo call that needs the network.
+    children.run(&mut children.cargo(&["fetch", "--locked"]))?;
+    judges::install(children)?;
+    deny::install(children)?;
+    Ok(Vec::new())
+}
+
+/// Adds the target of [`WASM`] to the toolchain, unless it is there.
+pub(crate) fn wasm_target(children: &Children<'_>) -> Result<(), Failure> {
+    let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
+    if Path::new(&sysroot).join("lib/rustlib").join(WASM).is_dir() {
+        return Ok(());
+    }
+    rustup(children, &["target", "add", WASM])
+}
+
+fn debian_packages(children: &Children<'_>) -> Result<(), Failure> {
+    let probe = |tool: &&Tool| {
+        let mut words = tool.probe.iter();
+        let mut command = children.command(words.next().expect("a probe names its program"));
+        !children.succeeds(command.args(words))
+    };
+    let missing: Vec<_> = TOOLS
+        .iter()
+        .filter(probe)
+        .flat_map(|tool| tool.packages)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing
+        .iter()
+        .map(|name| **name)
+        .collect::<Vec<_>>()
+        .join(" ");
+    if !(Path::new("/etc/debian_version").exists() && is_root(children)) {
+        return Err(Failure::Missing {
+            install: format!(
+                "apt-get install {names} (Debian as root; elsewhere what equals them)"
+            ),
+            what: names,
+        });
+    }
+    children.run(children.command("apt-get").args(["update", "-q"]))?;
+    let mut install = children.command("apt-get");
+    install
+        .args(["install", "-q", "-y", "--no-install-recommends"])
+        .args(missing);
+    children.run(install.env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_root(children: &Children<'_>) -> bool {
+    children
+        .read(children.command("id").arg("-u"))
+        .is_ok_and(|id| id.trim_ascii() == b"0")
+}
+
+fn rustup_pieces(children: &Children<'_>) -> Result<(), Failure> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !children.succeeds(&mut children.cargo(&[subcommand, "--version"])) {
+            rustup(children, &["component", "add", component])?;
+        }
+    }
+    wasm_target(children)
+}
+
+fn rustup(children: &Children<'_>, arguments: &[&str]) -> Result<(), Failure> {
+    let mut command = children.command("rustup");
+    if children.succeeds(Command::new("rustup").arg("--version")) {
+        return children.run(command.args(arguments));
+    }
+    Err(Failure::Missing {
+        what: arguments.last().copied().unwrap_or_default().to_owned(),
+        install: format!("rustup {} (see https://rustup.rs)", arguments.join(" ")),
+    })
+}
