@@ -35,3 +35,29 @@ pub(super) fn read(value: &[u8]) -> Result<[u8; 32], SignError> {
             field: header::CONTENT_DIGEST,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_digests_of_rfc_9530() {
+        let vectors = include_str!("../../../../tests/vectors/rfc9530.json");
+        let vectors: Value = serde_json::from_str(vectors).unwrap();
+        let digests = vectors["digests"].as_array().unwrap();
+        assert_eq!(digests.len(), 8);
+        for vector in digests {
+            let content = vector["content"].as_str().unwrap().as_bytes();
+            let written = vector["content_digest"].as_str().unwrap();
+            assert_eq!(content_digest(content), written, "{}", vector["section"]);
+            assert_eq!(read(written.as_bytes()), Ok(sha256(content)), "{}", vector["section"]);
+        }
+        for vector in vectors["refused"].as_array().unwrap() {
+            let written = vector["content_digest"].as_str().unwrap();
+            let malformed = Err(SignError::Malformed { field: "content-digest" });
+            assert_eq!(read(written.as_bytes()), malformed, "{}", vector["why"]);
+        }
+    }
+}
