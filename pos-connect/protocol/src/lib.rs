@@ -7,10 +7,29 @@
 //!
 //! `docs/PROTOCOL.md` is the same content for readers who write a client in another language.
 
+// Arithmetic in a test overflows loudly; only shipped code has to say what happens.
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
+)]
+
+pub mod code;
+pub mod enrolment;
 pub mod id;
 pub mod key;
+pub mod money;
+#[cfg(feature = "openapi")]
+mod openapi;
+pub mod payment;
+pub mod reason;
+pub mod seal;
 pub mod secret;
+pub mod sign;
+pub mod succession;
 pub mod text;
 pub mod time;
+pub mod wire;
 
+pub use code::{ErrorCode, Retry};
+pub use money::{Amount, Currency, Money};
 pub use time::Timestamp;

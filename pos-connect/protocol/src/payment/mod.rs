@@ -1,0 +1,13 @@
+//! The life of a payment: its sums, its operations and the one function that moves them.
+//!
+//! `payments.md` 1 is the law here. [`step`] is the only writer of states and sums; the server and
+//! its tests run the same function. It is pure: the present time is an argument, and what must be
+//! done outside is returned as [`Action`]s.
+
+mod model;
+mod step;
+
+pub use model::{
+    InvalidOperationKind, Operation, OperationKind, OperationState, Payment, PaymentState, Sums,
+};
+pub use step::{Action, Event, NewOperation, Outcome, Refusal, Stepped, step};

@@ -1,0 +1,165 @@
+//! Refusals, and the one way in which a body is read.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::code::{ErrorCode, Retry, WireCode};
+use crate::id::RequestId;
+
+/// The body of every refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// What was wrong, from a closed list.
+    pub code: WireCode,
+    /// The same as a sentence that says what to do.
+    pub message: String,
+    /// The sentence in Japanese.
+    pub message_ja: String,
+    /// Names this call in the operator's log.
+    pub request_id: RequestId,
+    /// The offending field (a JSON path such as `envelope.key_id`), header or path part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// What the caller may do next.
+    pub retry: Retry,
+    /// With `after`: how long to wait, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Why a body could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct ReadError {
+    /// [`ErrorCode::InvalidJson`] for text that is not JSON, [`ErrorCode::InvalidField`] otherwise.
+    pub code: ErrorCode,
+    /// The JSON path of the offending field, where there is one.
+    pub field: Option<String>,
+    /// A sentence for the caller.
+    pub message: String,
+}
+
+/// Reads a request body strictly: JSON in UTF-8, no unknown or doubled fields, nothing behind the
+/// end.
+///
+/// # Errors
+/// [`ReadError`] names the field and says what it must be.
+pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
+    // A derived reader would also take the fields as an array, in order.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        let message = "the body must be a JSON object".to_owned();
+        return Err(ReadError {
+            code: ErrorCode::InvalidField,
+            field: None,
+            message,
+        });
+    }
+    // The quick way first: only a refused body pays for finding out where it went wrong.
+    if let Ok(value) = serde_json::from_slice(body) {
+        return Ok(value);
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+        return Err(not_json(
+            "there is something behind the end of the JSON value",
+        ));
+    };
+    let path = error.path().to_string();
+    let cause = error.into_inner();
+    if !cause.is_data() {
+        return Err(not_json(&cause.to_string()));
+    }
+    let message = without_position(&cause.to_string());
+    let field = named_field(&message, &path);
+    Err(ReadError {
+        code: ErrorCode::InvalidField,
+        field,
+        message,
+    })
+}
+
+fn not_json(message: &str) -> ReadError {
+    let message = without_position(message);
+    ReadError {
+        code: ErrorCode::InvalidJson,
+        field: None,
+        message,
+    }
+}
+
+/// serde_json appends ` at line 1 column 9`, which tells the caller of an API nothing.
+fn without_position(message: &str) -> String {
+    message
+        .split(" at line ")
+        .next()
+        .unwrap_or(message)
+        .to_owned()
+}
+
+/// For a missing, unknown or doubled field serde names the field in its sentence and the path stops
+/// at the object around it.
+fn named_field(message: &str, path: &str) -> Option<String> {
+    let quoted = ["missing field", "unknown field", "duplicate field"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start))
+        .and_then(|rest| rest.split('`').nth(1));
+    let inside = |name: &str| !path.ends_with(name);
+    match (path, quoted) {
+        (".", Some(name)) => Some(name.to_owned()),
+        (path, Some(name)) if inside(name) => Some(format!("{path}.{name}")),
+        (".", None) => None,
+        (path, _) => Some(path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::CaptureRequest;
+
+    fn error(body: &str) -> ReadError {
+        read_body::<CaptureRequest>(body.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn each_kind_of_bad_body_is_named() {
+        for not_json in [
+            "",
+            "{",
+            "nul",
+            "{\"amount\":1,}",
+            "\u{feff}{}",
+            "{'amount':1}",
+        ] {
+            assert_eq!(
+                error(not_json).code,
+                ErrorCode::InvalidJson,
+                "{not_json:.30}"
+            );
+        }
+        for (body, field) in [
+            (r#"{"currency":"JPY"}"#, Some("amount")),
+            (r#"{"amount":1.5,"currency":"JPY"}"#, Some("amount")),
+            (r#"{"amount":0,"currency":"JPY"}"#, Some("amount")),
+            (r#"{"amount":1,"currency":"YEN"}"#, Some("currency")),
+            (
+                r#"{"amount":1,"amount":2,"currency":"JPY"}"#,
+                Some("amount"),
+            ),
+            (r#"{"amount":1,"currency":"JPY","tip":1}"#, Some("tip")),
+            (r#"[]"#, None),
+        ] {
+            let error = error(body);
+            assert_eq!(error.field.as_deref(), field, "{body}: {}", error.message);
+            assert!(!error.message.contains("line"), "{}", error.message);
+        }
+        let deep = format!(r#"{{"amount":{}"#, "[".repeat(10_000));
+        assert_eq!(error(&deep).field.as_deref(), Some("amount"));
+        let deep = format!(r#"{{"tip":{}"#, "[".repeat(10_000));
+        assert_eq!(error(&deep).field.as_deref(), Some("tip"));
+        assert_eq!(error(r#"[1,"JPY"]"#).code, ErrorCode::InvalidField);
+        let trailing = error(r#"{"amount":1,"currency":"JPY"} {}"#);
+        assert_eq!(trailing.code, ErrorCode::InvalidJson);
+    }
+}
