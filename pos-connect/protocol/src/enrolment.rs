@@ -153,35 +153,28 @@ pub fn key_roll_proof(old: &PublicKey, new: &PublicKey) -> Vec<u8> {
 
 /// The values of the 56 digits, spaces and hyphens left out.
 fn read_digits(text: &str) -> Result<Zeroizing<[u8; CODE_DIGITS]>, CodeError> {
+    let characters = text.chars().map(narrow).filter(|c| !is_filler(*c));
+    let found = characters.clone().count();
+    if found != CODE_DIGITS {
+        return Err(CodeError::Length { found });
+    }
     let mut digits = Zeroizing::new([0; CODE_DIGITS]);
-    let mut found = 0;
-    for character in text.chars().map(narrow).filter(|c| !is_filler(*c)) {
-        let value =
-            u8::try_from(character)
-                .ok()
-                .and_then(base32_value)
-                .ok_or(CodeError::Character {
-                    at: found + 1,
-                    found: character,
-                })?;
-        if let Some(digit) = digits.get_mut(found) {
-            *digit = value;
-        }
-        found += 1;
+    for ((at, found), digit) in (1..).zip(characters).zip(digits.iter_mut()) {
+        *digit = u8::try_from(found)
+            .ok()
+            .and_then(base32_value)
+            .ok_or(CodeError::Character { at, found })?;
     }
-    if found == CODE_DIGITS {
-        Ok(digits)
-    } else {
-        Err(CodeError::Length { found })
-    }
+    Ok(digits)
 }
 
 /// The ASCII character of a full-width one.
 fn narrow(character: char) -> char {
     match character {
-        '\u{ff01}'..='\u{ff5e}' => {
-            char::from_u32(u32::from(character) - 0xfee0).unwrap_or(character)
-        }
+        '\u{ff01}'..='\u{ff5e}' => u32::from(character)
+            .checked_sub(0xfee0)
+            .and_then(char::from_u32)
+            .unwrap_or(character),
         other => other,
     }
 }
@@ -209,9 +202,8 @@ fn to_digits(octets: &[u8; OCTETS]) -> Zeroizing<[u8; CODE_DIGITS]> {
         let bits = five
             .iter()
             .fold(0_u64, |bits, octet| bits << 8 | u64::from(*octet));
-        for (at, digit) in into.iter_mut().enumerate() {
-            let value = (bits >> (35 - 5 * at)) as usize & 31;
-            *digit = BASE32[value];
+        for (digit, shift) in into.iter_mut().zip([35, 30, 25, 20, 15, 10, 5, 0]) {
+            *digit = BASE32[usize::from((bits >> shift).to_le_bytes()[0] & 31)];
         }
     }
     digits

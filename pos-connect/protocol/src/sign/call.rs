@@ -392,8 +392,11 @@ fn base(
     params: &Params<4>,
 ) -> (String, usize) {
     let keyed = parts.idempotency_key;
-    let lengths = parts.authority.len() + parts.path.len() + parts.query.len();
-    let mut base = Base::with_capacity(640 + lengths); // Enough for the fixed text.
+    let own = [parts.authority.len(), parts.path.len(), parts.query.len()];
+    let mut base = Base::with_capacity(
+        own.iter()
+            .fold(640, |sum, length| sum.saturating_add(*length)),
+    );
     base.line("\"@method\"", &[parts.method]);
     base.line("\"@authority\"", &[parts.authority]);
     base.line("\"@path\"", &[parts.path]);

@@ -86,7 +86,7 @@ impl<const N: usize> Params<N> {
                     read.key_id = std::str::from_utf8(id)
                         .ok()
                         .and_then(|id| id.parse().ok())
-                        .ok_or(SignError::Parameter { name: param.name() })?;
+                        .ok_or_else(|| SignError::Parameter { name: param.name() })?;
                     rest
                 }
                 Param::Tag => {
