@@ -1,0 +1,231 @@
+//! The settings: one TOML file, every setting with a default and documented in `default.toml`.
+
+mod check;
+mod load;
+mod text;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+pub use load::{ConfigError, ConfigErrors, load, parse};
+pub use text::{Authority, Database, LogLevel};
+
+/// The commented default file, which `pos-server config` prints. A test keeps it equal to
+/// [`Config::default`].
+pub const DEFAULT_FILE: &str = include_str!("config/default.toml");
+
+/// Every setting of the server. See `default.toml` for what each means.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The folder of database, keys, lock and admin socket.
+    pub data_folder: PathBuf,
+    /// The main address: TLS when [`Self::tls`] is filled in and [`Self::tls_listen`] is not.
+    pub listen: SocketAddr,
+    /// A second address that always speaks TLS.
+    #[serde(deserialize_with = "text::optional")]
+    pub tls_listen: Option<SocketAddr>,
+    /// The name that callers sign; the bound address when not set.
+    #[serde(deserialize_with = "text::optional")]
+    pub authority: Option<Authority>,
+    /// The shop database; a relative path starts at the data folder.
+    pub database: Database,
+    /// Certificate files.
+    pub tls: TlsFiles,
+    /// The metrics listener.
+    pub metrics: MetricsSettings,
+    /// What is logged.
+    pub logs: LogSettings,
+    /// What one caller, or all of them, may take.
+    pub limits: LimitSettings,
+    /// Recovery of open operations.
+    pub worker: WorkerSettings,
+    /// The server's own keys.
+    pub keys: KeyFiles,
+    /// Password hashing.
+    pub passwords: PasswordSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_folder: "./pos-data".into(),
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8443),
+            tls_listen: None,
+            authority: None,
+            database: Database::Sqlite("pos.sqlite3".into()),
+            tls: TlsFiles::default(),
+            metrics: MetricsSettings::default(),
+            logs: LogSettings::default(),
+            limits: LimitSettings::default(),
+            worker: WorkerSettings::default(),
+            keys: KeyFiles::default(),
+            passwords: PasswordSettings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The address of plain HTTP, when one is configured.
+    pub fn plain_address(&self) -> Option<SocketAddr> {
+        (self.tls_listen.is_some() || self.tls.pair().is_none()).then_some(self.listen)
+    }
+
+    /// The address of TLS with its certificate and key files, when one is configured.
+    pub fn tls_address(&self) -> Option<(SocketAddr, &Path, &Path)> {
+        let (certificate, key) = self.tls.pair()?;
+        Some((self.tls_listen.unwrap_or(self.listen), certificate, key))
+    }
+
+    /// Where the database file lies.
+    pub fn database_path(&self) -> PathBuf {
+        let Database::Sqlite(path) = &self.database;
+        self.data_folder.join(path)
+    }
+}
+
+/// PEM files of the TLS identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    #[serde(deserialize_with = "text::optional")]
+    pub certificate: Option<PathBuf>,
+    /// The leaf's private key.
+    #[serde(deserialize_with = "text::optional")]
+    pub key: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Both files, when both are set.
+    pub fn pair(&self) -> Option<(&Path, &Path)> {
+        Some((self.certificate.as_deref()?, self.key.as_deref()?))
+    }
+}
+
+/// The metrics listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetricsSettings {
+    /// Its address; no listener when not set.
+    #[serde(deserialize_with = "text::optional")]
+    pub listen: Option<SocketAddr>,
+}
+
+/// What is logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogSettings {
+    /// The least severe level that is written.
+    pub level: LogLevel,
+}
+
+/// Bounds on what callers may take. Durations are whole seconds in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitSettings {
+    /// Open connections.
+    pub connections: usize,
+    /// Requests worked on at once.
+    pub in_flight: usize,
+    /// Longest a handler may take.
+    #[serde(rename = "request_seconds", deserialize_with = "text::seconds")]
+    pub request: Duration,
+    /// Octets of start line and headers.
+    pub header_bytes: usize,
+    /// Octets of a body.
+    pub body_bytes: usize,
+    /// Longest TLS handshake.
+    #[serde(rename = "handshake_seconds", deserialize_with = "text::seconds")]
+    pub handshake: Duration,
+    /// Longest wait for a request head, silence of a kept-alive connection included.
+    #[serde(rename = "head_seconds", deserialize_with = "text::seconds")]
+    pub head: Duration,
+    /// Longest wait for a whole request body.
+    #[serde(rename = "body_seconds", deserialize_with = "text::seconds")]
+    pub body: Duration,
+    /// Longest wait for a client that does not take its answer.
+    #[serde(rename = "stall_seconds", deserialize_with = "text::seconds")]
+    pub stall: Duration,
+    /// Longest wait for requests under way at a stop.
+    #[serde(rename = "drain_seconds", deserialize_with = "text::seconds")]
+    pub drain: Duration,
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            in_flight: 512,
+            request: Duration::from_secs(70),
+            header_bytes: 16 * 1024,
+            body_bytes: 64 * 1024,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(10),
+            stall: Duration::from_secs(20),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Recovery of open operations. The steps of inquiry are fixed (`payments.md` 3).
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WorkerSettings {
+    /// How long a process owns an operation before another may take it over.
+    #[serde(rename = "lease_seconds", deserialize_with = "text::seconds")]
+    pub lease: Duration,
+}
+
+impl Default for WorkerSettings {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The server's own keys; relative paths start at the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeyFiles {
+    /// Signs answers to shops.
+    pub answer_key: PathBuf,
+    /// Signs calls to institutions.
+    pub institution_call_key: PathBuf,
+    /// Mixed into password hashes.
+    pub pepper: PathBuf,
+}
+
+impl Default for KeyFiles {
+    fn default() -> Self {
+        Self {
+            answer_key: "answer-key.pem".into(),
+            institution_call_key: "institution-call-key.pem".into(),
+            pepper: "pepper.key".into(),
+        }
+    }
+}
+
+/// Password hashing.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PasswordSettings {
+    /// Hashes computed at once.
+    pub hashes_at_once: usize,
+    /// Hashes that may wait for their turn.
+    pub hashes_waiting: usize,
+}
+
+impl Default for PasswordSettings {
+    fn default() -> Self {
+        Self {
+            hashes_at_once: 2,
+            hashes_waiting: 32,
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What settings must be beyond their own form: in range, and not against each other.
+
+use std::net::SocketAddr;
+
+use super::Config;
+
+/// One setting that cannot stand, and what to do.
+pub(super) struct Finding {
+    pub(super) setting: &'static str,
+    pub(super) problem: String,
+}
+
+/// All that is wrong, in the order of the default file.
+pub(super) fn findings(config: &Config) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut refuse = |setting, problem: &str| {
+        found.push(Finding {
+            setting,
+            problem: problem.into(),
+        });
+    };
+    check_tls(config, &mut refuse);
+    check_addresses(config, &mut refuse);
+    for (setting, value, least, most) in ranges(config) {
+        if !(least..=most).contains(&value) {
+            refuse(
+                setting,
+                &format!("must be between {least} and {most}, and is {value}"),
+            );
+        }
+    }
+    found
+}
+
+fn check_tls(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    match (&config.tls.certificate, &config.tls.key) {
+        (Some(_), None) => {
+            refuse(
+                "tls.certificate",
+                "needs its private key: write tls.key too",
+            );
+        }
+        (None, Some(_)) => {
+            refuse(
+                "tls.key",
+                "needs its certificate chain: write tls.certificate too",
+            );
+        }
+        (None, None) if config.tls_listen.is_some() => {
+            refuse(
+                "tls_listen",
+                "needs a certificate: write tls.certificate and tls.key",
+            );
+        }
+        _ => {}
+    }
+}
+
+fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    if config
+        .plain_address()
+        .is_some_and(|address| !address.ip().is_loopback())
+    {
+        let problem = if config.tls_listen.is_some() {
+            "is plain HTTP beside tls_listen, and plain HTTP is spoken on loopback only: write \
+             \"127.0.0.1:8443\", or leave tls_listen out so that this address speaks TLS"
+        } else {
+            "plain HTTP is spoken on loopback only: write certificate and key under [tls], or \
+             \"127.0.0.1:8443\" here"
+        };
+        refuse("listen", problem);
+    }
+    if config
+        .metrics
+        .listen
+        .is_some_and(|address| !address.ip().is_loopback())
+    {
+        refuse(
+            "metrics.listen",
+            "plain HTTP is spoken on loopback only: write an address such as \"127.0.0.1:9464\"",
+        );
+    }
+    let public = config.tls_address().map(|(address, ..)| address);
+    if config.authority.is_none() && public.is_some_and(|address| address.ip().is_unspecified()) {
+        refuse(
+            "authority",
+            "must be set when the server listens on every address: write the name that shops \
+             call, such as \"pay.example.jp\"",
+        );
+    }
+    let same = |a: SocketAddr, b: Option<SocketAddr>| a.port() != 0 && Some(a) == b;
+    if same(config.listen, config.tls_listen) {
+        refuse(
+            "tls_listen",
+            "is the address of listen already: write another port",
+        );
+    }
+    if config.metrics.listen.is_some_and(|metrics| {
+        same(metrics, Some(config.listen)) || same(metrics, config.tls_listen)
+    }) {
+        refuse(
+            "metrics.listen",
+            "is an address of shops already: write another port",
+        );
+    }
+}
+
+/// Every numeric setting with its least and greatest value.
+fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 13] {
+    let limits = &config.limits;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    [
+        ("limits.connections", count(limits.connections), 1, 100_000),
+        ("limits.in_flight", count(limits.in_flight), 1, 100_000),
+        // A caller's deadline is at most 60 s away, and its answer takes a moment more.
+        ("limits.request_seconds", limits.request.as_secs(), 61, 600),
+        // 8192 is the least buffer that the HTTP parser takes.
+        (
+            "limits.header_bytes",
+            count(limits.header_bytes),
+            8192,
+            1 << 20,
+        ),
+        (
+            "limits.body_bytes",
+            count(limits.body_bytes),
+            1024,
+            16 << 20,
+        ),
+        (
+            "limits.handshake_seconds",
+            limits.handshake.as_secs(),
+            1,
+            120,
+        ),
+        ("limits.head_seconds", limits.head.as_secs(), 1, 600),
+        ("limits.body_seconds", limits.body.as_secs(), 1, 600),
+        ("limits.stall_seconds", limits.stall.as_secs(), 1, 600),
+        ("limits.drain_seconds", limits.drain.as_secs(), 1, 600),
+        (
+            "worker.lease_seconds",
+            config.worker.lease.as_secs(),
+            1,
+            3600,
+        ),
+        (
+            "passwords.hashes_at_once",
+            count(config.passwords.hashes_at_once),
+            1,
+            64,
+        ),
+        (
+            "passwords.hashes_waiting",
+            count(config.passwords.hashes_waiting),
+            0,
+            10_000,
+        ),
+    ]
+}

@@ -1,0 +1,274 @@
+//! The data folder: one process at a time, readable by its owner only.
+
+pub mod keys;
+mod private_file;
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What a process holds the folder for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// One operator's command, done in a moment.
+    Command,
+    /// A server, for as long as it runs.
+    Serve,
+}
+
+/// Who holds the folder, as the lock file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The process id.
+    pub pid: u32,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// Why the folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataFolderError {
+    /// Another process has it.
+    #[error("the data folder {} is in use{}", path.display(), in_use_by(holder.as_ref()))]
+    Held {
+        /// The folder.
+        path: PathBuf,
+        /// Who has it, when the lock file says so.
+        holder: Option<Holder>,
+    },
+    /// A file operation failed.
+    #[error("{what} {} failed: {cause}", path.display())]
+    Io {
+        /// What was tried, as a verb in -ing.
+        what: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Others than the owner may look in.
+    #[error(
+        "the data folder {} is open to others (mode {mode:o}): it holds keys, so run \
+         `chmod 700 {}`",
+        path.display(), path.display()
+    )]
+    OpenToOthers {
+        /// The folder.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+}
+
+fn in_use_by(holder: Option<&Holder>) -> String {
+    match holder {
+        Some(Holder {
+            pid,
+            purpose: Purpose::Serve,
+        }) => {
+            format!(" by the server with process id {pid}: stop it first, or use another folder")
+        }
+        Some(Holder {
+            pid,
+            purpose: Purpose::Command,
+        }) => {
+            format!(" by a command with process id {pid}: try again when it has ended")
+        }
+        None => " by another process".into(),
+    }
+}
+
+/// The folder, held by this process until it is dropped.
+#[derive(Debug)]
+pub struct DataFolder {
+    path: PathBuf,
+    lock: File,
+}
+
+impl DataFolder {
+    /// Makes the folder (0700) if it is not there, and takes its lock. Does not wait: see
+    /// [`Self::open_patiently`].
+    ///
+    /// # Errors
+    /// [`DataFolderError::Held`] when another process has it, and what else may be wrong with it.
+    pub fn open(path: &Path, purpose: Purpose) -> Result<Self, DataFolderError> {
+        let failed = |what, path: &Path| {
+            let path = path.into();
+            move |cause| DataFolderError::Io { what, path, cause }
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed("making", path))?;
+        let mode = fs::metadata(path)
+            .map_err(failed("reading", path))?
+            .permissions()
+            .mode();
+        if mode & 0o077 != 0 {
+            return Err(DataFolderError::OpenToOthers {
+                path: path.into(),
+                mode: mode & 0o777,
+            });
+        }
+        let lock_path = path.join("lock");
+        let mut lock = private_file::options()
+            .create(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(failed("opening", &lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let holder = lock
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| serde_json::from_str(&text).ok());
+                return Err(DataFolderError::Held {
+                    path: path.into(),
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(cause)) => return Err(failed("locking", &lock_path)(cause)),
+        }
+        let holder = Holder {
+            pid: std::process::id(),
+            purpose,
+        };
+        write_holder(&mut lock, &holder).map_err(failed("writing", &lock_path))?;
+        Ok(Self {
+            path: path.into(),
+            lock,
+        })
+    }
+
+    /// As [`Self::open`], but waits up to `patience` while a command, which ends by itself in a
+    /// moment, has the folder.
+    ///
+    /// # Errors
+    /// As [`Self::open`]; a server that has the folder is reported at once.
+    pub async fn open_patiently(
+        path: &Path,
+        purpose: Purpose,
+        patience: Duration,
+    ) -> Result<Self, DataFolderError> {
+        let began = tokio::time::Instant::now();
+        loop {
+            let outcome = Self::open(path, purpose);
+            let passing = matches!(
+                &outcome,
+                Err(DataFolderError::Held { holder, .. })
+                    if holder.as_ref().is_none_or(|it| it.purpose == Purpose::Command)
+            );
+            if !passing || began.elapsed() >= patience {
+                return outcome;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The socket through which commands reach a running server.
+    pub fn admin_socket(path: &Path) -> PathBuf {
+        path.join("admin.sock")
+    }
+}
+
+impl Drop for DataFolder {
+    fn drop(&mut self) {
+        // The name of a process that is gone would only mislead; closing the file unlocks it.
+        let _ = self.lock.set_len(0);
+    }
+}
+
+fn write_holder(lock: &mut File, holder: &Holder) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.rewind()?;
+    let mut line = serde_json::to_vec(holder)?;
+    line.push(b'\n');
+    lock.write_all(&line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_made_private_and_held_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/pos-data");
+        let first = DataFolder::open(&path, Purpose::Serve).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
+        assert_eq!(
+            fs::metadata(path.join("lock"))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777,
+            0o600
+        );
+
+        let refusal = DataFolder::open(&path, Purpose::Command).unwrap_err();
+        let pid = std::process::id();
+        assert!(
+            matches!(
+                &refusal,
+                DataFolderError::Held { holder: Some(holder), .. }
+                    if *holder == Holder { pid, purpose: Purpose::Serve }
+            ),
+            "{refusal:?}"
+        );
+        let sentence = refusal.to_string();
+        assert!(sentence.contains(&format!("by the server with process id {pid}: stop it")));
+
+        drop(first);
+        assert_eq!(fs::read(path.join("lock")).unwrap(), b"");
+        DataFolder::open(&path, Purpose::Command).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
+        let refusal = DataFolder::open(dir.path(), Purpose::Serve)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            refusal.contains("mode 750") && refusal.contains("chmod 700"),
+            "{refusal}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_waits_for_a_command_but_not_for_a_server() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let open = |patience| {
+            DataFolder::open_patiently(dir.path(), Purpose::Serve, Duration::from_secs(patience))
+        };
+
+        let command = DataFolder::open(dir.path(), Purpose::Command).unwrap();
+        assert!(matches!(open(1).await, Err(DataFolderError::Held { .. })));
+        let (server, ()) = tokio::join!(open(60), async { drop(command) });
+        let server = server.unwrap();
+
+        let began = tokio::time::Instant::now();
+        assert!(matches!(open(60).await, Err(DataFolderError::Held { .. })));
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        drop(server);
+    }
+}
