@@ -16,6 +16,7 @@
 pub mod code;
 pub mod enrolment;
 pub mod id;
+pub mod institution;
 pub mod key;
 pub mod money;
 #[cfg(feature = "openapi")]

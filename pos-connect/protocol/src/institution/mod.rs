@@ -151,7 +151,10 @@ use plain_body;
 /// `body_too_large`; to the server an answer that does not parse leaves the operation unknown.
 pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
     if octets.len() > T::MOST_OCTETS {
-        return Err(InvalidBody::TooLarge { found: octets.len(), most: T::MOST_OCTETS });
+        return Err(InvalidBody::TooLarge {
+            found: octets.len(),
+            most: T::MOST_OCTETS,
+        });
     }
     let mut reader = serde_json::Deserializer::from_slice(octets);
     let members = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -164,12 +167,13 @@ pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
             InvalidBody::Json { message }
         }
     })?;
-    reader.end().map_err(|error| InvalidBody::Json { message: error.to_string() })?;
-    T::from_members(members)
-        .map_err(|Contradiction { field, rule }| InvalidBody::Field {
-            field: field.into(),
-            message: rule.into(),
-        })
+    reader.end().map_err(|error| InvalidBody::Json {
+        message: error.to_string(),
+    })?;
+    T::from_members(members).map_err(|Contradiction { field, rule }| InvalidBody::Field {
+        field: field.into(),
+        message: rule.into(),
+    })
 }
 
 /// Writes a body: compact, members in the order of `docs/INSTITUTION.md`.

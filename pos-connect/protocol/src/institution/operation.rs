@@ -108,7 +108,10 @@ impl OperationRequest {
             contract_number: self.contract_number.clone(),
             operation,
             order_id: self.order_id.clone(),
-            money: Money { amount: self.amount, currency: self.currency },
+            money: Money {
+                amount: self.amount,
+                currency: self.currency,
+            },
         })
     }
 
@@ -118,9 +121,10 @@ impl OperationRequest {
     pub fn fingerprint(&self) -> [u8; 32] {
         let original = self.original().map(|id| id.to_string()).unwrap_or_default();
         let (envelope, partial): (Vec<u8>, &[u8]) = match self.instruction() {
-            Some(said) => {
-                (said.envelope.sha256().into(), if said.allow_partial { b"1" } else { b"0" })
-            }
+            Some(said) => (
+                said.envelope.sha256().into(),
+                if said.allow_partial { b"1" } else { b"0" },
+            ),
             None => (Vec::new(), b""),
         };
         Sha256::digest(length_prefixed(&[
@@ -165,14 +169,19 @@ impl Json for OperationRequest {
     const MOST_OCTETS: usize = MAX_REQUEST_OCTETS;
 
     fn from_members(members: Members) -> Result<Self, Contradiction> {
-        let movement = if members.kind.begins_payment() {
-            begun(members.kind, members.original, members.envelope, members.allow_partial)?
-        } else {
-            followed(members.kind, members.original, members.envelope, members.allow_partial)?
+        let movement = match members.kind {
+            OperationKind::Sale => Movement::Sale(members.instruction()?),
+            OperationKind::Authorise => Movement::Authorise(members.instruction()?),
+            OperationKind::Capture => Movement::Capture {
+                original: members.follows()?,
+            },
+            OperationKind::Void => Movement::Void {
+                original: members.follows()?,
+            },
+            OperationKind::Refund => Movement::Refund {
+                original: members.follows()?,
+            },
         };
-        if members.original == Some(members.operation_id) {
-            return contradiction("original", "must be another operation");
-        }
         Ok(Self {
             operation_id: members.operation_id,
             movement,
@@ -201,46 +210,38 @@ impl Json for OperationRequest {
     }
 }
 
-fn begun(
-    kind: OperationKind,
-    original: Option<OperationId>,
-    envelope: Option<Envelope>,
-    allow_partial: Option<bool>,
-) -> Result<Movement, Contradiction> {
-    if original.is_some() {
-        return contradiction("original", "does not belong to a sale or authorise");
+impl Members {
+    /// What only a sale or authorise has, and both must have.
+    fn instruction(&self) -> Result<PayerInstruction, Contradiction> {
+        if self.original.is_some() {
+            return contradiction("original", "does not belong to a sale or authorise");
+        }
+        let Some(envelope) = self.envelope.clone() else {
+            return contradiction("envelope", "is missing: a sale or authorise needs it");
+        };
+        let Some(allow_partial) = self.allow_partial else {
+            return contradiction("allow_partial", "is missing: a sale or authorise needs it");
+        };
+        Ok(PayerInstruction {
+            envelope,
+            allow_partial,
+        })
     }
-    let Some(envelope) = envelope else {
-        return contradiction("envelope", "is missing: a sale or authorise needs it");
-    };
-    let Some(allow_partial) = allow_partial else {
-        return contradiction("allow_partial", "is missing: a sale or authorise needs it");
-    };
-    let instruction = PayerInstruction { envelope, allow_partial };
-    Ok(match kind {
-        OperationKind::Sale => Movement::Sale(instruction),
-        _ => Movement::Authorise(instruction),
-    })
-}
 
-fn followed(
-    kind: OperationKind,
-    original: Option<OperationId>,
-    envelope: Option<Envelope>,
-    allow_partial: Option<bool>,
-) -> Result<Movement, Contradiction> {
-    if envelope.is_some() {
-        return contradiction("envelope", "belongs to a sale or authorise only");
+    /// What only a capture, void or refund has, and all must have.
+    fn follows(&self) -> Result<OperationId, Contradiction> {
+        if self.envelope.is_some() {
+            return contradiction("envelope", "belongs to a sale or authorise only");
+        }
+        if self.allow_partial.is_some() {
+            return contradiction("allow_partial", "belongs to a sale or authorise only");
+        }
+        match self.original {
+            None => contradiction("original", "is missing: name the sale or authorise"),
+            Some(itself) if itself == self.operation_id => {
+                contradiction("original", "must be another operation than this")
+            }
+            Some(original) => Ok(original),
+        }
     }
-    if allow_partial.is_some() {
-        return contradiction("allow_partial", "belongs to a sale or authorise only");
-    }
-    let Some(original) = original else {
-        return contradiction("original", "is missing: name the sale or authorise");
-    };
-    Ok(match kind {
-        OperationKind::Capture => Movement::Capture { original },
-        OperationKind::Void => Movement::Void { original },
-        _ => Movement::Refund { original },
-    })
 }
