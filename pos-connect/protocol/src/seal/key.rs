@@ -63,7 +63,7 @@ impl SealSecretKey {
     }
 
     /// The octets, clamped, for a key store that keeps them.
-    pub fn octets(&self) -> &Zeroizing<[u8; 32]> {
+    pub fn octets(&self) -> &[u8; 32] {
         &self.octets
     }
 
