@@ -1,0 +1,330 @@
+//! The golden vectors: made again, compared with the committed files, and judged from the files
+//! alone.
+
+use std::fs;
+
+use pos_protocol::Timestamp;
+use pos_protocol::key::{PublicKey, Signature, SigningKey};
+use pos_protocol::sign::{self, Field, Profile, SignError, answer, call};
+use pos_protocol::text::{fixed_from_base64, fixed_from_base64url};
+use write_vectors::{AnswerVector, CallVector, Header, ReceivedAnswer, ReceivedCall, Signatures};
+
+#[path = "../examples/write_vectors/main.rs"]
+#[expect(dead_code, reason = "the program's own entry")]
+mod write_vectors;
+
+#[test]
+fn the_committed_files_are_what_the_code_makes() {
+    for (name, text) in write_vectors::files() {
+        let committed = read(name);
+        assert!(
+            committed == text,
+            "{name}: run `cargo run -p pos-protocol --example write_vectors` and look at the change"
+        );
+    }
+}
+
+#[test]
+fn calls_are_made_to_the_octet() {
+    let vectors = signatures();
+    assert_eq!(vectors.calls.len(), 10);
+    for vector in &vectors.calls {
+        let parts = parts_of(vector);
+        let key = vectors.key(&vector.key);
+        let unsigned = call::Unsigned::new(
+            profile(&vector.profile),
+            &parts,
+            Timestamp::from_secs(vector.created_s),
+            Timestamp::from_secs(vector.expires_s),
+            key.public().id(),
+        )
+        .unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(unsigned.base()),
+            vector.base,
+            "{}",
+            vector.name
+        );
+        let signature = key.sign(unsigned.base());
+        let headers = unsigned.into_headers(&signature);
+        assert_eq!(
+            headers.signature_input, vector.signature_input,
+            "{}",
+            vector.name
+        );
+        assert_eq!(headers.signature, vector.signature, "{}", vector.name);
+        assert_eq!(
+            headers.content_digest, vector.content_digest,
+            "{}",
+            vector.name
+        );
+
+        let content_type = vector.content_digest.as_ref().map(|_| "application/json");
+        let received = call::Received {
+            signature_input: Field::from(Some(&*vector.signature_input)),
+            signature: Field::from(Some(&*vector.signature)),
+            content_digest: vector.content_digest.as_deref().into(),
+            content_type: content_type.into(),
+            idempotency_key: vector.idempotency_key.as_deref().into(),
+        };
+        let claimed = call::parse(profile(&vector.profile), &received).unwrap();
+        assert_eq!(claimed.key_id(), key.public().id());
+        assert_eq!(claimed.created().as_secs(), vector.created_s);
+        assert_eq!(claimed.expires().as_secs(), vector.expires_s);
+        assert_eq!(claimed.signature(), &signature);
+        assert_eq!(claimed.covers_body(), !vector.body.is_empty());
+        assert_eq!(
+            claimed.verify(&parts, &key.public()),
+            Ok(()),
+            "{}",
+            vector.name
+        );
+    }
+}
+
+#[test]
+fn answers_are_made_to_the_octet() {
+    let vectors = signatures();
+    assert_eq!(vectors.answers.len(), 4);
+    for vector in &vectors.answers {
+        let AnswerVector {
+            name, status, body, ..
+        } = vector;
+        let call = vectors
+            .calls
+            .iter()
+            .find(|each| each.name == vector.call)
+            .unwrap();
+        let (bound, key) = (signature_in(&call.signature), vectors.key(&vector.key));
+        let created = Timestamp::from_secs(vector.created_s);
+        let profile = profile(&call.profile);
+        let id = key.public().id();
+        let unsigned =
+            answer::Unsigned::new(profile, *status, body.as_bytes(), &bound, created, id);
+        assert_eq!(
+            String::from_utf8_lossy(unsigned.base()),
+            vector.base,
+            "{name}"
+        );
+        let signature = key.sign(unsigned.base());
+        let headers = unsigned.into_headers(&signature);
+        assert_eq!(headers.signature_input, vector.signature_input, "{name}");
+        assert_eq!(headers.signature, vector.signature, "{name}");
+        assert_eq!(headers.content_digest, vector.content_digest, "{name}");
+    }
+}
+
+#[test]
+fn received_calls_are_judged_as_the_vectors_say() {
+    let vectors = signatures();
+    let accepted = vectors
+        .received_calls
+        .iter()
+        .filter(|each| each.work_ms.is_some())
+        .count();
+    assert_eq!((accepted, vectors.received_calls.len()), (6, 132));
+    for vector in &vectors.received_calls {
+        let judged = judge_call(vector, &vectors.key(&vector.key).public());
+        let (name, why) = (&vector.name, &vector.why);
+        match judged {
+            Ok(work_ms) => assert_eq!(vector.work_ms, Some(work_ms), "{name}: {why}"),
+            Err(error) => {
+                let (error, code) = named(error);
+                assert_eq!(vector.error.as_deref(), Some(error), "{name}: {why}");
+                assert_eq!(vector.code.as_deref(), Some(code), "{name}: {why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn received_answers_are_judged_as_the_vectors_say() {
+    let vectors = signatures();
+    let accepted = vectors
+        .received_answers
+        .iter()
+        .filter(|each| each.created_s.is_some())
+        .count();
+    assert_eq!((accepted, vectors.received_answers.len()), (1, 33));
+    for vector in &vectors.received_answers {
+        let judged = judge_answer(vector, &vectors.key(&vector.key).public());
+        match judged {
+            Ok(created) => assert_eq!(vector.created_s, Some(created.as_secs()), "{}", vector.name),
+            Err(error) => assert_eq!(
+                vector.error.as_deref(),
+                Some(named(error).0),
+                "{}",
+                vector.name
+            ),
+        }
+    }
+}
+
+/// Every kind of error occurs among the vectors: none of the checks is without a case that fails.
+#[test]
+fn every_error_has_a_vector() {
+    let vectors = signatures();
+    let mut seen: Vec<_> = vectors
+        .received_calls
+        .iter()
+        .filter_map(|v| v.error.clone())
+        .collect();
+    seen.sort();
+    seen.dedup();
+    let all = [
+        "components",
+        "content_type",
+        "digest_mismatch",
+        "doubled",
+        "expired",
+        "future",
+        "key_id",
+        "label",
+        "lifetime",
+        "malformed",
+        "missing",
+        "parameter",
+        "stale",
+        "tag",
+        "wrong_signature",
+    ];
+    assert_eq!(seen, all);
+}
+
+#[test]
+fn names_differ_within_a_list() {
+    let vectors = signatures();
+    let lists: [Vec<&String>; 4] = [
+        vectors.calls.iter().map(|each| &each.name).collect(),
+        vectors.answers.iter().map(|each| &each.name).collect(),
+        vectors
+            .received_calls
+            .iter()
+            .map(|each| &each.name)
+            .collect(),
+        vectors
+            .received_answers
+            .iter()
+            .map(|each| &each.name)
+            .collect(),
+    ];
+    for mut list in lists {
+        let before = list.len();
+        list.sort();
+        list.dedup();
+        assert_eq!(list.len(), before);
+    }
+}
+
+fn judge_call(vector: &ReceivedCall, key: &PublicKey) -> Result<u64, SignError> {
+    let received = call::Received::read(|name| values(&vector.headers, name));
+    let claimed = call::parse(profile(&vector.profile), &received)?;
+    let work = claimed.check_fresh(Timestamp::from_ms(vector.now_ms))?;
+    let idempotency_key = vector
+        .headers
+        .iter()
+        .find(|each| each.0 == "idempotency-key")
+        .map(|each| &*each.1);
+    let parts = call::CallParts {
+        method: &vector.method,
+        authority: &vector.authority,
+        path: &vector.path,
+        query: &vector.query,
+        body: vector.body.as_bytes(),
+        idempotency_key,
+    };
+    claimed.verify(&parts, key)?;
+    Ok(u64::try_from(work.as_millis()).unwrap())
+}
+
+fn judge_answer(vector: &ReceivedAnswer, key: &PublicKey) -> Result<Timestamp, SignError> {
+    let received = answer::Received::read(|name| values(&vector.headers, name));
+    let call = Signature::from_octets(fixed_from_base64(&vector.call_signature).unwrap());
+    let profile = match &*vector.profile {
+        "pos-connect/1-answer" => &sign::POS_CONNECT,
+        other => panic!("no profile {other}"),
+    };
+    answer::verify(
+        profile,
+        &received,
+        vector.status,
+        vector.body.as_bytes(),
+        &call,
+        key,
+    )
+}
+
+/// The name of an error in the vectors, and the code on the wire that its documentation promises.
+fn named(error: SignError) -> (&'static str, &'static str) {
+    match error {
+        SignError::Components => ("components", "signature_invalid"),
+        SignError::ContentType => ("content_type", "signature_invalid"),
+        SignError::DigestMismatch => ("digest_mismatch", "digest_mismatch"),
+        SignError::Doubled { .. } => ("doubled", "signature_invalid"),
+        SignError::Expired => ("expired", "signature_stale"),
+        SignError::Future => ("future", "signature_stale"),
+        SignError::KeyId => ("key_id", "signature_invalid"),
+        SignError::Label { .. } => ("label", "signature_invalid"),
+        SignError::Lifetime => ("lifetime", "signature_invalid"),
+        SignError::Malformed { .. } => ("malformed", "signature_invalid"),
+        SignError::Missing { .. } => ("missing", "signature_missing"),
+        SignError::Parameter { .. } => ("parameter", "signature_invalid"),
+        SignError::Stale => ("stale", "signature_stale"),
+        SignError::Tag => ("tag", "signature_invalid"),
+        SignError::WrongSignature => ("wrong_signature", "signature_invalid"),
+    }
+}
+
+fn values<'a>(headers: &'a [Header], name: &str) -> Vec<&'a [u8]> {
+    headers
+        .iter()
+        .filter(|each| each.0 == name)
+        .map(|each| each.1.as_bytes())
+        .collect()
+}
+
+fn parts_of(vector: &CallVector) -> call::CallParts<'_> {
+    call::CallParts {
+        method: &vector.method,
+        authority: &vector.authority,
+        path: &vector.path,
+        query: &vector.query,
+        body: vector.body.as_bytes(),
+        idempotency_key: vector.idempotency_key.as_deref(),
+    }
+}
+
+fn profile(tag: &str) -> &'static Profile {
+    match tag {
+        "pos-connect/1" => &sign::POS_CONNECT,
+        "pos-institution/1" => &sign::POS_INSTITUTION,
+        other => panic!("no profile {other}"),
+    }
+}
+
+fn signature_in(field: &str) -> Signature {
+    let digits = field
+        .strip_prefix("pos=:")
+        .and_then(|rest| rest.strip_suffix(':'))
+        .unwrap();
+    Signature::from_octets(fixed_from_base64(digits).unwrap())
+}
+
+impl Signatures {
+    fn key(&self, name: &str) -> SigningKey {
+        let key = self.keys.iter().find(|each| each.name == name).unwrap();
+        let signing = SigningKey::from_seed(&fixed_from_base64url(&key.seed).unwrap());
+        assert_eq!(signing.public(), key.x.parse().unwrap());
+        assert_eq!(signing.public().id().to_string(), key.id);
+        signing
+    }
+}
+
+fn signatures() -> Signatures {
+    serde_json::from_str(&read("signatures.json")).unwrap()
+}
+
+fn read(name: &str) -> String {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
+    fs::read_to_string(format!("{folder}/{name}")).unwrap()
+}
