@@ -6,6 +6,7 @@ use crate::Timestamp;
 use crate::id::{PosId, ShopId, UserId};
 use crate::key::{KeyId, PublicKey, Signature};
 use crate::secret::SecretText;
+use crate::succession::Statement;
 
 /// What a registered key may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -97,6 +98,20 @@ pub struct RollKeyRequest {
     pub proof: Signature,
 }
 
+/// `POST /v1/keys/{key_id}/revoke`: ends a key at once. The body is `{}`; the answer is the key as
+/// it then stands ([`KeyAnswer`]), also when it had ended before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RevokeKeyRequest {}
+
+/// `POST /v1/sessions/end`: ends the session whose key signs the call. The body is `{}`; the answer
+/// is the key as it then stands ([`KeyAnswer`]), also for a repeat.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SignOutRequest {}
+
 /// One registered key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -121,4 +136,16 @@ pub struct KeyAnswer {
 pub struct KeyList {
     /// At most 100.
     pub keys: Vec<KeyAnswer>,
+}
+
+/// `GET /v1/answer-keys`, neither signed nor needing to be: a caller believes it only as far as
+/// [`succession::walk`](crate::succession::walk) leads from the key that it has pinned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnswerKeys {
+    /// The key that signs answers now.
+    pub current: PublicKey,
+    /// Every statement since the first answer key, oldest first; at most
+    /// [`MAX_STATEMENTS`](crate::succession::MAX_STATEMENTS).
+    pub statements: Vec<Statement>,
 }

@@ -9,8 +9,8 @@ mod payments;
 mod problem;
 
 pub use access::{
-    KeyAnswer, KeyList, KeyRole, LoginRequest, RegisterRequest, RegistrationAnswer, RollKeyRequest,
-    SessionAnswer,
+    AnswerKeys, KeyAnswer, KeyList, KeyRole, LoginRequest, RegisterRequest, RegistrationAnswer,
+    RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest,
 };
 pub use offers::{
     Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, MethodsAnswer, QuoteAnswer,
