@@ -183,9 +183,7 @@ pub struct WorkerSettings {
 
 impl Default for WorkerSettings {
     fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(30),
-        }
+        Self { lease: Duration::from_secs(30) }
     }
 }
 
@@ -223,9 +221,6 @@ pub struct PasswordSettings {
 
 impl Default for PasswordSettings {
     fn default() -> Self {
-        Self {
-            hashes_at_once: 2,
-            hashes_waiting: 32,
-        }
+        Self { hashes_at_once: 2, hashes_waiting: 32 }
     }
 }

@@ -68,16 +68,10 @@ pub enum DataFolderError {
 
 fn in_use_by(holder: Option<&Holder>) -> String {
     match holder {
-        Some(Holder {
-            pid,
-            purpose: Purpose::Serve,
-        }) => {
+        Some(Holder { pid, purpose: Purpose::Serve }) => {
             format!(" by the server with process id {pid}: stop it first, or use another folder")
         }
-        Some(Holder {
-            pid,
-            purpose: Purpose::Command,
-        }) => {
+        Some(Holder { pid, purpose: Purpose::Command }) => {
             format!(" by a command with process id {pid}: try again when it has ended")
         }
         None => " by another process".into(),
@@ -107,15 +101,9 @@ impl DataFolder {
             .mode(0o700)
             .create(path)
             .map_err(failed("making", path))?;
-        let mode = fs::metadata(path)
-            .map_err(failed("reading", path))?
-            .permissions()
-            .mode();
+        let mode = fs::metadata(path).map_err(failed("reading", path))?.permissions().mode();
         if mode & 0o077 != 0 {
-            return Err(DataFolderError::OpenToOthers {
-                path: path.into(),
-                mode: mode & 0o777,
-            });
+            return Err(DataFolderError::OpenToOthers { path: path.into(), mode: mode & 0o777 });
         }
         let lock_path = path.join("lock");
         let mut lock = private_file::options()
@@ -131,22 +119,13 @@ impl DataFolder {
                     .read_to_string(&mut text)
                     .ok()
                     .and_then(|_| serde_json::from_str(&text).ok());
-                return Err(DataFolderError::Held {
-                    path: path.into(),
-                    holder,
-                });
+                return Err(DataFolderError::Held { path: path.into(), holder });
             }
             Err(TryLockError::Error(cause)) => return Err(failed("locking", &lock_path)(cause)),
         }
-        let holder = Holder {
-            pid: std::process::id(),
-            purpose,
-        };
+        let holder = Holder { pid: std::process::id(), purpose };
         write_holder(&mut lock, &holder).map_err(failed("writing", &lock_path))?;
-        Ok(Self {
-            path: path.into(),
-            lock,
-        })
+        Ok(Self { path: path.into(), lock })
     }
 
     /// As [`Self::open`], but waits up to `patience` while a command, which ends by itself in a
@@ -209,18 +188,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/pos-data");
         let first = DataFolder::open(&path, Purpose::Serve).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
-        assert_eq!(
-            fs::metadata(path.join("lock"))
-                .unwrap()
-                .permissions()
-                .mode()
-                & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(path.join("lock")).unwrap().permissions().mode() & 0o777, 0o600);
 
         let refusal = DataFolder::open(&path, Purpose::Command).unwrap_err();
         let pid = std::process::id();
@@ -244,13 +213,8 @@ mod tests {
     fn a_folder_that_others_can_read_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o750)).unwrap();
-        let refusal = DataFolder::open(dir.path(), Purpose::Serve)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            refusal.contains("mode 750") && refusal.contains("chmod 700"),
-            "{refusal}"
-        );
+        let refusal = DataFolder::open(dir.path(), Purpose::Serve).unwrap_err().to_string();
+        assert!(refusal.contains("mode 750") && refusal.contains("chmod 700"), "{refusal}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,8 +1,11 @@
 //! The operator's server: virtual POSes, routing to institutions, the shop database.
 //!
-//! `app::App` is the server without its sockets, `app::serve` the whole of it. The binary adds
+//! [`app::App`] is the server without its sockets, [`app::serve`] the whole of it. The binary adds
 //! arguments, signals and exit codes. `docs/ARCHITECTURE.md` tells the flows.
 
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod data_folder;
 pub mod env;

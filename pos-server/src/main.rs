@@ -1,1 +1,63 @@
-fn main() {}
+//! The server's binary: arguments, telemetry, signals, exit codes.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use pos_server::app::{self, Environment};
+use pos_server::cli::{self, Action, Cli, Failure};
+use pos_server::config::DEFAULT_FILE;
+use pos_server::shutdown::{self, Trigger};
+use pos_server::{admin, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match &cli.action {
+        Action::Serve => serve(&cli),
+        Action::Config => cli::print(DEFAULT_FILE).map_err(Failure::Io),
+        Action::CheckConfig => cli::check_config(&cli),
+        Action::Command(command) => run_command(&cli, command.clone()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn serve(cli: &Cli) -> Result<(), Failure> {
+    let config = cli.settings()?;
+    telemetry::logs::start(config.logs.level.into());
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let (trigger, shutdown) = shutdown::channel();
+        let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn(end_on_signal(signals, trigger));
+        let announce = |announcement: &_| cli::print_line(&serde_json::to_string(announcement)?);
+        Ok(app::serve(config, Environment::of_the_system()?, announce, shutdown).await?)
+    })
+}
+
+/// The first signal asks everything to finish; a second one does not wait for that.
+async fn end_on_signal((mut terminate, mut interrupt): (Signal, Signal), trigger: Trigger) {
+    let mut either = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    either().await;
+    trigger.pull();
+    either().await;
+    std::process::exit(1);
+}
+
+fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {
+    let config = cli.settings()?;
+    // A command speaks by its answer; only what goes wrong beside it is logged.
+    telemetry::logs::start(tracing::Level::WARN);
+    let runtime = tokio::runtime::Runtime::new()?;
+    let environment = Environment::of_the_system()?;
+    cli.show(runtime.block_on(admin::run(config, environment, command)))
+}

@@ -61,10 +61,7 @@ impl Readiness {
     /// What keeps the process from being ready; empty when it is.
     pub fn faults(&self) -> Vec<Fault> {
         let bits = self.0.load(Ordering::Relaxed);
-        Fault::ALL
-            .into_iter()
-            .filter(|fault| bits & fault.bit() != 0)
-            .collect()
+        Fault::ALL.into_iter().filter(|fault| bits & fault.bit() != 0).collect()
     }
 }
 
@@ -100,10 +97,7 @@ mod tests {
         let readiness = Readiness::default();
         assert_eq!(readiness.faults(), [Fault::Starting]);
         assert!(readiness.raise(Fault::Database));
-        assert!(
-            !readiness.raise(Fault::Database),
-            "raised twice is not news"
-        );
+        assert!(!readiness.raise(Fault::Database), "raised twice is not news");
         assert!(readiness.clear(Fault::Starting));
         assert_eq!(readiness.faults(), [Fault::Database]);
         assert!(readiness.clear(Fault::Database));
@@ -115,9 +109,7 @@ mod tests {
     fn drift_counts_jumps_both_ways_and_not_the_passing_of_time() {
         let watch = DriftWatch::begin(Timestamp::from_secs(1_000), Duration::from_secs(50));
         let drift = |wall, mono| {
-            watch
-                .drift(Timestamp::from_ms(wall), Duration::from_millis(mono))
-                .as_millis()
+            watch.drift(Timestamp::from_ms(wall), Duration::from_millis(mono)).as_millis()
         };
         assert_eq!(drift(1_000_000, 50_000), 0);
         assert_eq!(drift(4_600_000, 3_650_000), 0);

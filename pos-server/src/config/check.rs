@@ -14,19 +14,13 @@ pub(super) struct Finding {
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut refuse = |setting, problem: &str| {
-        found.push(Finding {
-            setting,
-            problem: problem.into(),
-        });
+        found.push(Finding { setting, problem: problem.into() });
     };
     check_tls(config, &mut refuse);
     check_addresses(config, &mut refuse);
     for (setting, value, least, most) in ranges(config) {
         if !(least..=most).contains(&value) {
-            refuse(
-                setting,
-                &format!("must be between {least} and {most}, and is {value}"),
-            );
+            refuse(setting, &format!("must be between {least} and {most}, and is {value}"));
         }
     }
     found
@@ -35,32 +29,20 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
 fn check_tls(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
     match (&config.tls.certificate, &config.tls.key) {
         (Some(_), None) => {
-            refuse(
-                "tls.certificate",
-                "needs its private key: write tls.key too",
-            );
+            refuse("tls.certificate", "needs its private key: write tls.key too");
         }
         (None, Some(_)) => {
-            refuse(
-                "tls.key",
-                "needs its certificate chain: write tls.certificate too",
-            );
+            refuse("tls.key", "needs its certificate chain: write tls.certificate too");
         }
         (None, None) if config.tls_listen.is_some() => {
-            refuse(
-                "tls_listen",
-                "needs a certificate: write tls.certificate and tls.key",
-            );
+            refuse("tls_listen", "needs a certificate: write tls.certificate and tls.key");
         }
         _ => {}
     }
 }
 
 fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
-    if config
-        .plain_address()
-        .is_some_and(|address| !address.ip().is_loopback())
-    {
+    if config.plain_address().is_some_and(|address| !address.ip().is_loopback()) {
         let problem = if config.tls_listen.is_some() {
             "is plain HTTP beside tls_listen, and plain HTTP is spoken on loopback only: write \
              \"127.0.0.1:8443\", or leave tls_listen out so that this address speaks TLS"
@@ -70,11 +52,7 @@ fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str))
         };
         refuse("listen", problem);
     }
-    if config
-        .metrics
-        .listen
-        .is_some_and(|address| !address.ip().is_loopback())
-    {
+    if config.metrics.listen.is_some_and(|address| !address.ip().is_loopback()) {
         refuse(
             "metrics.listen",
             "plain HTTP is spoken on loopback only: write an address such as \"127.0.0.1:9464\"",
@@ -90,18 +68,12 @@ fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str))
     }
     let same = |a: SocketAddr, b: Option<SocketAddr>| a.port() != 0 && Some(a) == b;
     if same(config.listen, config.tls_listen) {
-        refuse(
-            "tls_listen",
-            "is the address of listen already: write another port",
-        );
+        refuse("tls_listen", "is the address of listen already: write another port");
     }
     if config.metrics.listen.is_some_and(|metrics| {
         same(metrics, Some(config.listen)) || same(metrics, config.tls_listen)
     }) {
-        refuse(
-            "metrics.listen",
-            "is an address of shops already: write another port",
-        );
+        refuse("metrics.listen", "is an address of shops already: write another port");
     }
 }
 
@@ -115,45 +87,15 @@ fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 13] {
         // A caller's deadline is at most 60 s away, and its answer takes a moment more.
         ("limits.request_seconds", limits.request.as_secs(), 61, 600),
         // 8192 is the least buffer that the HTTP parser takes.
-        (
-            "limits.header_bytes",
-            count(limits.header_bytes),
-            8192,
-            1 << 20,
-        ),
-        (
-            "limits.body_bytes",
-            count(limits.body_bytes),
-            1024,
-            16 << 20,
-        ),
-        (
-            "limits.handshake_seconds",
-            limits.handshake.as_secs(),
-            1,
-            120,
-        ),
+        ("limits.header_bytes", count(limits.header_bytes), 8192, 1 << 20),
+        ("limits.body_bytes", count(limits.body_bytes), 1024, 16 << 20),
+        ("limits.handshake_seconds", limits.handshake.as_secs(), 1, 120),
         ("limits.head_seconds", limits.head.as_secs(), 1, 600),
         ("limits.body_seconds", limits.body.as_secs(), 1, 600),
         ("limits.stall_seconds", limits.stall.as_secs(), 1, 600),
         ("limits.drain_seconds", limits.drain.as_secs(), 1, 600),
-        (
-            "worker.lease_seconds",
-            config.worker.lease.as_secs(),
-            1,
-            3600,
-        ),
-        (
-            "passwords.hashes_at_once",
-            count(config.passwords.hashes_at_once),
-            1,
-            64,
-        ),
-        (
-            "passwords.hashes_waiting",
-            count(config.passwords.hashes_waiting),
-            0,
-            10_000,
-        ),
+        ("worker.lease_seconds", config.worker.lease.as_secs(), 1, 3600),
+        ("passwords.hashes_at_once", count(config.passwords.hashes_at_once), 1, 64),
+        ("passwords.hashes_waiting", count(config.passwords.hashes_waiting), 0, 10_000),
     ]
 }

@@ -66,12 +66,7 @@ pub fn load(file: Option<&Path>, data_folder: Option<&Path>) -> Result<Config, C
         Some(path) => std::fs::read_to_string(path).map_err(|cause| {
             let problem = format!("cannot be read: {cause}");
             let file = Some(path.into());
-            ConfigErrors(vec![ConfigError {
-                file,
-                line: None,
-                setting: String::new(),
-                problem,
-            }])
+            ConfigErrors(vec![ConfigError { file, line: None, setting: String::new(), problem }])
         })?,
     };
     let mut config = parse(&text, file)?;
@@ -118,11 +113,7 @@ pub fn parse(text: &str, file: Option<&Path>) -> Result<Config, ConfigErrors> {
 }
 
 fn line_of(text: &str, offset: usize) -> usize {
-    text.bytes()
-        .take(offset)
-        .filter(|byte| *byte == b'\n')
-        .count()
-        .saturating_add(1)
+    text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }
 
 /// Where the file sets `setting`, or else where it opens its section.
@@ -151,10 +142,7 @@ mod tests {
     #[track_caller]
     fn refused(text: &str, begins: &str, contains: &str) {
         let all = refusals(text);
-        assert!(
-            all[0].starts_with(begins) && all[0].contains(contains),
-            "{all:#?}"
-        );
+        assert!(all[0].starts_with(begins) && all[0].contains(contains), "{all:#?}");
         assert_eq!(all.len(), 1, "{all:#?}");
     }
 
@@ -176,10 +164,7 @@ mod tests {
 
     #[test]
     fn the_default_file_says_what_the_defaults_are() {
-        assert_eq!(
-            parse(super::super::DEFAULT_FILE, None),
-            Ok(Config::default())
-        );
+        assert_eq!(parse(super::super::DEFAULT_FILE, None), Ok(Config::default()));
         assert_eq!(parse(&uncommented(), None), Ok(Config::default()));
     }
 
@@ -189,29 +174,19 @@ mod tests {
         let known = |header: &str| {
             let refusal = refusals(&format!("{header}\nno_such_setting = 1\n")).remove(0);
             let names = refusal.split_once("expected").unwrap().1.to_owned();
-            names
-                .split('`')
-                .skip(1)
-                .step_by(2)
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
+            names.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()
         };
         let text = uncommented();
         let table: toml::Table = text.parse().unwrap();
         let mut settings = 0;
         for name in known("") {
-            let value = table
-                .get(&name)
-                .unwrap_or_else(|| panic!("{name} is not documented"));
+            let value = table.get(&name).unwrap_or_else(|| panic!("{name} is not documented"));
             let Some(section) = value.as_table() else {
                 settings += 1;
                 continue;
             };
             for inner in known(&format!("[{name}]")) {
-                assert!(
-                    section.contains_key(&inner),
-                    "{name}.{inner} is not documented"
-                );
+                assert!(section.contains_key(&inner), "{name}.{inner} is not documented");
                 settings += 1;
             }
         }
@@ -220,16 +195,8 @@ mod tests {
 
     #[test]
     fn unknown_and_malformed_settings_are_refused_with_their_line() {
-        refused(
-            "\n\nlisten_on = \"x\"\n",
-            "pos.toml:3: listen_on: ",
-            "unknown field `listen_on`",
-        );
-        refused(
-            "[limits]\nbody_byte = 1",
-            "pos.toml:2: limits.body_byte: ",
-            "`body_bytes`",
-        );
+        refused("\n\nlisten_on = \"x\"\n", "pos.toml:3: listen_on: ", "unknown field `listen_on`");
+        refused("[limits]\nbody_byte = 1", "pos.toml:2: limits.body_byte: ", "`body_bytes`");
         refused(
             "[limits]\n\nbody_bytes = \"1\"",
             "pos.toml:3: limits.body_bytes: ",
@@ -246,16 +213,8 @@ mod tests {
             "pos.toml:2: ",
             "duplicate key",
         );
-        refused(
-            "listen = \"localhost:1\"",
-            "pos.toml:1: listen: ",
-            "socket address",
-        );
-        refused(
-            "[logs]\nlevel = \"loud\"",
-            "pos.toml:2: logs.level: ",
-            "expected one of `error`",
-        );
+        refused("listen = \"localhost:1\"", "pos.toml:1: listen: ", "socket address");
+        refused("[logs]\nlevel = \"loud\"", "pos.toml:2: logs.level: ", "expected one of `error`");
         refused(
             "authority = \"https://pay.example.jp\"",
             "pos.toml:1: authority: ",
@@ -270,11 +229,7 @@ mod tests {
 
     #[test]
     fn plain_http_away_from_loopback_is_refused() {
-        refused(
-            "listen = \"0.0.0.0:8443\"\nauthority = \"a.jp\"",
-            "pos.toml:1: listen: ",
-            "[tls]",
-        );
+        refused("listen = \"0.0.0.0:8443\"\nauthority = \"a.jp\"", "pos.toml:1: listen: ", "[tls]");
         refused(
             "[tls]\ncertificate = \"c\"\nkey = \"k\"\n[metrics]\nlisten = \"192.0.2.1:9\"\n",
             "pos.toml:5: metrics.listen: ",
@@ -290,30 +245,15 @@ mod tests {
         let tls = "listen = \"192.0.2.1:8443\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
         let config = parse(tls, None).unwrap();
         assert_eq!(config.plain_address(), None);
-        assert_eq!(
-            config.tls_address().unwrap().0.to_string(),
-            "192.0.2.1:8443"
-        );
+        assert_eq!(config.tls_address().unwrap().0.to_string(), "192.0.2.1:8443");
         assert!(parse("listen = \"[::1]:8443\"", None).is_ok());
     }
 
     #[test]
     fn contradictions_are_refused_with_their_line() {
-        refused(
-            "tls_listen = \"127.0.0.1:1\"",
-            "pos.toml:1: tls_listen: ",
-            "tls.certificate",
-        );
-        refused(
-            "\n[tls]\nkey = \"k\"",
-            "pos.toml:3: tls.key: ",
-            "tls.certificate",
-        );
-        refused(
-            "\n[tls]\ncertificate = \"c\"",
-            "pos.toml:3: tls.certificate: ",
-            "tls.key",
-        );
+        refused("tls_listen = \"127.0.0.1:1\"", "pos.toml:1: tls_listen: ", "tls.certificate");
+        refused("\n[tls]\nkey = \"k\"", "pos.toml:3: tls.key: ", "tls.certificate");
+        refused("\n[tls]\ncertificate = \"c\"", "pos.toml:3: tls.certificate: ", "tls.key");
         refused(
             "listen = \"0.0.0.0:8443\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"",
             "pos.toml: authority: ",
@@ -324,22 +264,14 @@ mod tests {
             "pos.toml:3: metrics.listen: ",
             "already",
         );
-        refused(
-            "[limits]\nbody_bytes = 0",
-            "pos.toml:2: limits.body_bytes: ",
-            "between 1024 and",
-        );
+        refused("[limits]\nbody_bytes = 0", "pos.toml:2: limits.body_bytes: ", "between 1024 and");
         refused(
             "[limits]\nin_flight = 9000000",
             "pos.toml:2: limits.in_flight: ",
             "between 1 and 100000",
         );
         assert!(
-            parse(
-                "listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"",
-                None
-            )
-            .is_ok()
+            parse("listen = \"127.0.0.1:0\"\n[metrics]\nlisten = \"127.0.0.1:0\"", None).is_ok()
         );
     }
 
@@ -347,24 +279,13 @@ mod tests {
     fn every_contradiction_is_reported_at_once() {
         let all = refusals("[limits]\nconnections = 0\n[worker]\nlease_seconds = 0\n");
         assert_eq!(all.len(), 2);
-        assert!(
-            all[0].starts_with("pos.toml:2: limits.connections: "),
-            "{all:#?}"
-        );
-        assert!(
-            all[1].starts_with("pos.toml:4: worker.lease_seconds: "),
-            "{all:#?}"
-        );
+        assert!(all[0].starts_with("pos.toml:2: limits.connections: "), "{all:#?}");
+        assert!(all[1].starts_with("pos.toml:4: worker.lease_seconds: "), "{all:#?}");
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        let error = load(Some(Path::new("/no/such/pos.toml")), None)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.starts_with("/no/such/pos.toml: cannot be read: "),
-            "{error}"
-        );
+        let error = load(Some(Path::new("/no/such/pos.toml")), None).unwrap_err().to_string();
+        assert!(error.starts_with("/no/such/pos.toml: cannot be read: "), "{error}");
     }
 }

@@ -37,11 +37,7 @@ impl FromStr for Authority {
             || text.ends_with(':')
             || parsed.host().is_empty()
             || text.bytes().any(|byte| byte.is_ascii_uppercase());
-        if wrong {
-            Err(RULE)
-        } else {
-            Ok(Self(text.into()))
-        }
+        if wrong { Err(RULE) } else { Ok(Self(text.into())) }
     }
 }
 
@@ -56,9 +52,7 @@ impl<'de> Deserialize<'de> for Database {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         if text.is_empty() {
-            return Err(D::Error::custom(
-                "must name a file, such as \"pos.sqlite3\"",
-            ));
+            return Err(D::Error::custom("must name a file, such as \"pos.sqlite3\""));
         }
         match text.split_once("://") {
             None => Ok(Self::Sqlite(text.into())),
@@ -122,23 +116,10 @@ mod tests {
 
     #[test]
     fn authorities() {
-        for right in [
-            "pay.example.jp",
-            "pay.example.jp:8443",
-            "127.0.0.1:1",
-            "[::1]:8443",
-        ] {
+        for right in ["pay.example.jp", "pay.example.jp:8443", "127.0.0.1:1", "[::1]:8443"] {
             assert_eq!(right.parse::<Authority>().unwrap().as_str(), right);
         }
-        for wrong in [
-            "Pay.example.jp",
-            "https://a.jp",
-            "a.jp/",
-            "u@a.jp",
-            "a.jp:",
-            ":80",
-            "a b",
-        ] {
+        for wrong in ["Pay.example.jp", "https://a.jp", "a.jp/", "u@a.jp", "a.jp:", ":80", "a b"] {
             assert!(wrong.parse::<Authority>().is_err(), "{wrong}");
         }
     }

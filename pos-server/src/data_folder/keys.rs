@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 pub use super::private_file::PrivateFileError;
 use super::{DataFolder, private_file};
-use crate::config::KeyFiles;
+use crate::config::{Config, KeyFiles};
 use crate::env::Entropy;
 
 /// Why a key cannot be used.
@@ -54,10 +54,7 @@ impl SigningKeyPair {
     /// module uses; the octets are the same.
     pub fn sign(&self, message: &[u8]) -> Signature {
         let made = self.pair.sign(message);
-        let octets = made
-            .as_ref()
-            .try_into()
-            .expect("an Ed25519 signature has 64 octets");
+        let octets = made.as_ref().try_into().expect("an Ed25519 signature has 64 octets");
         Signature::from_octets(octets)
     }
 
@@ -92,11 +89,7 @@ impl SigningKeyPair {
     fn with(pair: Ed25519KeyPair) -> Option<Self> {
         let octets = pair.public_key().as_ref().try_into().ok()?;
         let public = PublicKey::from_octets(octets).ok()?;
-        Some(Self {
-            pair,
-            public,
-            id: public.id(),
-        })
+        Some(Self { pair, public, id: public.id() })
     }
 }
 
@@ -171,6 +164,32 @@ impl ServerKeys {
     }
 }
 
+/// What is wrong with the keys that the configuration names outside the data folder's own, each
+/// with its setting.
+pub fn check_named(config: &Config) -> Vec<(&'static str, KeyFileError)> {
+    let (files, own) = (&config.keys, KeyFiles::default());
+    let path = |file: &Path| config.data_folder.join(file);
+    let mut errors = Vec::new();
+    for (setting, file, own, is_pepper) in [
+        ("keys.answer_key", &files.answer_key, &own.answer_key, false),
+        (
+            "keys.institution_call_key",
+            &files.institution_call_key,
+            &own.institution_call_key,
+            false,
+        ),
+        ("keys.pepper", &files.pepper, &own.pepper, true),
+    ] {
+        let outcome = match (file == own, is_pepper) {
+            (true, _) => continue,
+            (false, false) => read_key(path(file)).map(drop),
+            (false, true) => read_pepper(path(file)).map(drop),
+        };
+        errors.extend(outcome.err().map(|cause| (setting, cause)));
+    }
+    errors
+}
+
 fn read_key(path: PathBuf) -> Result<SigningKeyPair, KeyFileError> {
     let octets = private_file::read(&path)?;
     let wanted = "an Ed25519 private key in PKCS#8, PEM or DER";
@@ -182,10 +201,7 @@ fn read_pepper(path: PathBuf) -> Result<Pepper, KeyFileError> {
     let array = <[u8; 32]>::try_from(octets.as_slice());
     array
         .map(|octets| Pepper(Zeroizing::new(octets)))
-        .map_err(|_| KeyFileError::Broken {
-            path,
-            wanted: "32 random octets",
-        })
+        .map_err(|_| KeyFileError::Broken { path, wanted: "32 random octets" })
 }
 
 /// What precedes the seed in the PKCS#8 form of an Ed25519 key (RFC 8410 section 7): version 0,
@@ -200,10 +216,7 @@ fn new_pem(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     der[16..].copy_from_slice(seed);
     // 48 octets are 64 characters: exactly one full line.
     let line = Zeroizing::new(STANDARD.encode(der.as_slice()));
-    let pem = format!(
-        "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
-        *line
-    );
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", *line);
     Zeroizing::new(pem.into_bytes())
 }
 
@@ -237,10 +250,7 @@ mod tests {
         fn new() -> Self {
             let root = tempfile::tempdir().unwrap();
             let folder = DataFolder::open(&root.path().join("data"), Purpose::Serve).unwrap();
-            Self {
-                _root: root,
-                folder,
-            }
+            Self { _root: root, folder }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -290,10 +300,7 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let refusal = bed.refusal(&KeyFiles::default());
             assert!(refusal.contains(&format!("mode {mode:o}")), "{refusal}");
-            assert!(
-                refusal.contains(&format!("chmod 600 {}", path.display())),
-                "{refusal}"
-            );
+            assert!(refusal.contains(&format!("chmod 600 {}", path.display())), "{refusal}");
         }
     }
 
@@ -306,17 +313,11 @@ mod tests {
         for broken in [&whole[..60], b"", b"-----BEGIN PRIVATE KEY-----\n"] {
             fs::write(&answer, broken).unwrap();
             let refusal = bed.refusal(&KeyFiles::default());
-            assert!(
-                refusal.contains("is not an Ed25519 private key in PKCS#8"),
-                "{refusal}"
-            );
+            assert!(refusal.contains("is not an Ed25519 private key in PKCS#8"), "{refusal}");
         }
         fs::write(&answer, whole).unwrap();
         fs::write(bed.path("pepper.key"), [7; 31]).unwrap();
-        assert!(
-            bed.refusal(&KeyFiles::default())
-                .contains("is not 32 random octets")
-        );
+        assert!(bed.refusal(&KeyFiles::default()).contains("is not 32 random octets"));
     }
 
     #[test]
@@ -334,19 +335,13 @@ mod tests {
     fn a_key_that_the_configuration_names_elsewhere_is_read_and_never_made() {
         let bed = Bed::new();
         let elsewhere = bed.path("mounted.der");
-        let files = KeyFiles {
-            answer_key: elsewhere.clone(),
-            ..KeyFiles::default()
-        };
+        let files = KeyFiles { answer_key: elsewhere.clone(), ..KeyFiles::default() };
         assert!(bed.refusal(&files).contains("mounted.der cannot be read"));
         // The DER form, as another tool may have written it: with the public half (version 1).
         let pair = Ed25519KeyPair::generate().unwrap();
         private_file::create(&elsewhere, pair.to_pkcs8().unwrap().as_ref()).unwrap();
         let keys = bed.open(&files).unwrap();
-        assert_eq!(
-            keys.answer.public().octets().as_slice(),
-            pair.public_key().as_ref()
-        );
+        assert_eq!(keys.answer.public().octets().as_slice(), pair.public_key().as_ref());
     }
 
     #[test]

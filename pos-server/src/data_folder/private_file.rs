@@ -45,32 +45,21 @@ pub(super) fn options() -> OpenOptions {
 
 /// Reads a file that nobody but its owner may read.
 pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
-    let failed = |cause| PrivateFileError::Io {
-        path: path.into(),
-        cause,
-    };
+    let failed = |cause| PrivateFileError::Io { path: path.into(), cause };
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
     if mode & 0o177 != 0 {
-        return Err(PrivateFileError::OpenToOthers {
-            path: path.into(),
-            mode,
-        });
+        return Err(PrivateFileError::OpenToOthers { path: path.into(), mode });
     }
     let mut octets = Zeroizing::new(Vec::new());
-    file.take(MOST_OCTETS)
-        .read_to_end(&mut octets)
-        .map_err(failed)?;
+    file.take(MOST_OCTETS).read_to_end(&mut octets).map_err(failed)?;
     Ok(octets)
 }
 
 /// Writes a new file so that after a crash it is there whole or not at all. An existing file is
 /// never overwritten.
 pub(super) fn create(path: &Path, octets: &[u8]) -> Result<(), PrivateFileError> {
-    let failed = |cause| PrivateFileError::Io {
-        path: path.into(),
-        cause,
-    };
+    let failed = |cause| PrivateFileError::Io { path: path.into(), cause };
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");

@@ -31,11 +31,7 @@ pub struct Admission {
 impl Admission {
     /// `places` requests at once, each for at most `longest`; `taken` counts those under way.
     pub fn new(places: usize, longest: Duration, taken: Gauge) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(places)),
-            longest,
-            taken,
-        }
+        Self { places: Arc::new(Semaphore::new(places)), longest, taken }
     }
 
     /// Does `work` in one of the places.
@@ -45,9 +41,7 @@ impl Admission {
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> Result<T, Refused> {
         let _place = self.places.try_acquire().map_err(|_| Refused::Full)?;
         let _counted = Counted::begin(&self.taken);
-        timeout(self.longest, work)
-            .await
-            .map_err(|_| Refused::TooSlow)
+        timeout(self.longest, work).await.map_err(|_| Refused::TooSlow)
     }
 }
 
@@ -78,9 +72,7 @@ mod tests {
         let admission = Admission::new(1, Duration::from_secs(70), taken.clone());
         let (first, second) = tokio::join!(admission.run(pending::<()>()), async {
             assert_eq!(taken.get(), 1);
-            admission
-                .run(async { unreachable!("no place is free") })
-                .await
+            admission.run(async { unreachable!("no place is free") }).await
         });
         assert_eq!(second, Err::<(), _>(Refused::Full));
         assert_eq!(first, Err(Refused::TooSlow));

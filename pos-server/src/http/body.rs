@@ -56,13 +56,7 @@ pub(super) struct CappedBody {
 
 impl CappedBody {
     pub(super) fn new(incoming: Incoming, limit: usize, time: Duration) -> Self {
-        Self {
-            incoming,
-            limit,
-            left: limit,
-            time,
-            timer: None,
-        }
+        Self { incoming, limit, left: limit, time, timer: None }
     }
 }
 

@@ -14,10 +14,7 @@ use crate::telemetry::metrics::{CONTENT_TYPE, Metrics};
 /// `/healthz` and `/readyz`; neither is signed, neither needs a signature.
 pub fn routes(readiness: Arc<Readiness>) -> Router {
     Router::new()
-        .route(
-            "/healthz",
-            get(|| async { json(StatusCode::OK, r#"{"status":"alive"}"#.into()) }),
-        )
+        .route("/healthz", get(|| async { json(StatusCode::OK, r#"{"status":"alive"}"#.into()) }))
         .route("/readyz", get(ready).with_state(readiness))
 }
 
@@ -27,11 +24,7 @@ pub fn metrics_routes(metrics: Arc<Metrics>) -> Router {
 }
 
 async fn ready(State(readiness): State<Arc<Readiness>>) -> Response {
-    let faults: Vec<_> = readiness
-        .faults()
-        .into_iter()
-        .map(|fault| fault.word())
-        .collect();
+    let faults: Vec<_> = readiness.faults().into_iter().map(|fault| fault.word()).collect();
     if faults.is_empty() {
         return json(StatusCode::OK, r#"{"status":"ready"}"#.into());
     }

@@ -112,12 +112,7 @@ impl Listener {
         let refused = |cause| ListenError { address, cause };
         let tcp = TcpListener::bind(address).await.map_err(refused)?;
         let address = tcp.local_addr().map_err(refused)?;
-        Ok(Self {
-            tcp,
-            address,
-            tls,
-            open: Gauge::default(),
-        })
+        Ok(Self { tcp, address, tls, open: Gauge::default() })
     }
 
     /// Counts open connections in this gauge.
@@ -168,11 +163,7 @@ pub async fn serve(
     limits: Limits,
     mut shutdown: Shutdown,
 ) -> Drained {
-    let server = Arc::new(Server {
-        http: limits.http(),
-        limits,
-        router,
-    });
+    let server = Arc::new(Server { http: limits.http(), limits, router });
     let permits = Arc::new(Semaphore::new(server.limits.connections));
     let mut connections = JoinSet::new();
     loop {
@@ -248,21 +239,13 @@ impl Server {
     {
         let service = service_fn(|request: hyper::Request<Incoming>| {
             let mut request = request.map(|incoming| {
-                Body::new(CappedBody::new(
-                    incoming,
-                    self.limits.body_bytes,
-                    self.limits.body,
-                ))
+                Body::new(CappedBody::new(incoming, self.limits.body_bytes, self.limits.body))
             });
             request.extensions_mut().insert(Peer(peer));
             // A router is always ready, so it needs no `poll_ready` first.
             self.router.clone().call(request)
         });
-        let io = TokioIo::new(Stalling {
-            io,
-            limit: self.limits.stall,
-            timer: None,
-        });
+        let io = TokioIo::new(Stalling { io, limit: self.limits.stall, timer: None });
         let mut connection = pin!(self.http.serve_connection(io, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -312,9 +295,7 @@ impl<IO> Stalling<IO> {
             self.timer = None;
             return progress;
         }
-        let timer = self
-            .timer
-            .get_or_insert_with(|| Box::pin(sleep(self.limit)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.limit)));
         ready!(timer.as_mut().poll(cx));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

@@ -57,8 +57,5 @@ pub async fn observe(
 fn known_method(request: &Request) -> &'static str {
     const KNOWN: [&str; 6] = ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"];
     let method = request.method().as_str();
-    KNOWN
-        .into_iter()
-        .find(|known| *known == method)
-        .unwrap_or("other")
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or("other")
 }

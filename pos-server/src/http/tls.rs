@@ -62,16 +62,10 @@ impl TlsIdentity {
     /// # Errors
     /// [`TlsError`] says which file is at fault and why.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let files = IdentityFiles {
-            certificate: certificate.into(),
-            key: key.into(),
-        };
+        let files = IdentityFiles { certificate: certificate.into(), key: key.into() };
         let provider = Arc::new(aws_lc_rs::default_provider());
         // The stamp is taken before the files are read: a change in between is then seen later.
-        let look = Look {
-            at: Instant::now(),
-            stamp: files.stamp(),
-        };
+        let look = Look { at: Instant::now(), stamp: files.stamp() };
         let current = Arc::new(CurrentKey(RwLock::new(Arc::new(files.read(&provider)?))));
         let resolver = Arc::clone(&current);
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -103,10 +97,7 @@ impl TlsIdentity {
     }
 
     fn follow_files(&self) {
-        let mut last = self
-            .last_look
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
         if last.at.elapsed() < self.look_every {
             return;
         }
@@ -118,11 +109,7 @@ impl TlsIdentity {
         last.stamp = stamp;
         match self.files.read(self.config.crypto_provider()) {
             Ok(fresh) => {
-                *self
-                    .current
-                    .0
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
+                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 info!(file = %self.files.certificate.display(), "the TLS certificate was renewed");
             }
             // Half of the pair may be new and the other half about to be; the stamp of the whole
@@ -153,17 +140,12 @@ impl IdentityFiles {
     }
 
     fn read(&self, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-        let unreadable = |path: &PathBuf, cause| TlsError::Unreadable {
-            path: path.clone(),
-            cause,
-        };
+        let unreadable = |path: &PathBuf, cause| TlsError::Unreadable { path: path.clone(), cause };
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|cause| unreadable(&self.certificate, cause))?;
         if chain.is_empty() {
-            return Err(TlsError::Empty {
-                path: self.certificate.clone(),
-            });
+            return Err(TlsError::Empty { path: self.certificate.clone() });
         }
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|cause| unreadable(&self.key, cause))?;
@@ -186,9 +168,7 @@ struct CurrentKey(RwLock<Arc<CertifiedKey>>);
 
 impl ResolvesServerCert for CurrentKey {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(
-            &self.0.read().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 

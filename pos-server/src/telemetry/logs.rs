@@ -63,14 +63,11 @@ pub const FIELDS: &[&str] = &[
 ];
 
 /// Starts logging on standard error for the whole process, panics included. Our own crates log
-/// from `level` on, others only warnings.
-///
-/// # Errors
-/// When the process logs already.
-pub fn start(level: Level) -> Result<(), tracing::subscriber::SetGlobalDefaultError> {
-    set_global_default(subscriber(level, std::io::stderr))?;
-    std::panic::set_hook(Box::new(log_panic));
-    Ok(())
+/// from `level` on, others only warnings. Does nothing in a process that logs already.
+pub fn start(level: Level) {
+    if set_global_default(subscriber(level, std::io::stderr)).is_ok() {
+        std::panic::set_hook(Box::new(log_panic));
+    }
 }
 
 /// The subscriber behind [`start`], writing elsewhere.
@@ -79,20 +76,14 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let ours = ["pos_server", "pos_protocol", "pos_institution"].map(|target| (target, level));
-    let filter = Targets::new()
-        .with_default(Level::WARN.min(level))
-        .with_targets(ours);
+    let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours);
     Registry::default().with(JsonLines { writer }.with_filter(filter))
 }
 
 /// A panic's payload may have been formatted from anything, so only a constant text is shown.
 fn log_panic(info: &PanicHookInfo<'_>) {
     let place = info.location().map(ToString::to_string).unwrap_or_default();
-    let text = info
-        .payload()
-        .downcast_ref::<&'static str>()
-        .copied()
-        .unwrap_or("(formatted)");
+    let text = info.payload().downcast_ref::<&'static str>().copied().unwrap_or("(formatted)");
     tracing::error!(line = %place, cause = text, "a task panicked");
 }
 
@@ -123,11 +114,7 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
-        for span in context
-            .event_scope(event)
-            .into_iter()
-            .flat_map(Scope::from_root)
-        {
+        for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             if let Some(outer) = span.extensions().get::<Fields>() {
                 fields.shown.extend(outer.shown.clone());
                 fields.withheld.extend(&outer.withheld);
@@ -141,10 +128,7 @@ where
             line.insert("time".into(), time.into());
         }
         let about = event.metadata();
-        line.insert(
-            "level".into(),
-            about.level().as_str().to_ascii_lowercase().into(),
-        );
+        line.insert("level".into(), about.level().as_str().to_ascii_lowercase().into());
         line.insert("target".into(), about.target().into());
         line.append(&mut fields.shown);
         if !fields.withheld.is_empty() {
@@ -153,10 +137,7 @@ where
         let mut text = Value::Object(line).to_string();
         text.push('\n');
         // A log that cannot be written has nowhere to be reported to.
-        let _ = self
-            .writer
-            .make_writer_for(about)
-            .write_all(text.as_bytes());
+        let _ = self.writer.make_writer_for(about).write_all(text.as_bytes());
     }
 }
 
@@ -247,10 +228,7 @@ mod tests {
         let writer = captured.clone();
         tracing::subscriber::with_default(subscriber(level, move || writer.clone()), act);
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         (text, lines)
     }
 
@@ -259,29 +237,16 @@ mod tests {
         let (text, lines) = lines(Level::TRACE, || {
             let span = tracing::info_span!("request", request_id = "req_1", password = "hunter2");
             let _entered = span.enter();
-            tracing::trace!(
-                password = "hunter2",
-                pan = 4_111_111_111_111_111_u64,
-                "signing in"
-            );
+            tracing::trace!(password = "hunter2", pan = 4_111_111_111_111_111_u64, "signing in");
             tracing::error!(body = ?"4111111111111111", status = 500, "failed");
         });
-        assert!(
-            !text.contains("hunter2") && !text.contains("411111111111"),
-            "{text}"
-        );
+        assert!(!text.contains("hunter2") && !text.contains("411111111111"), "{text}");
         assert_eq!(lines[0]["message"], "signing in");
         assert_eq!(lines[0]["level"], "trace");
         assert_eq!(lines[0]["request_id"], "req_1");
-        assert_eq!(
-            lines[0]["withheld"],
-            serde_json::json!(["password", "password", "pan"])
-        );
+        assert_eq!(lines[0]["withheld"], serde_json::json!(["password", "password", "pan"]));
         assert_eq!(lines[1]["status"], 500);
-        assert_eq!(
-            lines[1]["withheld"],
-            serde_json::json!(["password", "body"])
-        );
+        assert_eq!(lines[1]["withheld"], serde_json::json!(["password", "body"]));
     }
 
     #[test]
@@ -302,15 +267,8 @@ mod tests {
     #[test]
     fn the_allow_list_is_sorted_and_names_no_secret() {
         assert!(FIELDS.is_sorted());
-        for secret in [
-            "password",
-            "pan",
-            "envelope",
-            "enrolment_code",
-            "signature",
-            "body",
-            "url",
-        ] {
+        for secret in ["password", "pan", "envelope", "enrolment_code", "signature", "body", "url"]
+        {
             assert!(!FIELDS.contains(&secret), "{secret}");
         }
     }

@@ -108,21 +108,9 @@ impl Metrics {
             seconds(),
             self.request_seconds.clone(),
         );
-        to.register(
-            "open_connections",
-            "Open connections",
-            self.open_connections.clone(),
-        );
-        to.register(
-            "requests_in_flight",
-            "Requests worked on",
-            self.requests_in_flight.clone(),
-        );
-        to.register(
-            "hashes_in_flight",
-            "Password hashes worked on",
-            self.hashes_in_flight.clone(),
-        );
+        to.register("open_connections", "Open connections", self.open_connections.clone());
+        to.register("requests_in_flight", "Requests worked on", self.requests_in_flight.clone());
+        to.register("hashes_in_flight", "Password hashes worked on", self.hashes_in_flight.clone());
         to.register(
             "signature_refusals",
             "Calls refused for their signature, by cause",
@@ -134,11 +122,7 @@ impl Metrics {
             seconds(),
             self.clock_offset.clone(),
         );
-        to.register(
-            "store_group_size",
-            "Verbs in one commit",
-            self.store_group_size.clone(),
-        );
+        to.register("store_group_size", "Verbs in one commit", self.store_group_size.clone());
         to.register_with_unit(
             "store_group",
             "Time of one commit, sync included",
@@ -152,11 +136,7 @@ impl Metrics {
             seconds(),
             self.oldest_unknown_seconds.clone(),
         );
-        to.register(
-            "open_tasks",
-            "Tasks that wait for a person",
-            self.open_tasks.clone(),
-        );
+        to.register("open_tasks", "Tasks that wait for a person", self.open_tasks.clone());
         to.register(
             "institution_calls",
             "Calls to institutions by outcome",
@@ -172,18 +152,10 @@ impl Metrics {
 
     /// Counts an answered request. `route` is the pattern, never the path.
     pub fn request(&self, route: &str, method: &str, status: u16, took: Duration) {
-        let labels = RequestLabels {
-            route: route.into(),
-            method: method.into(),
-            status,
-        };
+        let labels = RequestLabels { route: route.into(), method: method.into(), status };
         self.requests.get_or_create(&labels).inc();
-        let label = RouteLabel {
-            route: labels.route,
-        };
-        self.request_seconds
-            .get_or_create(&label)
-            .observe(took.as_secs_f64());
+        let label = RouteLabel { route: labels.route };
+        self.request_seconds.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     /// The gauge in which listeners count their open connections.
@@ -203,9 +175,7 @@ impl Metrics {
 
     /// Counts a call that was refused for its signature.
     pub fn signature_refused(&self, cause: &'static str) {
-        self.signature_refusals
-            .get_or_create(&CauseLabel { cause })
-            .inc();
+        self.signature_refusals.get_or_create(&CauseLabel { cause }).inc();
     }
 
     /// Notes how far a verified caller's clock is ahead of ours, in milliseconds.
@@ -217,8 +187,7 @@ impl Metrics {
     /// Notes one commit of the store: how many verbs it grouped, and how long it took with its
     /// sync.
     pub fn store_group(&self, verbs: usize, took: Duration) {
-        self.store_group_size
-            .observe(f64::from(u32::try_from(verbs).unwrap_or(u32::MAX)));
+        self.store_group_size.observe(f64::from(u32::try_from(verbs).unwrap_or(u32::MAX)));
         self.store_group_seconds.observe(took.as_secs_f64());
     }
 
@@ -237,23 +206,15 @@ impl Metrics {
 
     /// Sets how many tasks wait for a person.
     pub fn open_tasks(&self, count: u64) {
-        self.open_tasks
-            .set(i64::try_from(count).unwrap_or(i64::MAX));
+        self.open_tasks.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Counts a call to an institution with its outcome in one word.
     pub fn institution_call(&self, institution: &str, outcome: &'static str, took: Duration) {
-        let labels = CallLabels {
-            institution: institution.into(),
-            outcome,
-        };
+        let labels = CallLabels { institution: institution.into(), outcome };
         self.institution_calls.get_or_create(&labels).inc();
-        let label = InstitutionLabel {
-            institution: labels.institution,
-        };
-        self.institution_seconds
-            .get_or_create(&label)
-            .observe(took.as_secs_f64());
+        let label = InstitutionLabel { institution: labels.institution };
+        self.institution_seconds.get_or_create(&label).observe(took.as_secs_f64());
     }
 
     /// Everything in the OpenMetrics text form, for [`CONTENT_TYPE`].
@@ -262,10 +223,7 @@ impl Metrics {
     /// When a collector cannot encode itself, which is a fault of this crate.
     pub fn text(&self) -> Result<String, fmt::Error> {
         let mut out = String::new();
-        let registry = self
-            .registry
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         text::encode(&mut out, &registry)?;
         Ok(out)
     }
@@ -301,18 +259,11 @@ mod tests {
             "pos_clock_offset_seconds_sum -1.5",
             "pos_open_connections 1",
         ] {
-            assert!(
-                text.lines().any(|it| it == line),
-                "{line} is not in\n{text}"
-            );
+            assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }
-        let resident = text
-            .lines()
-            .find_map(|it| it.strip_prefix("pos_process_resident_memory_bytes "));
-        assert!(
-            resident.unwrap().parse::<f64>().unwrap() > 100_000.0,
-            "{text}"
-        );
+        let resident =
+            text.lines().find_map(|it| it.strip_prefix("pos_process_resident_memory_bytes "));
+        assert!(resident.unwrap().parse::<f64>().unwrap() > 100_000.0, "{text}");
         assert!(text.contains("pos_process_cpu_seconds_total "), "{text}");
         assert!(text.ends_with("# EOF\n"));
     }

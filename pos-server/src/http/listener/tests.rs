@@ -23,19 +23,11 @@ impl Bed {
     async fn start(router: Router, limits: Limits) -> Self {
         let open = Gauge::default();
         let any = "127.0.0.1:0".parse().unwrap();
-        let listener = Listener::bind(any, None)
-            .await
-            .unwrap()
-            .counted_in(open.clone());
+        let listener = Listener::bind(any, None).await.unwrap().counted_in(open.clone());
         let address = listener.address();
         let (trigger, shutdown) = shutdown::channel();
         let task = tokio::spawn(serve(listener, router, limits, shutdown));
-        Self {
-            address,
-            open,
-            trigger,
-            task,
-        }
+        Self { address, open, trigger, task }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -62,11 +54,7 @@ async fn read_to_close(stream: &mut TcpStream) -> String {
 async fn read_answer(stream: &mut TcpStream, end: &str) -> String {
     let mut answer = Vec::new();
     while !answer.ends_with(end.as_bytes()) {
-        assert_ne!(
-            stream.read_buf(&mut answer).await.unwrap(),
-            0,
-            "closed before the end"
-        );
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "closed before the end");
     }
     String::from_utf8(answer).unwrap()
 }
@@ -98,13 +86,7 @@ fn echo() -> Router {
 /// Waits of a second, which the paused clock of a test passes as soon as nothing else happens.
 fn short() -> Limits {
     let second = Duration::from_secs(1);
-    Limits {
-        head: second,
-        body: second,
-        stall: second,
-        drain: second,
-        ..Limits::default()
-    }
+    Limits { head: second, body: second, stall: second, drain: second, ..Limits::default() }
 }
 
 #[tokio::test]
@@ -112,19 +94,13 @@ async fn a_kept_alive_connection_serves_request_after_request() {
     let bed = Bed::start(echo(), Limits::default()).await;
     let mut stream = bed.connect().await;
     for _ in 0..3 {
-        stream
-            .write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let answer = read_answer(&mut stream, "hello").await;
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
     assert_eq!(bed.open.get(), 1);
     let ours = stream.local_addr().unwrap().to_string();
-    stream
-        .write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /peer HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     read_answer(&mut stream, &ours).await;
 }
 
@@ -133,63 +109,32 @@ async fn a_trickled_request_head_is_cut_off_by_the_timer() {
     let bed = Bed::start(echo(), short()).await;
     let began = Instant::now();
     let answer = bed.exchange(b"GET /hello HTTP/1.1\r\nhost").await;
-    assert!(
-        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
-        "{answer}"
-    );
-    assert!(
-        (1..3).contains(&began.elapsed().as_secs()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    assert!((1..3).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_kept_alive_connection_is_closed() {
     let bed = Bed::start(echo(), short()).await;
     let began = Instant::now();
-    let answer = bed
-        .exchange(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await;
+    let answer = bed.exchange(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
-    assert!(
-        (1..3).contains(&began.elapsed().as_secs()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!((1..3).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_arrive_in_time_is_refused() {
-    let bed = Bed::start(
-        echo(),
-        Limits {
-            head: Duration::from_secs(600),
-            ..short()
-        },
-    )
-    .await;
+    let bed = Bed::start(echo(), Limits { head: Duration::from_secs(600), ..short() }).await;
     let began = Instant::now();
     let request = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf";
     let answer = bed.exchange(request).await;
     assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
-    assert!(
-        (1..3).contains(&began.elapsed().as_secs()),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!((1..3).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_before_it_is_read() {
-    let bed = Bed::start(
-        echo(),
-        Limits {
-            body_bytes: 1024,
-            ..Limits::default()
-        },
-    )
-    .await;
+    let bed = Bed::start(echo(), Limits { body_bytes: 1024, ..Limits::default() }).await;
     // Announced: not one octet of it is sent, so the answer did not wait for any.
     let announced = b"POST /echo HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\n\
                       content-length: 1025\r\n\r\n";
@@ -217,41 +162,16 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn headers_over_the_limits_are_refused() {
-    let bed = Bed::start(
-        echo(),
-        Limits {
-            header_bytes: 8192,
-            ..Limits::default()
-        },
-    )
-    .await;
-    let long = format!(
-        "GET /hello HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n",
-        "y".repeat(8192)
-    );
-    assert!(
-        bed.exchange(long.as_bytes())
-            .await
-            .starts_with("HTTP/1.1 431 ")
-    );
-    let many = format!(
-        "GET /hello HTTP/1.1\r\nhost: a\r\n{}\r\n",
-        "x: y\r\n".repeat(100)
-    );
-    assert!(
-        bed.exchange(many.as_bytes())
-            .await
-            .starts_with("HTTP/1.1 431 ")
-    );
+    let bed = Bed::start(echo(), Limits { header_bytes: 8192, ..Limits::default() }).await;
+    let long = format!("GET /hello HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(8192));
+    assert!(bed.exchange(long.as_bytes()).await.starts_with("HTTP/1.1 431 "));
+    let many = format!("GET /hello HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(100));
+    assert!(bed.exchange(many.as_bytes()).await.starts_with("HTTP/1.1 431 "));
     let fits = format!(
         "GET /hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n",
         "y".repeat(8000)
     );
-    assert!(
-        bed.exchange(fits.as_bytes())
-            .await
-            .starts_with("HTTP/1.1 200 ")
-    );
+    assert!(bed.exchange(fits.as_bytes()).await.starts_with("HTTP/1.1 200 "));
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,10 +179,7 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
     let flood = Router::new().route("/flood", get(|| async { vec![b'x'; 64 << 20] }));
     let bed = Bed::start(flood, short()).await;
     let mut stream = bed.connect().await;
-    stream
-        .write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     let mut first = [0; 1];
     stream.read_exact(&mut first).await.unwrap();
     // Nothing is read meanwhile. The server's timer is the next thing to happen, and its end of
@@ -277,31 +194,15 @@ async fn a_client_that_does_not_take_its_answer_is_cut_off() {
 
 #[tokio::test]
 async fn connections_over_the_cap_wait_until_one_closes() {
-    let bed = Bed::start(
-        echo(),
-        Limits {
-            connections: 1,
-            ..Limits::default()
-        },
-    )
-    .await;
+    let bed = Bed::start(echo(), Limits { connections: 1, ..Limits::default() }).await;
     let mut first = bed.connect().await;
-    first
-        .write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    first.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     read_answer(&mut first, "hello").await;
 
     let mut second = bed.connect().await;
-    second
-        .write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    second.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     // The first is still served, the second not even accepted.
-    first
-        .write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    first.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     read_answer(&mut first, "hello").await;
     assert_eq!(bed.open.get(), 1);
     drop(first);
@@ -321,11 +222,7 @@ fn held() -> (Router, oneshot::Receiver<()>, Arc<Notify>) {
             "done"
         }
     };
-    (
-        Router::new().route("/held", get(handler)),
-        has_begun,
-        released,
-    )
+    (Router::new().route("/held", get(handler)), has_begun, released)
 }
 
 #[tokio::test]
@@ -334,9 +231,7 @@ async fn a_shutdown_lets_requests_finish_and_takes_no_new_ones() {
     let bed = Bed::start(router, Limits::default()).await;
     let idle = bed.connect().await;
     let mut busy = bed.connect().await;
-    busy.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     has_begun.await.unwrap();
 
     bed.trigger.pull();
@@ -347,10 +242,7 @@ async fn a_shutdown_lets_requests_finish_and_takes_no_new_ones() {
 
     go.notify_one();
     let answer = read_to_close(&mut busy).await;
-    assert!(
-        answer.contains("connection: close") && answer.ends_with("done"),
-        "{answer}"
-    );
+    assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer}");
     assert_eq!(bed.task.await.unwrap(), Drained { cut: 0 });
     assert_eq!(bed.open.get(), 0);
 }
@@ -360,9 +252,7 @@ async fn a_shutdown_cuts_what_outlasts_its_limit() {
     let (router, has_begun, _go) = held();
     let bed = Bed::start(router, short()).await;
     let mut busy = bed.connect().await;
-    busy.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     has_begun.await.unwrap();
     bed.trigger.pull();
     assert_eq!(bed.task.await.unwrap(), Drained { cut: 1 });

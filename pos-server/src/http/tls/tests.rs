@@ -112,17 +112,10 @@ async fn certificate_shown_at(address: SocketAddr) -> Vec<u8> {
     let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut stream = connector().connect(name, tcp).await.unwrap();
-    stream
-        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
-        .await
-        .unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer).await;
-    assert!(
-        answer.ends_with(b"hello"),
-        "{}",
-        String::from_utf8_lossy(&answer)
-    );
+    assert!(answer.ends_with(b"hello"), "{}", String::from_utf8_lossy(&answer));
     let (_, session) = stream.get_ref();
     assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
     session.peer_certificates().unwrap()[0].to_vec()
@@ -156,29 +149,13 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
 fn files_that_do_not_work_are_named() {
     let (one, other) = (pair(), pair());
     let files = Files::new(&one);
-    let refusal = || {
-        TlsIdentity::load(&files.certificate, &files.key)
-            .unwrap_err()
-            .to_string()
-    };
+    let refusal = || TlsIdentity::load(&files.certificate, &files.key).unwrap_err().to_string();
     files.put(&files.key, &other.key);
     assert!(refusal().contains("do not work together"), "{}", refusal());
     files.put(&files.key, "rubbish");
-    assert!(
-        refusal().contains("key.pem cannot be read"),
-        "{}",
-        refusal()
-    );
+    assert!(refusal().contains("key.pem cannot be read"), "{}", refusal());
     files.put(&files.certificate, "rubbish");
-    assert!(
-        refusal().contains("cert.pem holds no certificate"),
-        "{}",
-        refusal()
-    );
+    assert!(refusal().contains("cert.pem holds no certificate"), "{}", refusal());
     fs::remove_file(&files.certificate).unwrap();
-    assert!(
-        refusal().contains("cert.pem cannot be read"),
-        "{}",
-        refusal()
-    );
+    assert!(refusal().contains("cert.pem cannot be read"), "{}", refusal());
 }

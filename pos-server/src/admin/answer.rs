@@ -1,0 +1,418 @@
+//! What commands answer: JSON for machines, a few lines of text for people.
+
+use std::fmt::Write as _;
+
+use pos_protocol::Timestamp;
+use pos_protocol::id::{
+    ContractId, ContractNumber, InstitutionId, Method, PosId, ShopId, TaskId, UserId,
+};
+use pos_protocol::key::{KeyId, PublicKey};
+use pos_protocol::secret::SecretText;
+use pos_protocol::text::base64url;
+use pos_protocol::{Amount, Currency};
+use serde::{Deserialize, Serialize};
+
+use super::command::Purpose;
+use super::table::{date, table};
+
+/// What a command answers. In JSON, `answer` names the variant.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the fields are those of the command, under their own names")]
+pub enum Answer {
+    /// The checks in the order they were made; passed when every one did.
+    Conformance {
+        url: String,
+        passed: bool,
+        checks: Vec<Check>,
+    },
+    ContractAdded {
+        contract_id: ContractId,
+    },
+    ContractSwitched {
+        contract_id: ContractId,
+        enabled: bool,
+    },
+    /// What a shop registers with. The code is shown here once and never again.
+    EnrolmentCode {
+        shop_id: ShopId,
+        user_id: UserId,
+        enrolment_code: SecretText,
+        not_after_ms: Timestamp,
+    },
+    /// The institution verifies our calls with `operator_key`.
+    InstitutionAdded {
+        institution_id: InstitutionId,
+        operator_key: PublicKey,
+    },
+    InstitutionSwitched {
+        institution_id: InstitutionId,
+        enabled: bool,
+    },
+    Institutions {
+        institutions: Vec<InstitutionRow>,
+    },
+    KeyRevoked {
+        key_id: KeyId,
+    },
+    Keys {
+        keys: Vec<KeyRow>,
+    },
+    PosAdded {
+        pos_id: PosId,
+    },
+    Poses {
+        poses: Vec<PosRow>,
+    },
+    Shop(ShopDetail),
+    Shops {
+        shops: Vec<ShopRow>,
+    },
+    Task(TaskRow),
+    Tasks {
+        tasks: Vec<TaskRow>,
+    },
+}
+
+/// One check of the conformance run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What the endpoint must do, as a short sentence.
+    pub rule: String,
+    /// Whether it did.
+    pub passed: bool,
+    /// What was seen; empty when there is nothing to add.
+    pub seen: String,
+}
+
+/// An institution as it is registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstitutionRow {
+    /// The operator's name for it.
+    pub institution_id: InstitutionId,
+    /// Its name for people.
+    pub name: String,
+    /// Where it answers.
+    pub url: String,
+    /// Whether payments are routed to it.
+    pub enabled: bool,
+    /// What it settles.
+    pub methods: Vec<Method>,
+    /// What it takes.
+    pub currencies: Vec<Currency>,
+    /// The least amount of one payment, in minor units.
+    pub min: Option<Amount>,
+    /// The greatest amount of one payment, in minor units.
+    pub max: Option<Amount>,
+}
+
+/// A key as it is registered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRow {
+    /// Its thumbprint.
+    pub key_id: KeyId,
+    /// `module` or `session`.
+    pub kind: String,
+    /// `active`, `overlapping`, `ended` or `revoked`.
+    pub state: String,
+    /// When it was registered.
+    pub added_at_ms: Timestamp,
+    /// When it ends by itself, where it does.
+    pub not_after_ms: Option<Timestamp>,
+}
+
+/// A POS with its contracts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PosRow {
+    /// The POS.
+    pub pos_id: PosId,
+    /// Its name.
+    pub name: String,
+    /// What it is used for.
+    pub purpose: Purpose,
+    /// What is registered on it.
+    pub contracts: Vec<ContractRow>,
+}
+
+/// A contract on a POS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContractRow {
+    /// The contract.
+    pub contract_id: ContractId,
+    /// With whom.
+    pub institution_id: InstitutionId,
+    /// The institution's number for the shop.
+    pub number: ContractNumber,
+    /// Whether it takes payments.
+    pub enabled: bool,
+}
+
+/// A shop in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopRow {
+    /// The shop.
+    pub shop_id: ShopId,
+    /// Its name.
+    pub name: String,
+    /// Its user id.
+    pub user_id: UserId,
+    /// Whether it has used its enrolment code.
+    pub registered: bool,
+    /// When it was admitted.
+    pub added_at_ms: Timestamp,
+}
+
+/// A shop with all that belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShopDetail {
+    /// The shop itself.
+    #[serde(flatten)]
+    pub shop: ShopRow,
+    /// Where notices go.
+    pub email: Option<String>,
+    /// Its POSes.
+    pub poses: Vec<PosRow>,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// The task.
+    pub task_id: TaskId,
+    /// What it is about, in one word.
+    pub kind: String,
+    /// The same as a sentence that says what to do.
+    pub text: String,
+    /// Whose it is, where it is a shop's.
+    pub shop_id: Option<ShopId>,
+    /// When it was opened.
+    pub opened_at_ms: Timestamp,
+    /// When it was closed, if it was.
+    pub closed_at_ms: Option<Timestamp>,
+}
+
+impl Answer {
+    /// The answer for a person at a terminal window; ends with a line feed.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Conformance { url, passed, checks } => conformance(url, *passed, checks),
+            Self::ContractAdded { contract_id } => format!("contract  {contract_id}\n"),
+            Self::ContractSwitched { contract_id, enabled } => {
+                format!("contract {contract_id} is {}\n", switched(*enabled))
+            }
+            Self::EnrolmentCode { shop_id, user_id, enrolment_code, not_after_ms } => format!(
+                "shop            {shop_id}\nuser id         {user_id}\nenrolment code  {}\n\
+                 good until      {}; it is shown only here\n",
+                enrolment_code.expose(),
+                date(*not_after_ms)
+            ),
+            Self::InstitutionAdded { institution_id, operator_key } => format!(
+                "institution   {institution_id}\noperator key  {}\n\
+                 Give the operator key to the institution: it verifies our calls.\n",
+                base64url(operator_key.octets())
+            ),
+            Self::InstitutionSwitched { institution_id, enabled } => {
+                format!("institution {institution_id} is {}\n", switched(*enabled))
+            }
+            Self::Institutions { institutions } => institution_table(institutions),
+            Self::KeyRevoked { key_id } => format!("key {key_id} is revoked\n"),
+            Self::Keys { keys } => key_table(keys),
+            Self::PosAdded { pos_id } => format!("pos  {pos_id}\n"),
+            Self::Poses { poses } => pos_table(poses),
+            Self::Shop(detail) => {
+                let email = detail.email.as_deref().unwrap_or("-");
+                let head = shop_table(std::slice::from_ref(&detail.shop));
+                format!("{head}\nnotices to  {email}\n\n{}", pos_table(&detail.poses))
+            }
+            Self::Shops { shops } => shop_table(shops),
+            Self::Task(task) => {
+                format!("{}\n{}\n", task_table(std::slice::from_ref(task)), task.text)
+            }
+            Self::Tasks { tasks } => task_table(tasks),
+        }
+    }
+
+    /// Whether a script may go on: false for a conformance run that found a fault.
+    pub fn is_good(&self) -> bool {
+        !matches!(self, Self::Conformance { passed: false, .. })
+    }
+}
+
+fn conformance(url: &str, passed: bool, checks: &[Check]) -> String {
+    let mut text = String::new();
+    for Check { rule, passed, seen } in checks {
+        let mark = if *passed { "ok  " } else { "FAIL" };
+        let gap = if seen.is_empty() { "" } else { ": " };
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{mark}  {rule}{gap}{seen}");
+    }
+    let failed = checks.iter().filter(|check| !check.passed).count();
+    let verdict = if passed { "keeps" } else { "does not keep" };
+    let _ = writeln!(
+        text,
+        "{url} {verdict} the institution protocol: {failed} of {} checks failed",
+        checks.len()
+    );
+    text
+}
+
+fn switched(enabled: bool) -> &'static str {
+    if enabled { "enabled" } else { "disabled" }
+}
+
+fn joined<T: ToString>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
+fn institution_table(institutions: &[InstitutionRow]) -> String {
+    let limit =
+        |amount: Option<Amount>| amount.map_or_else(|| "-".into(), |it| it.minor().to_string());
+    let rows: Vec<_> = institutions
+        .iter()
+        .map(|it| {
+            [
+                it.institution_id.to_string(),
+                it.name.clone(),
+                switched(it.enabled).into(),
+                joined(&it.methods),
+                joined(&it.currencies),
+                limit(it.min),
+                limit(it.max),
+                it.url.clone(),
+            ]
+        })
+        .collect();
+    table(["institution", "name", "state", "methods", "currencies", "min", "max", "url"], &rows)
+}
+
+fn key_table(keys: &[KeyRow]) -> String {
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|it| {
+            [
+                it.key_id.to_string(),
+                it.kind.clone(),
+                it.state.clone(),
+                date(it.added_at_ms),
+                it.not_after_ms.map_or_else(|| "-".into(), date),
+            ]
+        })
+        .collect();
+    table(["key", "kind", "state", "added", "ends"], &rows)
+}
+
+fn pos_table(poses: &[PosRow]) -> String {
+    let mut rows = Vec::new();
+    for pos in poses {
+        let head = [pos.pos_id.to_string(), pos.name.clone(), pos.purpose.word().into()];
+        let row = |contract: [String; 4]| {
+            let [a, b, c] = head.clone();
+            let [d, e, f, g] = contract;
+            [a, b, c, d, e, f, g]
+        };
+        if pos.contracts.is_empty() {
+            rows.push(row(["-"; 4].map(Into::into)));
+        }
+        rows.extend(pos.contracts.iter().map(|it| {
+            row([
+                it.contract_id.to_string(),
+                it.institution_id.to_string(),
+                it.number.to_string(),
+                switched(it.enabled).into(),
+            ])
+        }));
+    }
+    table(["pos", "name", "purpose", "contract", "institution", "number", "state"], &rows)
+}
+
+fn shop_table(shops: &[ShopRow]) -> String {
+    let rows: Vec<_> = shops
+        .iter()
+        .map(|it| {
+            [
+                it.shop_id.to_string(),
+                it.name.clone(),
+                it.user_id.to_string(),
+                if it.registered { "registered" } else { "admitted" }.into(),
+                date(it.added_at_ms),
+            ]
+        })
+        .collect();
+    table(["shop", "name", "user id", "state", "added"], &rows)
+}
+
+fn task_table(tasks: &[TaskRow]) -> String {
+    let rows: Vec<_> = tasks
+        .iter()
+        .map(|it| {
+            [
+                it.task_id.to_string(),
+                it.kind.clone(),
+                it.shop_id.map_or_else(|| "-".into(), |shop| shop.to_string()),
+                date(it.opened_at_ms),
+                it.closed_at_ms.map_or_else(|| "open".into(), date),
+            ]
+        })
+        .collect();
+    table(["task", "kind", "shop", "opened", "closed"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_names_the_answer_and_its_fields() {
+        let answer = Answer::EnrolmentCode {
+            shop_id: "shp_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
+            user_id: "usr_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
+            enrolment_code: "ABCD-EFGH".into(),
+            not_after_ms: Timestamp::from_secs(1_795_417_201),
+        };
+        assert_eq!(
+            serde_json::to_string(&answer).unwrap(),
+            r#"{"answer":"enrolment_code","shop_id":"shp_014d2pf2dbzzzzzzzzzzzzzzzz","user_id":"usr_014d2pf2dbzzzzzzzzzzzzzzzz","enrolment_code":"ABCD-EFGH","not_after_ms":1795417201000}"#
+        );
+        assert!(answer.text().contains("enrolment code  ABCD-EFGH\n"));
+        assert!(answer.text().contains("good until      2026-11-23 07:00:01Z"));
+        assert!(!format!("{answer:?}").contains("ABCD"));
+    }
+
+    #[test]
+    fn a_pos_without_contracts_still_has_its_line() {
+        let pos = |contracts| PosRow {
+            pos_id: "pos_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
+            name: "Web".into(),
+            purpose: Purpose::Web,
+            contracts,
+        };
+        let contract = ContractRow {
+            contract_id: "con_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
+            institution_id: "sakura-card".parse().unwrap(),
+            number: "4980012345".parse().unwrap(),
+            enabled: false,
+        };
+        let text = Answer::Poses { poses: vec![pos(vec![]), pos(vec![contract])] }.text();
+        let lines: Vec<_> =
+            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+        assert_eq!(lines[1][2..], ["web", "-", "-", "-", "-"]);
+        assert_eq!(
+            lines[2][3..],
+            ["con_014d2pf2dbzzzzzzzzzzzzzzzz", "sakura-card", "4980012345", "disabled"]
+        );
+    }
+
+    #[test]
+    fn a_failed_conformance_run_is_not_good() {
+        let check =
+            Check { rule: "signs its answers".into(), passed: false, seen: "nothing".into() };
+        let answer =
+            Answer::Conformance { url: "https://a.jp".into(), passed: false, checks: vec![check] };
+        assert!(!answer.is_good());
+        assert_eq!(
+            answer.text(),
+            "FAIL  signs its answers: nothing\n\
+             https://a.jp does not keep the institution protocol: 1 of 1 checks failed\n"
+        );
+    }
+}

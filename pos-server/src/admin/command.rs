@@ -1,0 +1,405 @@
+//! Every command with its arguments, as the command line reads it and the socket carries it.
+
+use std::fmt;
+
+use clap::{Args, Subcommand, ValueEnum};
+use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, Method, PosId, ShopId, TaskId};
+use pos_protocol::key::{KeyId, PublicKey};
+use pos_protocol::{Amount, Currency};
+use serde::{Deserialize, Serialize};
+
+/// What an operator can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Institutions that settle payments
+    #[command(subcommand)]
+    Institution(InstitutionCommand),
+    /// Shops, the operator's customers
+    #[command(subcommand)]
+    Shop(ShopCommand),
+    /// Virtual POSes of a shop, and the contracts on them
+    #[command(subcommand)]
+    Pos(PosCommand),
+    /// Keys with which a shop signs its calls
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// What the server asks a person to decide
+    #[command(subcommand)]
+    Task(TaskCommand),
+}
+
+/// Commands about institutions.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstitutionCommand {
+    /// Register an institution; prints the operator's public key, which it must be given
+    Add(Box<InstitutionAdd>),
+    /// List the institutions
+    List,
+    /// Route payments to an institution
+    Enable {
+        /// The institution
+        institution_id: InstitutionId,
+    },
+    /// Stop routing payments to an institution; inquiries go on
+    Disable {
+        /// The institution
+        institution_id: InstitutionId,
+    },
+    /// Check whether an endpoint keeps the rules of the institution protocol; moves test money
+    Check(Box<InstitutionCheck>),
+}
+
+/// Registers an institution.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct InstitutionAdd {
+    /// A name of your own for it: a-z, 0-9 and hyphen
+    pub institution_id: InstitutionId,
+    /// Where it answers, such as https://pay.sakura-card.example/v1
+    #[arg(long, value_parser = https_url)]
+    pub url: String,
+    /// A method it settles, such as card:visa; may be repeated
+    #[arg(long = "method", required = true, value_name = "METHOD")]
+    pub methods: Vec<Method>,
+    /// A currency it takes, such as JPY; may be repeated
+    #[arg(long = "currency", required = true, value_name = "CURRENCY")]
+    pub currencies: Vec<Currency>,
+    /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
+    #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
+    pub ca: Option<PemText>,
+    /// The Ed25519 key that signs its answers (43 characters of base64url)
+    #[arg(long, value_name = "KEY")]
+    pub verify_key: PublicKey,
+    /// The Ed25519 key that signs its seal key sets (43 characters of base64url)
+    #[arg(long, value_name = "KEY")]
+    pub seal_root: PublicKey,
+    /// The least amount of one payment, in minor units
+    #[arg(long, value_parser = amount)]
+    pub min: Option<Amount>,
+    /// The greatest amount of one payment, in minor units
+    #[arg(long, value_parser = amount)]
+    pub max: Option<Amount>,
+    /// Its name for people, in English; the id when not given
+    #[arg(long, value_parser = line_of_text)]
+    pub name: Option<String>,
+    /// Its name for people, in Japanese
+    #[arg(long, value_parser = line_of_text)]
+    pub name_ja: Option<String>,
+}
+
+/// Runs the conformance check against an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct InstitutionCheck {
+    /// Where it answers
+    #[arg(value_parser = https_url)]
+    pub url: String,
+    /// The Ed25519 key that signs its answers (43 characters of base64url)
+    #[arg(long, value_name = "KEY")]
+    pub verify_key: PublicKey,
+    /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
+    #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
+    pub ca: Option<PemText>,
+}
+
+/// Commands about shops.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShopCommand {
+    /// Admit a shop; prints its user id and enrolment code
+    Add(ShopAdd),
+    /// List the shops
+    List,
+    /// Show one shop with its POSes and contracts
+    Show {
+        /// The shop
+        shop_id: ShopId,
+    },
+    /// Make a new enrolment code; an unused earlier one ends
+    Code {
+        /// The shop
+        shop_id: ShopId,
+    },
+}
+
+/// Admits a shop.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct ShopAdd {
+    /// The shop's name
+    #[arg(long, value_parser = line_of_text)]
+    pub name: String,
+    /// Where notices to the shop go
+    #[arg(long, value_parser = mail_address)]
+    pub email: Option<String>,
+}
+
+/// Commands about virtual POSes and their contracts.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PosCommand {
+    /// Give a shop a POS
+    Add(PosAdd),
+    /// List a shop's POSes with their contracts
+    List {
+        /// The shop
+        shop_id: ShopId,
+    },
+    /// Register a contract on a POS
+    Contract(ContractAdd),
+    /// Let a contract take payments
+    ContractEnable {
+        /// The contract
+        contract_id: ContractId,
+    },
+    /// Stop a contract from taking payments; refunds and inquiries go on
+    ContractDisable {
+        /// The contract
+        contract_id: ContractId,
+    },
+}
+
+/// Gives a shop a POS.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct PosAdd {
+    /// The shop
+    pub shop_id: ShopId,
+    /// The POS's name
+    #[arg(long, value_parser = line_of_text)]
+    pub name: String,
+    /// What it is used for
+    #[arg(long, value_enum, default_value_t)]
+    pub purpose: Purpose,
+}
+
+/// What a POS is used for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// A web shop
+    #[default]
+    Web,
+    /// Orders by telephone
+    Phone,
+    /// A fair or another event
+    Event,
+}
+
+impl Purpose {
+    /// Every purpose.
+    pub const ALL: [Self; 3] = [Self::Web, Self::Phone, Self::Event];
+
+    /// The word for it, on the wire and in the database.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Phone => "phone",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// Registers a contract on a POS.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct ContractAdd {
+    /// The POS
+    pub pos_id: PosId,
+    /// The institution that the contract is with
+    #[arg(long = "institution", value_name = "INSTITUTION")]
+    pub institution_id: InstitutionId,
+    /// The number under which the institution keeps the shop
+    #[arg(long)]
+    pub number: ContractNumber,
+}
+
+/// Commands about keys.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyCommand {
+    /// List a shop's keys
+    List {
+        /// The shop
+        shop_id: ShopId,
+    },
+    /// End a key at once
+    Revoke {
+        /// The shop
+        shop_id: ShopId,
+        /// The key
+        key_id: KeyId,
+    },
+}
+
+/// Commands about tasks.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskCommand {
+    /// List the tasks
+    List,
+    /// Show one task
+    Show {
+        /// The task
+        task_id: TaskId,
+    },
+}
+
+/// The text of a PEM file. The command line reads the file, so that a running server never opens
+/// a path that a caller names.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PemText(pub String);
+
+impl fmt::Debug for PemText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PemText({} octets)", self.0.len())
+    }
+}
+
+fn read_pem(path: &str) -> Result<PemText, String> {
+    let text = std::fs::read_to_string(path).map_err(|cause| cause.to_string())?;
+    if text.contains("-----BEGIN CERTIFICATE-----") {
+        Ok(PemText(text))
+    } else {
+        Err("the file holds no PEM certificate".into())
+    }
+}
+
+/// An address of an institution: HTTPS, or plain HTTP on loopback for an adapter beside us.
+fn https_url(text: &str) -> Result<String, &'static str> {
+    const RULE: &str = "must be an https address such as https://pay.example.jp/v1 without user, \
+                        query and fragment; http only on loopback";
+    let url: hyper::Uri = text.parse().map_err(|_| RULE)?;
+    let host = url.host().ok_or(RULE)?;
+    let loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
+    let scheme = match url.scheme_str() {
+        Some("https") => true,
+        Some("http") => loopback,
+        _ => false,
+    };
+    let clean = !text.contains(['@', '?', '#']);
+    if scheme && clean { Ok(text.trim_end_matches('/').into()) } else { Err(RULE) }
+}
+
+fn amount(text: &str) -> Result<Amount, String> {
+    let minor: u64 = text.parse().map_err(|_| "must be a whole number".to_owned())?;
+    Amount::new(minor).map_err(|cause| cause.to_string())
+}
+
+fn line_of_text(text: &str) -> Result<String, &'static str> {
+    let length = text.chars().count();
+    if text.trim() != text || !(1..=100).contains(&length) || text.chars().any(char::is_control) {
+        return Err("must be 1 to 100 characters on one line, without spaces at either end");
+    }
+    Ok(text.into())
+}
+
+fn mail_address(text: &str) -> Result<String, &'static str> {
+    const RULE: &str = "must be a mail address such as shop@example.jp";
+    let (user, host) = text.rsplit_once('@').ok_or(RULE)?;
+    let plain = text.len() <= 254 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if plain && !user.is_empty() && host.contains('.') && !text.contains([',', '<', '>']) {
+        Ok(text.into())
+    } else {
+        Err(RULE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: Command,
+    }
+
+    fn read(line: &str) -> Result<Command, String> {
+        let words = std::iter::once("pos-server").chain(line.split_ascii_whitespace());
+        Line::try_parse_from(words).map(|line| line.command).map_err(|error| error.to_string())
+    }
+
+    const KEY: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    const SHOP: &str = "shp_014d2pf2dbzzzzzzzzzzzzzzzz";
+
+    #[test]
+    fn an_institution_is_described_completely() {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\nAA==\n").unwrap();
+        let command = read(&format!(
+            "institution add sakura-card --url https://127.0.0.1:9000/v1/ --method card:visa \
+             --method card:master --currency JPY --verify-key {KEY} --seal-root {KEY} --ca {} \
+             --min 100 --max 500000 --name Sakura",
+            ca.display()
+        ));
+        let Ok(Command::Institution(InstitutionCommand::Add(add))) = &command else {
+            panic!("{command:?}");
+        };
+        assert_eq!(add.url, "https://127.0.0.1:9000/v1");
+        assert_eq!(
+            add.methods.iter().map(Method::as_str).collect::<Vec<_>>(),
+            ["card:visa", "card:master"]
+        );
+        assert_eq!(add.max.unwrap().minor(), 500_000);
+        assert!(add.ca.as_ref().unwrap().0.starts_with("-----BEGIN"));
+        // The socket carries the same.
+        let command = command.unwrap();
+        let line = serde_json::to_string(&command).unwrap();
+        assert_eq!(serde_json::from_str::<Command>(&line).unwrap(), command);
+    }
+
+    #[test]
+    fn every_command_reads_and_travels() {
+        let contract = "con_014d2pf2dbzzzzzzzzzzzzzzzz";
+        let pos = "pos_014d2pf2dbzzzzzzzzzzzzzzzz";
+        for line in [
+            "institution list".to_owned(),
+            "institution enable sakura-card".to_owned(),
+            "institution disable sakura-card".to_owned(),
+            format!("institution check https://a.jp --verify-key {KEY}"),
+            "shop add --name Hanako --email hanako@example.jp".to_owned(),
+            "shop list".to_owned(),
+            format!("shop show {SHOP}"),
+            format!("shop code {SHOP}"),
+            format!("pos add {SHOP} --name Web --purpose phone"),
+            format!("pos list {SHOP}"),
+            format!("pos contract {pos} --institution sakura-card --number 4980012345"),
+            format!("pos contract-enable {contract}"),
+            format!("pos contract-disable {contract}"),
+            format!("key list {SHOP}"),
+            format!("key revoke {SHOP} kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
+            "task list".to_owned(),
+            "task show tsk_014d2pf2dbzzzzzzzzzzzzzzzz".to_owned(),
+        ] {
+            let command = read(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let carried = serde_json::to_string(&command).unwrap();
+            assert_eq!(serde_json::from_str::<Command>(&carried).unwrap(), command, "{line}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_say_what_they_must_be() {
+        let add = |rest: &str| {
+            let required = format!("--currency JPY --verify-key {KEY} --seal-root {KEY}");
+            read(&format!("institution add {rest} {required}")).unwrap_err()
+        };
+        assert!(add("Sakura --url https://a.jp --method card").contains("beginning with a letter"));
+        assert!(add("s --url http://a.jp --method card").contains("http only on loopback"));
+        assert!(add("s --url https://a.jp?x=1 --method card").contains("without user, query"));
+        assert!(add("s --url https://a.jp --method CARD").contains("card:visa"));
+        assert!(add("s --url https://a.jp").contains("--method"));
+        assert!(
+            add("s --url https://a.jp --method card --min 0").contains("from 1 to 999999999999")
+        );
+        assert!(add("s --url https://a.jp --method card --ca /no/such").contains("No such file"));
+        assert!(read("shop show shp_1").unwrap_err().contains("exactly as the server wrote it"));
+        assert!(read("shop add --name a --email b").unwrap_err().contains("shop@example.jp"));
+        assert!(
+            read(&format!("pos add {SHOP} --name a --purpose x")).unwrap_err().contains("phone")
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! The command line: what it reads, how refusals and answers are shown, the exit codes.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::admin::{AdminError, Answer, Command};
+use crate::app::StartError;
+use crate::config::{self, Config, ConfigError, ConfigErrors};
+use crate::data_folder::keys;
+use crate::http::tls::TlsIdentity;
+
+/// The operator's server: keeps each shop's virtual POS and routes its payments to institutions
+#[derive(Debug, Parser)]
+#[command(name = "pos-server", version)]
+pub struct Cli {
+    /// The settings file; without one the defaults hold, see `pos-server config`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The data folder, whatever the settings file says
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_folder: Option<PathBuf>,
+    /// Answer an operator's command with one JSON line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub action: Action,
+}
+
+/// What the binary can be asked to do.
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// Run the server; prints one JSON line with its addresses when it is ready
+    Serve,
+    /// Print every setting with its default and its meaning
+    Config,
+    /// Check the settings and the files they name, without starting anything
+    CheckConfig,
+    /// One of the operator's commands.
+    #[command(flatten)]
+    Command(Command),
+}
+
+/// Why the binary ends with a code that is not 0.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// A command was refused.
+    #[error("{0}")]
+    Command(AdminError),
+    /// The settings were refused.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// A command did what it should and found a fault, which it has shown.
+    #[error("the check failed")]
+    Finding,
+    /// Standard output is gone, or the system refused something of the kind.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// The server did not start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl Failure {
+    /// 2 for what the operator wrote (as for arguments), 1 for everything else.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Command(_) | Self::Finding | Self::Io(_) | Self::Start(_) => 1,
+        }
+    }
+}
+
+impl Cli {
+    /// The settings that this command line names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn settings(&self) -> Result<Config, ConfigErrors> {
+        config::load(self.config.as_deref(), self.data_folder.as_deref())
+    }
+
+    /// Shows what a command answered or was refused for, as `--json` asks.
+    ///
+    /// # Errors
+    /// The refusal itself, and a conformance run that found a fault.
+    pub fn show(&self, reply: Result<Answer, AdminError>) -> Result<(), Failure> {
+        match (&reply, self.json) {
+            (Ok(answer), true) => {
+                print_line(&serde_json::to_string(answer).map_err(io::Error::from)?)?
+            }
+            (Ok(answer), false) => print(&answer.text())?,
+            (Err(error), true) => {
+                print_line(&serde_json::json!({ "error": error }).to_string())?;
+            }
+            (Err(_), false) => {}
+        }
+        let answer = reply.map_err(Failure::Command)?;
+        if answer.is_good() { Ok(()) } else { Err(Failure::Finding) }
+    }
+}
+
+/// Checks the settings, and the files that they name, as far as this can be done without starting.
+///
+/// # Errors
+/// Everything that is wrong.
+pub fn check_config(cli: &Cli) -> Result<(), Failure> {
+    let config = cli.settings()?;
+    let mut errors = Vec::new();
+    let mut refuse = |setting: &str, problem: String| {
+        let file = cli.config.clone();
+        errors.push(ConfigError { file, line: None, setting: setting.into(), problem });
+    };
+    if let Some((_, certificate, key)) = config.tls_address()
+        && let Err(cause) = TlsIdentity::load(certificate, key)
+    {
+        refuse("tls", cause.to_string());
+    }
+    for (setting, cause) in keys::check_named(&config) {
+        refuse(setting, cause.to_string());
+    }
+    if errors.is_empty() {
+        Ok(print("the settings are good\n")?)
+    } else {
+        Err(ConfigErrors(errors).into())
+    }
+}
+
+/// Writes to standard output, at once.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// As [`print`], with a line feed after it.
+///
+/// # Errors
+/// Standard output is closed.
+pub fn print_line(text: &str) -> io::Result<()> {
+    print(&format!("{text}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_may_stand_on_either_side_of_the_command() {
+        for line in [
+            "pos-server --json --data-folder d task list",
+            "pos-server task list --json --data-folder d",
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            assert!(cli.json && matches!(cli.action, Action::Command(Command::Task(_))), "{line}");
+            assert_eq!(cli.settings().unwrap().data_folder, PathBuf::from("d"));
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The layer under every signed route: a call is verified before a handler sees it, and every
+//! answer to a call with a well-formed signature is signed, refusals included (`wire.md` 2).
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use pos_protocol::id::{IdempotencyKey, RequestId};
+use pos_protocol::key::{PublicKey, Signature};
+use pos_protocol::sign::call::{self, CallParts, Claimed};
+use pos_protocol::sign::{self, POS_CONNECT, answer};
+use pos_protocol::wire::{self, KeyRole, route};
+use pos_protocol::{ErrorCode, Timestamp};
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use super::error::ApiError;
+use super::identity::{Call, Shop, Unproven};
+use crate::app::App;
+use crate::http::admission::Refused;
+use crate::http::body::{self, BodyError};
+use crate::store::verbs::TouchKey;
+
+/// A refusal as a handler returns it; the layer turns it into a signed problem body.
+#[derive(Debug)]
+pub struct Refusal(ApiError);
+
+impl<E: Into<ApiError>> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        response.extensions_mut().insert(Arc::new(self.0));
+        response
+    }
+}
+
+/// An answer as a handler returns it.
+#[derive(Debug)]
+pub struct Answer {
+    status: StatusCode,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// 200 with this body.
+    ///
+    /// # Errors
+    /// `internal` when the body cannot be written as JSON, which no wire type does.
+    pub fn ok(body: &impl Serialize) -> Result<Self, Refusal> {
+        Self::with_status(StatusCode::OK, body)
+    }
+
+    /// This status with this body.
+    ///
+    /// # Errors
+    /// As [`Answer::ok`].
+    pub fn with_status(status: StatusCode, body: &impl Serialize) -> Result<Self, Refusal> {
+        Ok(Self { status, body: serde_json::to_vec(body).map_err(ApiError::internal)? })
+    }
+
+    /// 200 with octets that are JSON already.
+    pub fn ok_octets(body: Vec<u8>) -> Self {
+        Self { status: StatusCode::OK, body }
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = self.status;
+        response
+    }
+}
+
+/// Verifies the call, lets the handler answer, signs the answer.
+pub async fn layer(State(api): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| {
+        RequestId::fresh(api.clock.now(), api.entropy.array())
+    });
+    let claimed = call::parse(&POS_CONNECT, &received(request.headers()));
+    let signature = match &claimed {
+        Ok(claimed) => Some(*claimed.signature()),
+        Err(_) => received(request.headers()).well_formed_signature(&POS_CONNECT),
+    };
+    let answered = match claimed {
+        Ok(claimed) => match api.admission.run(admit(&api, claimed, request, next)).await {
+            Ok(answered) => answered,
+            Err(Refused::Full) => Err(ErrorCode::Overloaded.into()),
+            Err(Refused::TooSlow) => Err(ErrorCode::NotReady.into()),
+        },
+        Err(error) => Err(error.into()),
+    };
+    let (status, body) = match answered {
+        Ok(response) => finish(response, request_id).await,
+        Err(refusal) => problem(&refusal, request_id),
+    };
+    seal_answer(&api, status, body, signature.as_ref())
+}
+
+fn received(headers: &HeaderMap) -> call::Received<'_> {
+    call::Received::read(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes))
+}
+
+/// Everything between a parsed signature and the handler's answer.
+async fn admit(
+    api: &App,
+    claimed: Claimed,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let now = api.clock.now();
+    let deadline = api.clock.monotonic().saturating_add(claimed.check_fresh(now)?);
+    if request.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType).field("content-encoding"));
+    }
+    let (mut parts, body) = request.into_parts();
+    let unproven = matches!(parts.uri.path(), route::REGISTRATIONS | route::SESSIONS);
+    // A key that is not known is refused before its body is read.
+    let known = if unproven { None } else { Some(live_key(api, &claimed, now)?) };
+    let body = read_body(body).await?;
+    let public = match &known {
+        Some(key) => key.public,
+        None => key_in_body(&body)?,
+    };
+    let idempotency_key = verify(api, &claimed, &parts, &body, &public)?;
+    match known {
+        Some(key) => {
+            let shop = Shop::verified(&key, claimed.key_id());
+            touch(api, &key, &shop, now).await?;
+            parts.extensions.insert(shop);
+        }
+        None => {
+            parts.extensions.insert(Unproven::holder_of(public));
+        }
+    }
+    parts.extensions.insert(Call { deadline, body, idempotency_key });
+    Ok(next.run(Request::from_parts(parts, Body::empty())).await)
+}
+
+fn live_key(
+    api: &App,
+    claimed: &Claimed,
+    now: Timestamp,
+) -> Result<crate::store::rows::KeyRow, ApiError> {
+    let found = api.store.read(|reader| reader.key(claimed.key_id()))?;
+    let key = found.ok_or(ErrorCode::KeyUnknown)?;
+    if key.is_live(now) {
+        return Ok(key);
+    }
+    Err(ApiError::new(match key.role {
+        KeyRole::Module => ErrorCode::KeyRevoked,
+        KeyRole::Session => ErrorCode::SessionEnded,
+    }))
+}
+
+async fn read_body(body: Body) -> Result<Bytes, ApiError> {
+    body::read(body).await.map_err(|error| match error {
+        BodyError::TooLarge { limit } => ApiError::with_message(
+            ErrorCode::BodyTooLarge,
+            format!("The body must have at most {limit} octets."),
+        ),
+        BodyError::TooSlow { .. } => ErrorCode::NotReady.into(),
+        BodyError::Broken(_) => ErrorCode::InvalidJson.into(),
+    })
+}
+
+/// The key of a registration or a sign-in, read leniently: the body is read strictly later.
+fn key_in_body(body: &[u8]) -> Result<PublicKey, ApiError> {
+    #[derive(Deserialize)]
+    struct OnlyKey {
+        key: PublicKey,
+    }
+    Ok(wire::read_body::<OnlyKey>(body)?.key)
+}
+
+fn verify(
+    api: &App,
+    claimed: &Claimed,
+    parts: &axum::http::request::Parts,
+    body: &[u8],
+    public: &PublicKey,
+) -> Result<Option<IdempotencyKey>, ApiError> {
+    let header = parts.headers.get(sign::header::IDEMPOTENCY_KEY);
+    let text = header.map(|value| value.to_str().unwrap_or_default());
+    let call = CallParts {
+        method: parts.method.as_str(),
+        authority: &api.authority,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        body,
+        idempotency_key: text,
+    };
+    claimed.verify(&call, public)?;
+    // Only now, so that a forged call learns nothing about its key.
+    text.map(str::parse).transpose().map_err(|_| {
+        ApiError::new(ErrorCode::IdempotencyKeyInvalid).field(sign::header::IDEMPOTENCY_KEY)
+    })
+}
+
+/// Notes a key's first call and moves a session's silence limit on, at most once a minute.
+async fn touch(
+    api: &App,
+    key: &crate::store::rows::KeyRow,
+    shop: &Shop,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    let idle_at = key.idle_at.map(|_| now.plus(api.access.session_idle()));
+    let moves = match (key.idle_at, idle_at) {
+        (Some(old), Some(new)) => new.since(old).as_secs() >= 60,
+        _ => false,
+    };
+    if key.first_used_at.is_some() && !moves {
+        return Ok(());
+    }
+    let touch = TouchKey { shop: key.shop, key: shop.key(), now, idle_at };
+    Ok(api.store.touch_key(touch).await?)
+}
+
+/// The octets of a handler's answer; what the router itself answers becomes a problem body.
+async fn finish(response: Response, request_id: RequestId) -> (StatusCode, Bytes) {
+    let status = response.status();
+    if let Some(refusal) = response.extensions().get::<Arc<ApiError>>() {
+        return problem(refusal, request_id);
+    }
+    if status == StatusCode::NOT_FOUND {
+        return problem(&ErrorCode::NotFound.into(), request_id);
+    }
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        return problem(&ErrorCode::MethodNotAllowed.into(), request_id);
+    }
+    match axum::body::to_bytes(response.into_body(), usize::MAX).await {
+        Ok(body) => (status, body),
+        Err(error) => problem(&AppError::internal(error), request_id),
+    }
+}
+
+fn problem(refusal: &AppError, request_id: RequestId) -> (StatusCode, Bytes) {
+    if let Some(cause) = refusal.cause() {
+        error!(code = refusal.code().wire(), cause = %cause, "the call failed");
+    }
+    let status = StatusCode::from_u16(refusal.code().status());
+    let body = serde_json::to_vec(&refusal.problem(request_id)).unwrap_or_default();
+    (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body.into())
+}
+
+fn seal_answer(
+    api: &App,
+    status: StatusCode,
+    body: Bytes,
+    call: Option<&Signature>,
+) -> Response {
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(call) = call {
+        let key = &api.keys.answer;
+        let now = api.clock.now();
+        let unsigned =
+            answer::Unsigned::new(&POS_CONNECT, status.as_u16(), &body, call, now, key.id());
+        let signature = key.sign(unsigned.base());
+        let signed = unsigned.into_headers(&signature);
+        let fields = [
+            (sign::header::SIGNATURE_INPUT, signed.signature_input),
+            (sign::header::SIGNATURE, signed.signature),
+            (sign::header::CONTENT_DIGEST, signed.content_digest),
+        ];
+        for (name, value) in fields {
+            // The profile writes visible ASCII alone.
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+    (status, headers, body).into_response()
+}

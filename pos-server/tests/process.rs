@@ -1,0 +1,267 @@
+//! The binary as a process: what an operator and a supervisor see of it.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_pos-server");
+
+/// A folder with a settings file whose ports are all free ones.
+struct Bed {
+    root: tempfile::TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let bed = Self { root: tempfile::tempdir().unwrap() };
+        bed.configure("");
+        bed
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn configure(&self, more: &str) {
+        let text = format!(
+            "data_folder = \"data\"\nlisten = \"127.0.0.1:0\"\n{more}\n[metrics]\n\
+             listen = \"127.0.0.1:0\"\n"
+        );
+        fs::write(self.path("pos.toml"), text).unwrap();
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(BINARY);
+        command.current_dir(self.root.path()).args(words.split_ascii_whitespace());
+        command
+    }
+
+    fn run(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    fn start(&self) -> Server {
+        let mut process = self
+            .command("serve --config pos.toml")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let Ok(announced) = serde_json::from_str(&line) else {
+            panic!("{line}{:?}", process.wait_with_output());
+        };
+        Server { process, announced, _stdout: stdout }
+    }
+}
+
+struct Server {
+    process: Child,
+    announced: Value,
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    fn url(&self, name: &str) -> &str {
+        self.announced[name].as_str().unwrap()
+    }
+
+    fn get(&self, base: &str, path: &str) -> (u16, String) {
+        let address = self.url(base).strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), body.to_owned())
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Ends the server as a supervisor does; answers its exit code and its log.
+    fn end(mut self) -> (Option<i32>, Vec<Value>) {
+        self.signal("-TERM");
+        let mut log = String::new();
+        self.process.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+        let lines = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        (self.process.wait().unwrap().code(), lines)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // For a test that failed; an ended process takes no harm.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn text(octets: &[u8]) -> &str {
+    std::str::from_utf8(octets).unwrap()
+}
+
+#[test]
+fn a_server_announces_itself_answers_and_ends_in_order() {
+    let bed = Bed::new();
+    let server = bed.start();
+    assert_eq!(server.announced["event"], "listening");
+    assert_eq!(server.announced["tls_url"], Value::Null);
+    let authority = server.url("url").strip_prefix("http://").unwrap();
+    assert_eq!(server.announced["authority"], authority);
+    assert_eq!(server.announced["answer_key"]["crv"], "Ed25519");
+    assert!(Path::new(server.url("admin_socket")).is_absolute());
+    assert!(bed.path("data/admin.sock").exists());
+
+    assert_eq!(server.get("url", "/healthz"), (200, r#"{"status":"alive"}"#.into()));
+    assert_eq!(server.get("url", "/readyz"), (200, r#"{"status":"ready"}"#.into()));
+    assert_eq!(server.get("url", "/metrics").0, 404, "metrics have a listener of their own");
+    let (status, metrics) = server.get("metrics_url", "/metrics");
+    assert_eq!(status, 200);
+    let counted = r#"pos_requests_total{route="/readyz",method="GET",status="200"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    let unknown = r#"pos_requests_total{route="unknown",method="GET",status="404"} 1"#;
+    assert!(metrics.contains(unknown), "{metrics}");
+
+    let (code, log) = server.end();
+    assert_eq!(code, Some(0));
+    assert_eq!(log.first().unwrap()["message"], "listening");
+    assert_eq!(log.last().unwrap()["message"], "ended");
+    let refused = log.iter().find(|line| line["status"] == 404).unwrap();
+    assert!(refused["request_id"].as_str().unwrap().starts_with("req_"), "{refused}");
+    assert!(!bed.path("data/admin.sock").exists());
+}
+
+#[test]
+fn a_second_server_is_refused_and_says_who_is_there() {
+    let bed = Bed::new();
+    let server = bed.start();
+    let second = bed.run("serve --config pos.toml");
+    assert_eq!(second.status.code(), Some(1));
+    let expected = format!("by the server with process id {}", server.process.id());
+    assert!(text(&second.stderr).contains(&expected), "{}", text(&second.stderr));
+    assert_eq!(text(&second.stdout), "");
+}
+
+#[test]
+fn a_killed_server_leaves_nothing_in_the_way_of_the_next() {
+    let bed = Bed::new();
+    let first = bed.start();
+    let key = first.announced["answer_key"].clone();
+    first.signal("-KILL");
+    drop(first);
+    assert!(bed.path("data/admin.sock").exists());
+    let second = bed.start();
+    assert_eq!(second.announced["answer_key"], key);
+    assert_eq!(second.get("url", "/readyz").0, 200);
+    assert_eq!(second.end().0, Some(0));
+}
+
+#[test]
+fn commands_work_before_the_first_start_and_beside_a_server() {
+    let bed = Bed::new();
+    let list = "--config pos.toml --json institution list";
+    let before = bed.run(list);
+    let server = bed.start();
+    let beside = bed.run(list);
+    assert_eq!(server.end().0, Some(0));
+    let after = bed.run(list);
+    for output in [&before, &beside, &after] {
+        let reply: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(reply["answer"].is_string() || reply["error"]["kind"].is_string(), "{reply}");
+        assert_eq!(output.status.success(), reply["answer"].is_string());
+        assert_eq!(text(&output.stdout), text(&before.stdout));
+        assert_eq!(text(&output.stderr), text(&before.stderr));
+    }
+}
+
+#[test]
+fn no_configuration_is_enough_for_a_command() {
+    let bed = Bed::new();
+    bed.run("task list");
+    assert!(bed.path("pos-data/answer-key.pem").exists());
+    bed.run("--data-folder elsewhere task list");
+    assert!(bed.path("elsewhere/answer-key.pem").exists());
+}
+
+#[test]
+fn refused_settings_end_with_code_2_and_the_line() {
+    let bed = Bed::new();
+    bed.configure("no_such = 1");
+    for words in ["serve --config pos.toml", "check-config --config pos.toml"] {
+        let refused = bed.run(words);
+        assert_eq!(refused.status.code(), Some(2), "{words}");
+        assert!(text(&refused.stderr).starts_with("pos.toml:3: no_such: unknown field"), "{words}");
+    }
+    fs::write(bed.path("pos.toml"), "listen = \"0.0.0.0:8443\"\n").unwrap();
+    let refused = bed.run("serve --config pos.toml");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("spoken on loopback only: write certificate and key"));
+    assert!(!bed.path("pos-data").exists(), "nothing is made before the settings are good");
+}
+
+#[test]
+fn check_config_looks_at_the_files_too() {
+    let bed = Bed::new();
+    assert_eq!(text(&bed.run("check-config --config pos.toml").stdout), "the settings are good\n");
+    fs::write(bed.path("default.toml"), bed.run("config").stdout).unwrap();
+    assert!(bed.run("check-config --config default.toml").status.success());
+
+    bed.configure(
+        "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"\n[keys]\nanswer_key = \"mine.pem\"",
+    );
+    let refused = bed.run("check-config --config pos.toml");
+    assert_eq!(refused.status.code(), Some(2));
+    let said = text(&refused.stderr);
+    assert!(said.contains("pos.toml: tls: cert.pem cannot be read"), "{said}");
+    assert!(said.contains("pos.toml: keys.answer_key: data/mine.pem cannot be read"), "{said}");
+    assert!(!bed.path("data").exists());
+}
+
+#[test]
+fn one_server_speaks_plain_on_loopback_and_tls_beside_it() {
+    let bed = Bed::new();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    fs::write(bed.path("cert.pem"), made.cert.pem()).unwrap();
+    fs::write(bed.path("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    let tls = "[tls]\ncertificate = \"cert.pem\"\nkey = \"key.pem\"";
+    bed.configure(&format!("tls_listen = \"127.0.0.1:0\"\nauthority = \"pay.example.jp\"\n{tls}"));
+    let server = bed.start();
+    assert!(server.url("url").starts_with("http://127.0.0.1:"));
+    assert!(server.url("tls_url").starts_with("https://127.0.0.1:"));
+    assert_eq!(server.announced["authority"], "pay.example.jp");
+    assert_eq!(server.get("url", "/readyz").0, 200);
+    assert_eq!(server.end().0, Some(0));
+
+    bed.configure(tls);
+    let server = bed.start();
+    assert_eq!(server.url("url"), server.url("tls_url"));
+    assert!(server.url("url").starts_with("https://127.0.0.1:"));
+}
+
+#[test]
+fn what_others_can_read_is_refused_at_the_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = Bed::new();
+    bed.run("--config pos.toml task list");
+    let open = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let refused = bed.run("serve --config pos.toml");
+        assert_eq!(refused.status.code(), Some(1));
+        text(&refused.stderr).to_owned()
+    };
+    let said = open(&bed.path("data/answer-key.pem"), 0o644);
+    assert!(said.contains("run `chmod 600 data/answer-key.pem`"), "{said}");
+    let said = open(&bed.path("data"), 0o755);
+    assert!(said.contains("run `chmod 700 data`"), "{said}");
+}
