@@ -13,30 +13,19 @@ use serde_json::Value;
 fn every_arrow_is_allowed() {
     let metadata = json_of(&["metadata", "--format-version", "1", "--no-deps", "--locked"]);
     let members = members_of(&metadata);
-    assert!(
-        members.len() >= 9,
-        "cargo told of {} members only",
-        members.len()
-    );
+    assert!(members.len() >= 9, "cargo told of {} members only", members.len());
     let offences = forbidden_arrows(&members);
     assert!(offences.is_empty(), "{}", offences.join("\n"));
 }
 
 #[test]
 fn the_top_level_holds_only_what_is_prescribed() {
-    let entries = fs::read_dir(root())
-        .expect("the root can be read")
-        .map(|entry| {
-            let entry = entry.expect("an entry of the root can be read");
-            let name = entry.file_name().to_string_lossy().into_owned();
-            (
-                name,
-                entry.file_type().expect("an entry has a type").is_dir(),
-            )
-        });
-    let offences: Vec<_> = entries
-        .filter_map(|(name, folder)| misplaced(&name, folder))
-        .collect();
+    let entries = fs::read_dir(root()).expect("the root can be read").map(|entry| {
+        let entry = entry.expect("an entry of the root can be read");
+        let name = entry.file_name().to_string_lossy().into_owned();
+        (name, entry.file_type().expect("an entry has a type").is_dir())
+    });
+    let offences: Vec<_> = entries.filter_map(|(name, folder)| misplaced(&name, folder)).collect();
     assert!(offences.is_empty(), "{}", offences.join("\n"));
 }
 
@@ -44,38 +33,17 @@ fn the_top_level_holds_only_what_is_prescribed() {
 #[test]
 fn the_module_for_browsers_stays_small() {
     let tree = linked_into(&["-p", "pos-connect", "--target", "wasm32-unknown-unknown"]);
-    assert!(
-        tree.contains(&"pos-protocol".to_owned()),
-        "not the module's tree: {tree:?}"
-    );
-    assert_eq!(
-        among(
-            &tree,
-            &["hyper", "mio", "reqwest", "ring", "rustls", "tokio"]
-        ),
-        NOTHING
-    );
+    assert!(tree.contains(&"pos-protocol".to_owned()), "not the module's tree: {tree:?}");
+    assert_eq!(among(&tree, &["hyper", "mio", "reqwest", "ring", "rustls", "tokio"]), NOTHING);
 }
 
 /// The protocol has no I/O, no clock and no randomness, whichever of its features are on.
 #[test]
 fn the_protocol_reaches_neither_network_nor_randomness() {
-    let banned = [
-        "getrandom",
-        "hyper",
-        "mio",
-        "rand",
-        "reqwest",
-        "rusqlite",
-        "rustls",
-        "tokio",
-    ];
+    let banned = ["getrandom", "hyper", "mio", "rand", "reqwest", "rusqlite", "rustls", "tokio"];
     for features in ["--no-default-features", "--all-features"] {
         let tree = linked_into(&["-p", "pos-protocol", "--target", "all", features]);
-        assert!(
-            tree.contains(&"hpke".to_owned()),
-            "not the protocol's tree: {tree:?}"
-        );
+        assert!(tree.contains(&"hpke".to_owned()), "not the protocol's tree: {tree:?}");
         assert_eq!(among(&tree, &banned), NOTHING, "with {features}");
     }
 }
@@ -155,15 +123,9 @@ fn members_of(metadata: &Value) -> Vec<Member> {
         let inside = path.strip_prefix(root).unwrap_or(path);
         inside.to_string_lossy().replace('\\', "/")
     };
-    let packages = metadata["packages"]
-        .as_array()
-        .expect("cargo lists packages");
+    let packages = metadata["packages"].as_array().expect("cargo lists packages");
     let member = |package: &Value| Member {
-        folder: relative(
-            Path::new(text(&package["manifest_path"]))
-                .parent()
-                .expect("a folder"),
-        ),
+        folder: relative(Path::new(text(&package["manifest_path"])).parent().expect("a folder")),
         needs: package["dependencies"]
             .as_array()
             .expect("cargo lists dependencies")
@@ -177,15 +139,8 @@ fn members_of(metadata: &Value) -> Vec<Member> {
 
 /// Why an entry may not lie at the top of the tree, if so.
 fn misplaced(name: &str, is_folder: bool) -> Option<String> {
-    const FOLDERS: [&str; 7] = [
-        "bindings",
-        "docs",
-        "examples",
-        "pos-connect",
-        "pos-server",
-        "target",
-        "tests",
-    ];
+    const FOLDERS: [&str; 7] =
+        ["bindings", "docs", "examples", "pos-connect", "pos-server", "target", "tests"];
     const FILES: [&str; 12] = [
         "CHANGELOG.md",
         "CONTRIBUTING.md",
@@ -204,11 +159,7 @@ fn misplaced(name: &str, is_folder: bool) -> Option<String> {
     if name.starts_with('.') {
         return None;
     }
-    let known = if is_folder {
-        FOLDERS.contains(&name)
-    } else {
-        FILES.contains(&name)
-    };
+    let known = if is_folder { FOLDERS.contains(&name) } else { FILES.contains(&name) };
     let kind = if is_folder { "folder" } else { "file" };
     (!known).then(|| format!("{kind} {name} does not belong at the top of the tree"))
 }
@@ -237,26 +188,16 @@ fn json_of(arguments: &[&str]) -> Value {
 fn cargo(arguments: &[&str]) -> String {
     // Set by cargo when it runs a test; the same version as built us.
     let program = env::var_os("CARGO").expect("this test is run by cargo");
-    let output = Command::new(program)
-        .args(arguments)
-        .current_dir(root())
-        .output()
-        .expect("cargo starts");
+    let output =
+        Command::new(program).args(arguments).current_dir(root()).output().expect("cargo starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "cargo {}: {errors}",
-        arguments.join(" ")
-    );
+    assert!(output.status.success(), "cargo {}: {errors}", arguments.join(" "));
     String::from_utf8(output.stdout).expect("cargo prints UTF-8")
 }
 
 fn root() -> PathBuf {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
-    tests
-        .parent()
-        .expect("this package lies below the root")
-        .to_owned()
+    tests.parent().expect("this package lies below the root").to_owned()
 }
 
 fn text(value: &Value) -> &str {
@@ -271,31 +212,19 @@ mod judges {
 
     fn offences(folder: &str, needs: &[&str]) -> Vec<String> {
         let needs = needs.iter().map(|&needed| needed.to_owned()).collect();
-        forbidden_arrows(&[Member {
-            folder: folder.to_owned(),
-            needs,
-        }])
+        forbidden_arrows(&[Member { folder: folder.to_owned(), needs }])
     }
 
     #[test]
     fn the_arrows_of_the_architecture_pass() {
         for (folder, needs) in [
             ("pos-connect", vec!["pos-connect/protocol"]),
-            (
-                "pos-server",
-                vec!["pos-connect/protocol", "pos-connect/set"],
-            ),
+            ("pos-server", vec!["pos-connect/protocol", "pos-connect/set"]),
             ("bindings/python", vec!["bindings/api"]),
             ("bindings/api", vec!["pos-connect"]),
             ("bindings/wallet", vec!["pos-connect/set"]),
-            (
-                "examples/demo",
-                vec!["pos-connect", "pos-server", "tests", "pos-connect/set"],
-            ),
-            (
-                "tests/bench",
-                vec!["tests", "pos-server", "examples/institution"],
-            ),
+            ("examples/demo", vec!["pos-connect", "pos-server", "tests", "pos-connect/set"]),
+            ("tests/bench", vec!["tests", "pos-server", "examples/institution"]),
         ] {
             assert_eq!(offences(folder, &needs), NOTHING, "{folder}");
         }

@@ -1,22 +1,20 @@
-//! The builds, chosen so that nothing compiles twice.
+//! The two builds: what the tests see, and what is shipped.
 //!
-//! Cargo unites the features of all packages and targets that one call selects. Another selection
-//! means other features of shared crates, and so compiles half of the tree once more. Therefore
-//! every call here selects the whole workspace, and the features of development dependencies too.
+//! Cargo unites the features of all packages and targets that one call selects, and another selection
+//! compiles all crates again whose features differ. So there are two selections and no third: the
+//! whole workspace with development dependencies, and the whole workspace without.
 
 use crate::{child::Children, failure::Failure};
 
 /// The selection of every cargo call that compiles for this machine.
 pub(crate) const EVERYTHING: &[&str] = &["--workspace", "--release", "--locked"];
 
-/// Builds libraries, programs and tests.
+/// Builds libraries, programs and tests; their parts share all that is compiled here.
 pub(crate) fn everything(children: &Children<'_>) -> Result<(), Failure> {
     children.run(children.cargo(&["build", "--all-targets"]).args(EVERYTHING))
 }
 
-/// Builds the programs and what they link, and no test.
+/// Builds the programs with the features that they are shipped with, none that only a test asks for.
 pub(crate) fn programs(children: &Children<'_>) -> Result<(), Failure> {
-    // `--examples` selects nothing that we have; it makes cargo unite features as in `everything`.
-    let targets = ["build", "--bins", "--examples"];
-    children.run(children.cargo(&targets).args(EVERYTHING))
+    children.run(children.cargo(&["build", "--bins"]).args(EVERYTHING))
 }

@@ -5,7 +5,8 @@ use std::{
     env,
     ffi::OsStr,
     fs,
-    process::{Command, Output, Stdio},
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Output, Stdio},
     sync::mpsc::{self, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -15,14 +16,8 @@ use crate::{failure::Failure, workspace::Workspace};
 
 /// What `cargo run` adds to our environment. Build scripts (ring's, for one) ask to be run again
 /// when such a variable changes, so inheriting them would compile much of the tree twice.
-const SET_BY_CARGO_RUN: &[&str] = &[
-    "CARGO_BIN_",
-    "CARGO_CRATE_",
-    "CARGO_MANIFEST_",
-    "CARGO_PKG_",
-    "CARGO_PRIMARY_",
-    "OUT_DIR",
-];
+const SET_BY_CARGO_RUN: &[&str] =
+    &["CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_", "OUT_DIR"];
 
 /// Starts the children of one part and ends them when the part runs far over its budget.
 pub(crate) struct Children<'a> {
@@ -35,11 +30,7 @@ pub(crate) struct Children<'a> {
 impl<'a> Children<'a> {
     /// Children that together may run for `limit` from now on.
     pub(crate) fn within(limit: Duration, workspace: &'a Workspace) -> Self {
-        Self {
-            workspace,
-            started: Instant::now(),
-            limit,
-        }
+        Self { workspace, started: Instant::now(), limit }
     }
 
     /// `cargo` with these arguments; add more, or variables, before running it.
@@ -70,38 +61,66 @@ impl<'a> Children<'a> {
 
     /// Whether a child can be started and ends well; its output is dropped.
     pub(crate) fn succeeds(&self, command: &mut Command) -> bool {
-        let silenced = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        self.wait(silenced)
-            .is_ok_and(|output| output.status.success())
+        let silenced = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        self.wait(silenced).is_ok_and(|output| output.status.success())
+    }
+
+    /// Starts a server and waits for its first line, by which it says that it is ready. It is ended
+    /// when the handle goes.
+    pub(crate) fn start(&self, command: &mut Command) -> Result<Running, Failure> {
+        println!("+ {}", shown(command));
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let child = piped.spawn();
+        let mut running =
+            Running(child.map_err(|source| Failure::Start { command: shown(command), source })?);
+        let output = running.0.stdout.take();
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let first = output.and_then(|output| BufReader::new(output).lines().next());
+            sender.send(first.and_then(Result::ok))
+        });
+        match receiver.recv_timeout(self.limit.saturating_sub(self.started.elapsed())) {
+            Ok(Some(_)) => Ok(running),
+            Ok(None) | Err(_) => {
+                Err(Failure::Check(format!("`{}` did not say that it is ready", shown(command))))
+            }
+        }
     }
 
     fn wait(&self, command: &mut Command) -> Result<Output, Failure> {
-        let child = command.spawn().map_err(|source| Failure::Start {
-            command: shown(command),
-            source,
-        })?;
+        let child =
+            command.spawn().map_err(|source| Failure::Start { command: shown(command), source })?;
         let id = child.id();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || sender.send(child.wait_with_output()));
         let remaining = self.limit.saturating_sub(self.started.elapsed());
         match receiver.recv_timeout(remaining) {
             Ok(Ok(output)) => Ok(output),
-            Ok(Err(source)) => Err(Failure::Start {
-                command: shown(command),
-                source,
-            }),
+            Ok(Err(source)) => Err(Failure::Start { command: shown(command), source }),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                 end_with_descendants(id);
                 let minutes = self.started.elapsed().as_secs() / 60;
-                Err(Failure::TimeOut {
-                    command: shown(command),
-                    minutes,
-                })
+                Err(Failure::TimeOut { command: shown(command), minutes })
             }
         }
+    }
+}
+
+/// A server that runs until this handle goes.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has already ended cannot be killed, and nothing is lost.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -114,10 +133,7 @@ pub(crate) fn command(workspace: &Workspace, program: impl AsRef<OsStr>) -> Comm
         .env("CARGO_INCREMENTAL", "0");
     for (name, _) in env::vars_os() {
         let text = name.to_string_lossy();
-        if SET_BY_CARGO_RUN
-            .iter()
-            .any(|prefix| text.starts_with(prefix))
-        {
+        if SET_BY_CARGO_RUN.iter().any(|prefix| text.starts_with(prefix)) {
             command.env_remove(&name);
         }
     }
@@ -126,23 +142,15 @@ pub(crate) fn command(workspace: &Workspace, program: impl AsRef<OsStr>) -> Comm
 
 /// The line that a person would type, without our environment.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = [command.get_program()]
-        .into_iter()
-        .chain(command.get_args());
-    words
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let words = [command.get_program()].into_iter().chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }
 
 fn ended_well(command: &Command, output: &Output) -> Result<(), Failure> {
     if output.status.success() {
         return Ok(());
     }
-    Err(Failure::Exit {
-        command: shown(command),
-        status: output.status,
-    })
+    Err(Failure::Exit { command: shown(command), status: output.status })
 }
 
 /// Kills a child and all that it started, by id. Killing cargo alone would leave a hanging test
@@ -159,9 +167,7 @@ fn family(first: u32, parents: &HashMap<u32, u32>) -> Vec<u32> {
     let mut family = vec![first];
     let mut next = 0;
     while let Some(&parent) = family.get(next) {
-        let children = parents
-            .iter()
-            .filter(|&(id, of)| *of == parent && !family.contains(id));
+        let children = parents.iter().filter(|&(id, of)| *of == parent && !family.contains(id));
         let children: Vec<u32> = children.map(|(&id, _)| id).collect();
         family.extend(children);
         next = next.saturating_add(1);
@@ -176,10 +182,7 @@ fn parents() -> HashMap<u32, u32> {
     };
     let stats = entries.flatten().filter_map(|entry| {
         let id = entry.file_name().to_str()?.parse().ok()?;
-        Some((
-            id,
-            parent_in(&fs::read_to_string(entry.path().join("stat")).ok()?)?,
-        ))
+        Some((id, parent_in(&fs::read_to_string(entry.path().join("stat")).ok()?)?))
     });
     stats.collect()
 }
@@ -200,10 +203,7 @@ mod tests {
     }
 
     fn here() -> Workspace {
-        Workspace {
-            root: env::temp_dir(),
-            target: env::temp_dir(),
-        }
+        Workspace { root: env::temp_dir(), target: env::temp_dir() }
     }
 
     #[test]
@@ -225,20 +225,30 @@ mod tests {
         let failure = children
             .run(children.command("sh").args(["-c", "exit 3"]))
             .expect_err("exit code 3 is no success");
-        assert!(
-            failure.to_string().starts_with("`sh -c exit 3` ended with"),
-            "{failure}"
-        );
+        assert!(failure.to_string().starts_with("`sh -c exit 3` ended with"), "{failure}");
     }
 
     #[test]
     fn what_a_child_prints_can_be_read() {
         let workspace = here();
         let children = children(&workspace, Duration::from_secs(60));
-        let read = children
-            .read(children.command("echo").arg("a line"))
-            .expect("echo runs");
+        let read = children.read(children.command("echo").arg("a line")).expect("echo runs");
         assert_eq!(read, b"a line\n");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_server_is_ready_with_its_first_line_and_ends_with_its_handle() {
+        let workspace = here();
+        let children = children(&workspace, Duration::from_secs(60));
+        let mut server = children.command("sh");
+        server.args(["-c", "echo ready; exec tail -f /dev/null"]);
+        let running = children.start(&mut server).expect("it says so");
+        let id = running.id().to_string();
+        drop(running);
+        assert!(!runs_tail(&id), "the server still runs");
+        let mut mute = children.command("sh");
+        assert!(children.start(mute.args(["-c", "exit 0"])).is_err());
     }
 
     #[test]
@@ -257,18 +267,13 @@ mod tests {
         let note = env::temp_dir().join(format!("xtask-grandchild-{}", std::process::id()));
         let script = format!("tail -f /dev/null & echo $! > {}; wait", note.display());
         let mut command = children.command("sh");
-        let failure = children
-            .run(command.args(["-c", &script]))
-            .expect_err("it never ends");
+        let failure = children.run(command.args(["-c", &script])).expect_err("it never ends");
         assert!(matches!(failure, Failure::TimeOut { .. }), "{failure}");
         let grandchild = fs::read_to_string(&note).expect("the shell noted its child");
         fs::remove_file(&note).expect("the note can be removed");
         let asked = Instant::now();
         while runs_tail(grandchild.trim()) {
-            assert!(
-                asked.elapsed() < Duration::from_secs(10),
-                "the grandchild still runs"
-            );
+            assert!(asked.elapsed() < Duration::from_secs(10), "the grandchild still runs");
             thread::yield_now();
         }
     }

@@ -10,18 +10,12 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     if !is_installed(children) {
         return Err(Failure::Missing {
             what: format!("cargo-deny {VERSION}"),
-            install: format!(
-                "cargo xtask test --only setup, or cargo {}",
-                INSTALL.join(" ")
-            ),
+            install: format!("cargo xtask test --only setup, or cargo {}", INSTALL.join(" ")),
         });
     }
     let offline = ["deny", "--locked", "check", "bans", "licenses", "sources"];
     children.run(&mut children.cargo(&offline))?;
-    if children
-        .run(&mut children.cargo(&["deny", "fetch", "db"]))
-        .is_err()
-    {
+    if children.run(&mut children.cargo(&["deny", "fetch", "db"])).is_err() {
         return Ok(vec![
             "advisories were NOT checked: their database could not be fetched".to_owned(),
         ]);

@@ -16,11 +16,7 @@ pub(crate) enum Failure {
     Missing { what: String, install: String },
     /// A file or folder could not be used.
     #[error("cannot {action} {}: {source}", path.display())]
-    Path {
-        action: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    Path { action: &'static str, path: PathBuf, source: io::Error },
     /// A child could not be started at all.
     #[error("cannot start `{command}`: {source}")]
     Start { command: String, source: io::Error },

@@ -17,14 +17,11 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
         source,
     })?;
     let paths = entries.flatten().map(|entry| entry.path());
-    let mut scripts: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|kind| kind == "py"))
-        .collect();
+    let mut scripts: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|kind| kind == "py")).collect();
     scripts.sort();
     if scripts.is_empty() {
-        return Err(Failure::Check(format!(
-            "{FOLDER} holds no script, so nothing was judged"
-        )));
+        return Err(Failure::Check(format!("{FOLDER} holds no script, so nothing was judged")));
     }
     let python = environment(children)?.join("bin/python");
     for script in &scripts {
@@ -35,11 +32,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
 
 /// Makes the Python environment, unless it already holds exactly the pinned packages.
 pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
-    let requirements = children
-        .workspace
-        .root
-        .join(FOLDER)
-        .join("requirements.txt");
+    let requirements = children.workspace.root.join(FOLDER).join("requirements.txt");
     let wanted = fs::read(&requirements).map_err(|source| Failure::Path {
         action: "read",
         path: requirements.clone(),
@@ -53,14 +46,7 @@ pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
     let mut make = children.command("python3");
     children.run(make.args(["-m", "venv", "--clear"]).arg(&environment))?;
     let mut pip = children.command(environment.join("bin/python"));
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "-r",
-    ]);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
     children.run(pip.arg(&requirements))?;
     // Last, so that an interrupted installation is done again.
     fs::write(&stamp, wanted).map_err(|source| Failure::Path {

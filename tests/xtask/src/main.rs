@@ -1,7 +1,7 @@
 //! `cargo xtask`: what CI runs, and the programs that are built before they are started.
 //!
 //! `cargo xtask test` runs the parts of [`parts::PARTS`] in order and stops at the first that
-//! fails. The programs of [`programs::PROGRAMS`] are built in release and then replace this process.
+//! fails. The programs in the table of [`programs`] are built in release and then replace this process.
 #![expect(
     clippy::print_stdout,
     reason = "a command for people and CI logs: standard output is its interface"
@@ -97,9 +97,7 @@ mod tests {
     use super::*;
 
     fn selected(line: &[&str]) -> Selection {
-        let matches = command_line()
-            .try_get_matches_from(line)
-            .expect("a valid line");
+        let matches = command_line().try_get_matches_from(line).expect("a valid line");
         let (_, arguments) = matches.subcommand().expect("a subcommand");
         selection(arguments)
     }

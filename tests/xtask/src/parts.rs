@@ -60,7 +60,8 @@ fn clippy(children: &Children<'_>) -> Result<Figures, Failure> {
 
 /// The pages, and the examples in them.
 fn docs(children: &Children<'_>) -> Result<Figures, Failure> {
-    let mut pages = children.cargo(&["doc", "--no-deps"]);
+    // `--examples` brings in the development dependencies, as in every other part of the tests.
+    let mut pages = children.cargo(&["doc", "--no-deps", "--lib", "--examples"]);
     children.run(pages.args(EVERYTHING).env("RUSTDOCFLAGS", "-D warnings"))?;
     children.run(children.cargo(&["test", "--doc"]).args(EVERYTHING))?;
     Ok(Vec::new())
@@ -75,14 +76,7 @@ fn build(children: &Children<'_>) -> Result<Figures, Failure> {
 fn tests(children: &Children<'_>) -> Result<Figures, Failure> {
     // The tests start the programs as processes of their own, and find them built.
     build::everything(children)?;
-    let kinds = [
-        "test",
-        "--lib",
-        "--bins",
-        "--tests",
-        "--examples",
-        "--no-fail-fast",
-    ];
+    let kinds = ["test", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
     children.run(children.cargo(&kinds).args(EVERYTHING))?;
     Ok(Vec::new())
 }
@@ -101,22 +95,17 @@ fn openapi(children: &Children<'_>) -> Result<Figures, Failure> {
     if made == committed {
         return Ok(Vec::new());
     }
-    let (made, committed) = (
-        String::from_utf8_lossy(&made),
-        String::from_utf8_lossy(&committed),
-    );
-    let alike = made
-        .lines()
-        .zip(committed.lines())
-        .take_while(|(new, old)| new == old)
-        .count();
+    let (made, committed) = (String::from_utf8_lossy(&made), String::from_utf8_lossy(&committed));
+    let alike = made.lines().zip(committed.lines()).take_while(|(new, old)| new == old).count();
     Err(Failure::Check(format!(
         "docs/openapi.json is not what the server makes; they part at line {}\n  \
-         to make it again: cargo run --release -p pos-server -- openapi > docs/openapi.json",
-        alike.saturating_add(1)
+         to make it again: {} openapi > docs/openapi.json",
+        alike.saturating_add(1),
+        server.display()
     )))
 }
 
+/// The command that the README names, as it is typed.
 fn demo(children: &Children<'_>) -> Result<Figures, Failure> {
     children.run(&mut children.cargo(&["demo"]))?;
     Ok(Vec::new())

@@ -30,10 +30,7 @@ pub(crate) fn subcommands() -> impl Iterator<Item = Command> {
             .allow_hyphen_values(true)
             .value_parser(clap::value_parser!(OsString))
             .help("Passed to the program");
-        Command::new(program.name)
-            .about(program.about)
-            .disable_help_flag(true)
-            .arg(passed)
+        Command::new(program.name).about(program.about).disable_help_flag(true).arg(passed)
     })
 }
 
@@ -51,15 +48,7 @@ pub(crate) fn start(
         .ok_or_else(|| Failure::Check(format!("no such subcommand: {name}")))?;
     build::programs(&Children::within(Duration::MAX, workspace))?;
     let mut command = child::command(workspace, workspace.program(program.binary));
-    command.args(
-        arguments
-            .get_many::<OsString>("arguments")
-            .into_iter()
-            .flatten(),
-    );
+    command.args(arguments.get_many::<OsString>("arguments").into_iter().flatten());
     let source = command.exec();
-    Err(Failure::Start {
-        command: child::shown(&command),
-        source,
-    })
+    Err(Failure::Start { command: child::shown(&command), source })
 }

@@ -36,10 +36,7 @@ pub(crate) fn run(
     parts: &[Part],
     selection: &Selection,
 ) -> ExitCode {
-    let chosen: Vec<_> = parts
-        .iter()
-        .filter(|part| selected(part, selection))
-        .collect();
+    let chosen: Vec<_> = parts.iter().filter(|part| selected(part, selection)).collect();
     if *selection == Selection::List {
         for part in parts {
             println!("{:<10} {:>3} min", part.name, part.budget_min);
@@ -48,10 +45,7 @@ pub(crate) fn run(
     }
     if chosen.is_empty() {
         let names: Vec<_> = parts.iter().map(|part| part.name).collect();
-        return report(&Failure::Check(format!(
-            "no such part; there are: {}",
-            names.join(", ")
-        )));
+        return report(&Failure::Check(format!("no such part; there are: {}", names.join(", "))));
     }
     let mut rows = Vec::new();
     let mut failed: usize = 0;
@@ -60,11 +54,7 @@ pub(crate) fn run(
         let started = Instant::now();
         let limit = Duration::from_mins(LIMIT_IN_BUDGETS.saturating_mul(part.budget_min));
         let result = (part.run)(&Children::within(limit, workspace));
-        let row = Row {
-            part,
-            taken: started.elapsed(),
-            result,
-        };
+        let row = Row { part, taken: started.elapsed(), result };
         println!("<== {}", row.line());
         failed = usize::from(row.result.is_err());
         rows.push(row);
@@ -73,15 +63,8 @@ pub(crate) fn run(
         }
     }
     summarise(&rows, &chosen, subcommand);
-    println!(
-        "\n{} passed, {failed} failed",
-        rows.len().saturating_sub(failed)
-    );
-    if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("\n{} passed, {failed} failed", rows.len().saturating_sub(failed));
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Prints a failure that is not a part's own.
@@ -101,11 +84,7 @@ impl Row<'_> {
     fn line(&self) -> String {
         let budget_min = self.part.budget_min;
         let over = self.taken > Duration::from_mins(budget_min);
-        let outcome = if self.result.is_ok() {
-            "passed"
-        } else {
-            "FAILED"
-        };
+        let outcome = if self.result.is_ok() { "passed" } else { "FAILED" };
         format!(
             "{:<10} {outcome}  {:>7} of {budget_min} min{}",
             self.part.name,
@@ -135,22 +114,10 @@ fn summarise(rows: &[Row<'_>], chosen: &[&Part], subcommand: &str) {
     for part in chosen.iter().skip(rows.len()) {
         println!("  {:<10} not run", part.name);
     }
-    println!(
-        "  {:<10} {:>15}",
-        "in all",
-        clock(rows.iter().map(|row| row.taken).sum())
-    );
-    if let Some(Row {
-        part,
-        result: Err(failure),
-        ..
-    }) = rows.last()
-    {
+    println!("  {:<10} {:>15}", "in all", clock(rows.iter().map(|row| row.taken).sum()));
+    if let Some(Row { part, result: Err(failure), .. }) = rows.last() {
         println!("\nThe part {} failed: {failure}", part.name);
-        println!(
-            "Run it alone: cargo xtask {subcommand} --only {}",
-            part.name
-        );
+        println!("Run it alone: cargo xtask {subcommand} --only {}", part.name);
     }
 }
 
@@ -165,35 +132,19 @@ mod tests {
     use super::*;
 
     fn part(name: &'static str, quick: bool) -> Part {
-        Part {
-            name,
-            budget_min: 1,
-            quick,
-            run: |_| Ok(Vec::new()),
-        }
+        Part { name, budget_min: 1, quick, run: |_| Ok(Vec::new()) }
     }
 
     fn row(part: &Part, seconds: u64, result: Result<Figures, Failure>) -> String {
-        Row {
-            part,
-            taken: Duration::from_secs(seconds),
-            result,
-        }
-        .line()
+        Row { part, taken: Duration::from_secs(seconds), result }.line()
     }
 
     #[test]
     fn a_row_tells_time_budget_and_outcome() {
         let fmt = part("fmt", true);
-        assert_eq!(
-            row(&fmt, 59, Ok(Vec::new())),
-            "fmt        passed     0:59 of 1 min"
-        );
+        assert_eq!(row(&fmt, 59, Ok(Vec::new())), "fmt        passed     0:59 of 1 min");
         let failure = Failure::Check("unformatted".to_owned());
-        assert_eq!(
-            row(&fmt, 7, Err(failure)),
-            "fmt        FAILED     0:07 of 1 min"
-        );
+        assert_eq!(row(&fmt, 7, Err(failure)), "fmt        FAILED     0:07 of 1 min");
         let late = row(&fmt, 3661, Ok(Vec::new()));
         assert_eq!(late, "fmt        passed    61:01 of 1 min  OVER BUDGET");
     }
@@ -209,21 +160,12 @@ mod tests {
 
     #[test]
     fn a_failed_part_stops_the_run() {
-        let workspace = Workspace {
-            root: std::env::temp_dir(),
-            target: std::env::temp_dir(),
-        };
+        let workspace = Workspace { root: std::env::temp_dir(), target: std::env::temp_dir() };
         let fails = |_: &Children<'_>| Err(Failure::Check("on purpose".to_owned()));
         let never = |_: &Children<'_>| -> Result<Figures, Failure> { panic!("was run") };
         let parts = [
-            Part {
-                run: fails,
-                ..part("first", true)
-            },
-            Part {
-                run: never,
-                ..part("second", true)
-            },
+            Part { run: fails, ..part("first", true) },
+            Part { run: never, ..part("second", true) },
         ];
         let code = run(&workspace, "test", &parts, &Selection::All);
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::FAILURE));

@@ -49,19 +49,11 @@ fn debian_packages(children: &Children<'_>) -> Result<(), Failure> {
         let mut command = children.command(words.next().expect("a probe names its program"));
         !children.succeeds(command.args(words))
     };
-    let missing: Vec<_> = TOOLS
-        .iter()
-        .filter(probe)
-        .flat_map(|tool| tool.packages)
-        .collect();
+    let missing: Vec<_> = TOOLS.iter().filter(probe).flat_map(|tool| tool.packages).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let names = missing
-        .iter()
-        .map(|name| **name)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let names = missing.iter().map(|name| **name).collect::<Vec<_>>().join(" ");
     if !(Path::new("/etc/debian_version").exists() && is_root(children)) {
         return Err(Failure::Missing {
             install: format!(
@@ -72,16 +64,12 @@ fn debian_packages(children: &Children<'_>) -> Result<(), Failure> {
     }
     children.run(children.command("apt-get").args(["update", "-q"]))?;
     let mut install = children.command("apt-get");
-    install
-        .args(["install", "-q", "-y", "--no-install-recommends"])
-        .args(missing);
+    install.args(["install", "-q", "-y", "--no-install-recommends"]).args(missing);
     children.run(install.env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 fn is_root(children: &Children<'_>) -> bool {
-    children
-        .read(children.command("id").arg("-u"))
-        .is_ok_and(|id| id.trim_ascii() == b"0")
+    children.read(children.command("id").arg("-u")).is_ok_and(|id| id.trim_ascii() == b"0")
 }
 
 fn rustup_pieces(children: &Children<'_>) -> Result<(), Failure> {

@@ -26,10 +26,9 @@ impl Workspace {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
         // Cargo puts the program into <target>/<profile>/.
         match (root, program.ancestors().nth(2)) {
-            (Some(root), Some(target)) => Ok(Self {
-                root: root.to_owned(),
-                target: target.to_owned(),
-            }),
+            (Some(root), Some(target)) => {
+                Ok(Self { root: root.to_owned(), target: target.to_owned() })
+            }
             _ => Err(Failure::Check("start this by `cargo xtask`".to_owned())),
         }
     }
