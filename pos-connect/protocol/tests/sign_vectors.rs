@@ -1,6 +1,8 @@
 //! The golden vectors: made again, compared with the committed files, and judged from the files
 //! alone.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 
 use pos_protocol::Timestamp;
@@ -39,25 +41,12 @@ fn calls_are_made_to_the_octet() {
             key.public().id(),
         )
         .unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(unsigned.base()),
-            vector.base,
-            "{}",
-            vector.name
-        );
+        assert_eq!(String::from_utf8_lossy(unsigned.base()), vector.base, "{}", vector.name);
         let signature = key.sign(unsigned.base());
         let headers = unsigned.into_headers(&signature);
-        assert_eq!(
-            headers.signature_input, vector.signature_input,
-            "{}",
-            vector.name
-        );
+        assert_eq!(headers.signature_input, vector.signature_input, "{}", vector.name);
         assert_eq!(headers.signature, vector.signature, "{}", vector.name);
-        assert_eq!(
-            headers.content_digest, vector.content_digest,
-            "{}",
-            vector.name
-        );
+        assert_eq!(headers.content_digest, vector.content_digest, "{}", vector.name);
 
         let content_type = vector.content_digest.as_ref().map(|_| "application/json");
         let received = call::Received {
@@ -73,12 +62,7 @@ fn calls_are_made_to_the_octet() {
         assert_eq!(claimed.expires().as_secs(), vector.expires_s);
         assert_eq!(claimed.signature(), &signature);
         assert_eq!(claimed.covers_body(), !vector.body.is_empty());
-        assert_eq!(
-            claimed.verify(&parts, &key.public()),
-            Ok(()),
-            "{}",
-            vector.name
-        );
+        assert_eq!(claimed.verify(&parts, &key.public()), Ok(()), "{}", vector.name);
     }
 }
 
@@ -87,25 +71,15 @@ fn answers_are_made_to_the_octet() {
     let vectors = signatures();
     assert_eq!(vectors.answers.len(), 4);
     for vector in &vectors.answers {
-        let AnswerVector {
-            name, status, body, ..
-        } = vector;
-        let call = vectors
-            .calls
-            .iter()
-            .find(|each| each.name == vector.call)
-            .unwrap();
+        let AnswerVector { name, status, body, .. } = vector;
+        let call = vectors.calls.iter().find(|each| each.name == vector.call).unwrap();
         let (bound, key) = (signature_in(&call.signature), vectors.key(&vector.key));
         let created = Timestamp::from_secs(vector.created_s);
         let profile = profile(&call.profile);
         let id = key.public().id();
         let unsigned =
             answer::Unsigned::new(profile, *status, body.as_bytes(), &bound, created, id);
-        assert_eq!(
-            String::from_utf8_lossy(unsigned.base()),
-            vector.base,
-            "{name}"
-        );
+        assert_eq!(String::from_utf8_lossy(unsigned.base()), vector.base, "{name}");
         let signature = key.sign(unsigned.base());
         let headers = unsigned.into_headers(&signature);
         assert_eq!(headers.signature_input, vector.signature_input, "{name}");
@@ -117,11 +91,7 @@ fn answers_are_made_to_the_octet() {
 #[test]
 fn received_calls_are_judged_as_the_vectors_say() {
     let vectors = signatures();
-    let accepted = vectors
-        .received_calls
-        .iter()
-        .filter(|each| each.work_ms.is_some())
-        .count();
+    let accepted = vectors.received_calls.iter().filter(|each| each.work_ms.is_some()).count();
     assert_eq!((accepted, vectors.received_calls.len()), (6, 132));
     for vector in &vectors.received_calls {
         let judged = judge_call(vector, &vectors.key(&vector.key).public());
@@ -140,22 +110,15 @@ fn received_calls_are_judged_as_the_vectors_say() {
 #[test]
 fn received_answers_are_judged_as_the_vectors_say() {
     let vectors = signatures();
-    let accepted = vectors
-        .received_answers
-        .iter()
-        .filter(|each| each.created_s.is_some())
-        .count();
+    let accepted = vectors.received_answers.iter().filter(|each| each.created_s.is_some()).count();
     assert_eq!((accepted, vectors.received_answers.len()), (1, 33));
     for vector in &vectors.received_answers {
         let judged = judge_answer(vector, &vectors.key(&vector.key).public());
         match judged {
             Ok(created) => assert_eq!(vector.created_s, Some(created.as_secs()), "{}", vector.name),
-            Err(error) => assert_eq!(
-                vector.error.as_deref(),
-                Some(named(error).0),
-                "{}",
-                vector.name
-            ),
+            Err(error) => {
+                assert_eq!(vector.error.as_deref(), Some(named(error).0), "{}", vector.name)
+            }
         }
     }
 }
@@ -164,11 +127,7 @@ fn received_answers_are_judged_as_the_vectors_say() {
 #[test]
 fn every_error_has_a_vector() {
     let vectors = signatures();
-    let mut seen: Vec<_> = vectors
-        .received_calls
-        .iter()
-        .filter_map(|v| v.error.clone())
-        .collect();
+    let mut seen: Vec<_> = vectors.received_calls.iter().filter_map(|v| v.error.clone()).collect();
     seen.sort();
     seen.dedup();
     let all = [
@@ -197,16 +156,8 @@ fn names_differ_within_a_list() {
     let lists: [Vec<&String>; 4] = [
         vectors.calls.iter().map(|each| &each.name).collect(),
         vectors.answers.iter().map(|each| &each.name).collect(),
-        vectors
-            .received_calls
-            .iter()
-            .map(|each| &each.name)
-            .collect(),
-        vectors
-            .received_answers
-            .iter()
-            .map(|each| &each.name)
-            .collect(),
+        vectors.received_calls.iter().map(|each| &each.name).collect(),
+        vectors.received_answers.iter().map(|each| &each.name).collect(),
     ];
     for mut list in lists {
         let before = list.len();
@@ -220,11 +171,8 @@ fn judge_call(vector: &ReceivedCall, key: &PublicKey) -> Result<u64, SignError> 
     let received = call::Received::read(|name| values(&vector.headers, name));
     let claimed = call::parse(profile(&vector.profile), &received)?;
     let work = claimed.check_fresh(Timestamp::from_ms(vector.now_ms))?;
-    let idempotency_key = vector
-        .headers
-        .iter()
-        .find(|each| each.0 == "idempotency-key")
-        .map(|each| &*each.1);
+    let idempotency_key =
+        vector.headers.iter().find(|each| each.0 == "idempotency-key").map(|each| &*each.1);
     let parts = call::CallParts {
         method: &vector.method,
         authority: &vector.authority,
@@ -244,14 +192,7 @@ fn judge_answer(vector: &ReceivedAnswer, key: &PublicKey) -> Result<Timestamp, S
         "pos-connect/1-answer" => &sign::POS_CONNECT,
         other => panic!("no profile {other}"),
     };
-    answer::verify(
-        profile,
-        &received,
-        vector.status,
-        vector.body.as_bytes(),
-        &call,
-        key,
-    )
+    answer::verify(profile, &received, vector.status, vector.body.as_bytes(), &call, key)
 }
 
 /// The name of an error in the vectors, and the code on the wire that its documentation promises.
@@ -276,11 +217,7 @@ fn named(error: SignError) -> (&'static str, &'static str) {
 }
 
 fn values<'a>(headers: &'a [Header], name: &str) -> Vec<&'a [u8]> {
-    headers
-        .iter()
-        .filter(|each| each.0 == name)
-        .map(|each| each.1.as_bytes())
-        .collect()
+    headers.iter().filter(|each| each.0 == name).map(|each| each.1.as_bytes()).collect()
 }
 
 fn parts_of(vector: &CallVector) -> call::CallParts<'_> {
@@ -303,10 +240,7 @@ fn profile(tag: &str) -> &'static Profile {
 }
 
 fn signature_in(field: &str) -> Signature {
-    let digits = field
-        .strip_prefix("pos=:")
-        .and_then(|rest| rest.strip_suffix(':'))
-        .unwrap();
+    let digits = field.strip_prefix("pos=:").and_then(|rest| rest.strip_suffix(':')).unwrap();
     Signature::from_octets(fixed_from_base64(digits).unwrap())
 }
 
