@@ -17,6 +17,7 @@ struct Tool {
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
+    Tool { probe: &["git", "--version"],                     packages: &["git"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
