@@ -1,5 +1,6 @@
 //! `tests/vectors/seal.json` and `rfc9180.json`: our sealing against its own golden file, and the
 //! suite against the RFC's numbers.
+#![expect(clippy::unwrap_used, reason = "a test that meets the unexpected stops there")]
 
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
@@ -49,10 +50,7 @@ fn binding(value: &Value) -> Binding {
         contract_number: read(&value["contract_number"]),
         operation: read(&value["operation"]),
         order_id: read(&value["order_id"]),
-        money: Money {
-            amount: read(&value["amount"]),
-            currency: read(&value["currency"]),
-        },
+        money: Money { amount: read(&value["amount"]), currency: read(&value["currency"]) },
     }
 }
 
@@ -75,24 +73,12 @@ fn every_sealed_case_repeats_and_opens() {
         let entropy = fixed_from_base64url(text(&case["entropy"])).unwrap();
         let not_after: Timestamp = read(&case["not_after_ms"]);
         let envelope: Envelope = read(&case["envelope"]);
-        assert_eq!(
-            seal(&instrument, &binding, not_after, &key, &entropy).unwrap(),
-            envelope
-        );
+        assert_eq!(seal(&instrument, &binding, not_after, &key, &entropy).unwrap(), envelope);
         assert_eq!(base64url(&envelope.sha256()), text(&case["sha256"]));
-        assert_eq!(
-            base64url(&binding.aad(not_after, envelope.rand())),
-            text(&case["aad"])
-        );
-        assert_eq!(
-            base64url(&info(&binding.institution, key.key_id)),
-            text(&case["info"])
-        );
+        assert_eq!(base64url(&binding.aad(not_after, envelope.rand())), text(&case["aad"]));
+        assert_eq!(base64url(&info(&binding.institution, key.key_id)), text(&case["info"]));
         let opened = open(&envelope, &binding, &secret).unwrap();
-        assert_eq!(
-            std::str::from_utf8(&opened.to_json()).unwrap(),
-            text(&case["plaintext"])
-        );
+        assert_eq!(std::str::from_utf8(&opened.to_json()).unwrap(), text(&case["plaintext"]));
     }
 }
 
@@ -101,11 +87,7 @@ fn what_must_not_open_does_not() {
     let file = file("seal.json");
     for case in list(&file["must_not_open"]) {
         let envelope: Envelope = read(&case["envelope"]);
-        let refusal = open(
-            &envelope,
-            &binding(&case["binding"]),
-            &secret(&case["secret"]),
-        );
+        let refusal = open(&envelope, &binding(&case["binding"]), &secret(&case["secret"]));
         let found = match refusal.expect_err(text(&case["name"])) {
             OpenError::Instrument(_) => "instrument",
             OpenError::NotForThis => "not_for_this",
@@ -115,11 +97,7 @@ fn what_must_not_open_does_not() {
     }
     for case in list(&file["malformed_envelopes"]) {
         let envelope = case["envelope"].clone();
-        assert!(
-            serde_json::from_value::<Envelope>(envelope).is_err(),
-            "{}",
-            case["name"]
-        );
+        assert!(serde_json::from_value::<Envelope>(envelope).is_err(), "{}", case["name"]);
     }
     for case in list(&file["refused_instruments"]) {
         let refusal = Instrument::from_json(text(&case["json"]).as_bytes()).unwrap_err();
@@ -158,9 +136,7 @@ fn key_sets_are_taken_and_refused_as_written() {
 
 fn hex(value: &Value) -> Vec<u8> {
     let digits = text(value).as_bytes().chunks(2);
-    digits
-        .map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap())
-        .collect()
+    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
 /// Gives out the vector's `ikmE` where the crate would draw at random.
@@ -195,14 +171,12 @@ fn the_suite_is_that_of_rfc_9180_a_2() {
     assert!(secret == printed);
     assert_eq!(public.to_bytes()[..], hex(&file["pk_rm"])[..]);
     let info = hex(&file["info"]);
-    let (enc, mut sender) =
-        hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
-            &OpModeS::Base,
-            &public,
-            &info,
-            &mut Fixed(hex(&file["ikm_e"])),
-        )
-        .unwrap();
+    let (enc, mut sender) = hpke::setup_sender_with_rng::<
+        ChaCha20Poly1305,
+        HkdfSha256,
+        X25519HkdfSha256,
+    >(&OpModeS::Base, &public, &info, &mut Fixed(hex(&file["ikm_e"])))
+    .unwrap();
     assert_eq!(enc.to_bytes()[..], hex(&file["enc"])[..]);
     let enc = Deserializable::from_bytes(&hex(&file["enc"])).unwrap();
     let mut receiver = hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, X25519HkdfSha256>(
@@ -226,16 +200,8 @@ fn the_suite_is_that_of_rfc_9180_a_2() {
             sequence += 1;
         }
         let (aad, expected) = (hex(&case["aad"]), hex(&case["ct"]));
-        assert_eq!(
-            sender.seal(&plaintext, &aad).unwrap(),
-            expected,
-            "sequence {sequence}"
-        );
-        assert_eq!(
-            receiver.open(&expected, &aad).unwrap(),
-            plaintext,
-            "sequence {sequence}"
-        );
+        assert_eq!(sender.seal(&plaintext, &aad).unwrap(), expected, "sequence {sequence}");
+        assert_eq!(receiver.open(&expected, &aad).unwrap(), plaintext, "sequence {sequence}");
         sequence += 1;
     }
 }

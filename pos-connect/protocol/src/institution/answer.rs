@@ -154,10 +154,7 @@ impl OperationAnswer {
         if outcome.currency != echo.money.currency {
             return differs("currency");
         }
-        let moved = matches!(
-            outcome.state,
-            OutcomeState::Done { .. } | OutcomeState::Reversed
-        );
+        let moved = matches!(outcome.state, OutcomeState::Done { .. } | OutcomeState::Reversed);
         let partial = moved && echo.may_be_partial && outcome.amount < echo.money.amount;
         if outcome.amount != echo.money.amount && !partial {
             return differs("amount");
@@ -238,10 +235,7 @@ impl Members {
             ("next_look_ms", self.next_look_ms.is_some(), State::Pending),
             ("payer_url", self.payer_url.is_some(), State::NeedsPayer),
         ];
-        match members
-            .iter()
-            .find(|(_, given, owner)| *given && *owner != self.state)
-        {
+        match members.iter().find(|(_, given, owner)| *given && *owner != self.state) {
             Some((field, ..)) => contradiction(field, "does not belong to this state"),
             None => Ok(()),
         }
@@ -287,21 +281,14 @@ impl Json for OperationAnswer {
         members.belong()?;
         let (operation_id, time) = (members.operation_id, members.time_ms);
         let state = match members.state {
-            State::Done => OutcomeState::Done {
-                approval_code: members.approval_code.take(),
-            },
+            State::Done => OutcomeState::Done { approval_code: members.approval_code.take() },
             State::Declined => {
                 let Some(reason) = members.reason else {
                     return contradiction("reason", "is missing: a decline has one");
                 };
-                OutcomeState::Declined {
-                    reason,
-                    raw_code: members.raw_code.take(),
-                }
+                OutcomeState::Declined { reason, raw_code: members.raw_code.take() }
             }
-            State::Pending => OutcomeState::Pending {
-                next_look_ms: members.next_look_ms,
-            },
+            State::Pending => OutcomeState::Pending { next_look_ms: members.next_look_ms },
             State::NeedsPayer => match members.payer_url.take() {
                 Some(payer_url) if is_https(&payer_url) => OutcomeState::NeedsPayer { payer_url },
                 _ => return contradiction("payer_url", "must be an https address"),
@@ -325,23 +312,20 @@ impl Json for OperationAnswer {
         };
         let bare = |state| Members::bare(outcome.operation_id, state, outcome.time);
         let stated = match &outcome.state {
-            OutcomeState::Done { approval_code } => Members {
-                approval_code: approval_code.clone(),
-                ..bare(State::Done)
-            },
+            OutcomeState::Done { approval_code } => {
+                Members { approval_code: approval_code.clone(), ..bare(State::Done) }
+            }
             OutcomeState::Declined { reason, raw_code } => Members {
                 reason: Some(*reason),
                 raw_code: raw_code.clone(),
                 ..bare(State::Declined)
             },
-            OutcomeState::Pending { next_look_ms } => Members {
-                next_look_ms: *next_look_ms,
-                ..bare(State::Pending)
-            },
-            OutcomeState::NeedsPayer { payer_url } => Members {
-                payer_url: Some(payer_url.clone()),
-                ..bare(State::NeedsPayer)
-            },
+            OutcomeState::Pending { next_look_ms } => {
+                Members { next_look_ms: *next_look_ms, ..bare(State::Pending) }
+            }
+            OutcomeState::NeedsPayer { payer_url } => {
+                Members { payer_url: Some(payer_url.clone()), ..bare(State::NeedsPayer) }
+            }
             OutcomeState::Reversed => bare(State::Reversed),
         };
         Members {
@@ -359,8 +343,6 @@ impl Json for OperationAnswer {
 /// An https address of at most 2048 printable characters: what a page may safely be sent to.
 fn is_https(url: &str) -> bool {
     url.len() <= 2048
-        && url
-            .strip_prefix("https://")
-            .is_some_and(|rest| !rest.is_empty())
+        && url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
         && url.bytes().all(|octet| (b'!'..=b'~').contains(&octet))
 }

@@ -34,18 +34,12 @@ impl CheckRequest {
             contract_number: self.contract_number.clone(),
             operation: SealedOperation::Check,
             order_id: self.order_id.clone(),
-            money: Money {
-                amount: self.amount,
-                currency: self.currency,
-            },
+            money: Money { amount: self.amount, currency: self.currency },
         }
     }
 }
 
-super::plain_body!(CheckRequest, MAX_REQUEST_OCTETS, |body| Ok::<
-    (),
-    Contradiction,
->(()));
+super::plain_body!(CheckRequest, MAX_REQUEST_OCTETS, |body| Ok::<(), Contradiction>(()));
 
 /// The answer to a check: a promise of nothing, true at `time`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,11 +71,7 @@ impl CheckAnswer {
     /// Whether the answer speaks of this request.
     pub fn echoes(&self, request: &CheckRequest) -> bool {
         self.order_id == request.order_id
-            && self.money
-                == (Money {
-                    amount: request.amount,
-                    currency: request.currency,
-                })
+            && self.money == (Money { amount: request.amount, currency: request.currency })
     }
 }
 
@@ -124,10 +114,7 @@ impl Json for CheckAnswer {
         };
         Ok(Self {
             order_id: members.order_id,
-            money: Money {
-                amount: members.amount,
-                currency: members.currency,
-            },
+            money: Money { amount: members.amount, currency: members.currency },
             state,
             time: members.time_ms,
         })

@@ -139,22 +139,13 @@ impl InstitutionError {
     /// A refusal with this code and sentence.
     pub fn new(code: InstitutionCode, message: impl Into<String>, time: Timestamp) -> Self {
         let code = InstitutionWireCode::Known(code);
-        Self {
-            code,
-            message: message.into(),
-            field: None,
-            retry_after_ms: None,
-            time,
-        }
+        Self { code, message: message.into(), field: None, retry_after_ms: None, time }
     }
 
     /// Names the member at fault.
     #[must_use]
     pub fn at(self, field: impl Into<String>) -> Self {
-        Self {
-            field: Some(field.into()),
-            ..self
-        }
+        Self { field: Some(field.into()), ..self }
     }
 
     /// Whether this refusal, signed and carried by `status`, proves that the call that it answers
@@ -192,13 +183,8 @@ mod tests {
     fn no_server_fault_proves_anything() {
         for (at, code) in InstitutionCode::ALL.iter().enumerate() {
             assert!((400..=599).contains(&code.status()), "{code:?}");
-            assert!(
-                !(code.proves_not_processed() && code.status() >= 500),
-                "{code:?}"
-            );
-            let first = InstitutionCode::ALL
-                .iter()
-                .position(|one| one.wire() == code.wire());
+            assert!(!(code.proves_not_processed() && code.status() >= 500), "{code:?}");
+            let first = InstitutionCode::ALL.iter().position(|one| one.wire() == code.wire());
             assert_eq!(first, Some(at), "{code:?}");
             assert_eq!(InstitutionCode::from_wire(code.wire()), Some(*code));
         }

@@ -107,11 +107,7 @@ impl InstitutionInfo {
         if !once(&currencies) {
             return contradiction("currencies", ONCE);
         }
-        if self
-            .currencies
-            .iter()
-            .any(|one| one.exponent != one.currency.exponent())
-        {
+        if self.currencies.iter().any(|one| one.exponent != one.currency.exponent()) {
             return contradiction("currencies", "must have the exponents of ISO 4217");
         }
         if self.currencies.iter().any(|one| one.least > one.most) {

@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::id::OperationId;
+use crate::seal::{MAX_KEY_SET_OCTETS, SealKeySet, SignedSealKeySet};
 
 pub use answer::{Echo, EchoMismatch, OperationAnswer, Outcome, OutcomeState};
 pub use check::{CheckAnswer, CheckRequest, CheckState};
@@ -125,12 +126,12 @@ mod private {
 /// Bodies whose members need no check against each other are their own members.
 macro_rules! plain_body {
     ($name:ty, $most:expr, |$body:ident| $check:expr) => {
-        impl super::private::Json for $name {
+        impl $crate::institution::private::Json for $name {
             type Members = Self;
 
             const MOST_OCTETS: usize = $most;
 
-            fn from_members($body: Self) -> Result<Self, super::Contradiction> {
+            fn from_members($body: Self) -> Result<Self, $crate::institution::Contradiction> {
                 $check?;
                 Ok($body)
             }
@@ -144,6 +145,16 @@ macro_rules! plain_body {
 
 use plain_body;
 
+plain_body!(SignedSealKeySet, MAX_ANSWER_OCTETS, |body| match body.payload() {
+    Some(_) => Ok(()),
+    None => contradiction("payload", "must be 1 to 16384 octets in base64url without padding"),
+});
+plain_body!(SealKeySet, MAX_KEY_SET_OCTETS, |body| if body.keys_are_sound() {
+    Ok(())
+} else {
+    contradiction("keys", "must hold 1 to 16 different keys under their own thumbprints")
+});
+
 /// Reads a body and checks it whole.
 ///
 /// # Errors
@@ -151,10 +162,11 @@ use plain_body;
 /// `body_too_large`; to the server an answer that does not parse leaves the operation unknown.
 pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
     if octets.len() > T::MOST_OCTETS {
-        return Err(InvalidBody::TooLarge {
-            found: octets.len(),
-            most: T::MOST_OCTETS,
-        });
+        return Err(InvalidBody::TooLarge { found: octets.len(), most: T::MOST_OCTETS });
+    }
+    // Serde would also take a list of the members in their order; the protocol has objects only.
+    if octets.trim_ascii_start().first() != Some(&b'{') {
+        return Err(InvalidBody::Json { message: "it does not begin with a brace".into() });
     }
     let mut reader = serde_json::Deserializer::from_slice(octets);
     let members = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
@@ -167,9 +179,7 @@ pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
             InvalidBody::Json { message }
         }
     })?;
-    reader.end().map_err(|error| InvalidBody::Json {
-        message: error.to_string(),
-    })?;
+    reader.end().map_err(|error| InvalidBody::Json { message: error.to_string() })?;
     T::from_members(members).map_err(|Contradiction { field, rule }| InvalidBody::Field {
         field: field.into(),
         message: rule.into(),

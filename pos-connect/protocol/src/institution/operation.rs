@@ -108,10 +108,7 @@ impl OperationRequest {
             contract_number: self.contract_number.clone(),
             operation,
             order_id: self.order_id.clone(),
-            money: Money {
-                amount: self.amount,
-                currency: self.currency,
-            },
+            money: Money { amount: self.amount, currency: self.currency },
         })
     }
 
@@ -121,10 +118,9 @@ impl OperationRequest {
     pub fn fingerprint(&self) -> [u8; 32] {
         let original = self.original().map(|id| id.to_string()).unwrap_or_default();
         let (envelope, partial): (Vec<u8>, &[u8]) = match self.instruction() {
-            Some(said) => (
-                said.envelope.sha256().into(),
-                if said.allow_partial { b"1" } else { b"0" },
-            ),
+            Some(said) => {
+                (said.envelope.sha256().into(), if said.allow_partial { b"1" } else { b"0" })
+            }
             None => (Vec::new(), b""),
         };
         Sha256::digest(length_prefixed(&[
@@ -172,15 +168,9 @@ impl Json for OperationRequest {
         let movement = match members.kind {
             OperationKind::Sale => Movement::Sale(members.instruction()?),
             OperationKind::Authorise => Movement::Authorise(members.instruction()?),
-            OperationKind::Capture => Movement::Capture {
-                original: members.follows()?,
-            },
-            OperationKind::Void => Movement::Void {
-                original: members.follows()?,
-            },
-            OperationKind::Refund => Movement::Refund {
-                original: members.follows()?,
-            },
+            OperationKind::Capture => Movement::Capture { original: members.follows()? },
+            OperationKind::Void => Movement::Void { original: members.follows()? },
+            OperationKind::Refund => Movement::Refund { original: members.follows()? },
         };
         Ok(Self {
             operation_id: members.operation_id,
@@ -222,10 +212,7 @@ impl Members {
         let Some(allow_partial) = self.allow_partial else {
             return contradiction("allow_partial", "is missing: a sale or authorise needs it");
         };
-        Ok(PayerInstruction {
-            envelope,
-            allow_partial,
-        })
+        Ok(PayerInstruction { envelope, allow_partial })
     }
 
     /// What only a capture, void or refund has, and all must have.

@@ -116,11 +116,7 @@ impl ReversalAnswer {
         self.operation_id == request.operation_id
             && self.original == request.original
             && self.order_id == request.order_id
-            && self.money
-                == (Money {
-                    amount: request.amount,
-                    currency: request.currency,
-                })
+            && self.money == (Money { amount: request.amount, currency: request.currency })
     }
 }
 
@@ -163,10 +159,9 @@ impl Json for ReversalAnswer {
             return contradiction("raw_code", "does not belong to this state");
         }
         let state = match (members.state, members.reason) {
-            (State::Declined, Some(reason)) => ReversalState::Declined {
-                reason,
-                raw_code: members.raw_code,
-            },
+            (State::Declined, Some(reason)) => {
+                ReversalState::Declined { reason, raw_code: members.raw_code }
+            }
             (State::Declined, None) => {
                 return contradiction("reason", "is missing: a decline has one");
             }
@@ -180,10 +175,7 @@ impl Json for ReversalAnswer {
             operation_id: members.operation_id,
             original: members.original,
             order_id: members.order_id,
-            money: Money {
-                amount: members.amount,
-                currency: members.currency,
-            },
+            money: Money { amount: members.amount, currency: members.currency },
             state,
             reference: members.reference,
             time: members.time_ms,

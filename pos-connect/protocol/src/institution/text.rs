@@ -56,9 +56,7 @@ impl Serialize for PlainText {
 
 impl<'de> Deserialize<'de> for PlainText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -74,11 +72,7 @@ mod tests {
         }
         let longer = "x".repeat(65);
         for wrong in ["", "a\nb", "a\u{7f}", "承認", &longer] {
-            assert_eq!(
-                wrong.parse::<PlainText>(),
-                Err(InvalidPlainText),
-                "{wrong:?}"
-            );
+            assert_eq!(wrong.parse::<PlainText>(), Err(InvalidPlainText), "{wrong:?}");
         }
     }
 }

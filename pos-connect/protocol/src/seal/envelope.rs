@@ -3,7 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error as _;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -31,7 +32,7 @@ pub const CIPHERTEXT_OCTETS: usize = PLAINTEXT_OCTETS + 16;
 /// JSON: `{"v":1,"suite":1,"key_id":…,"enc":…,"ct":…,"rand":…,"not_after_ms":…}`; octets in
 /// base64url without padding, sizes fixed, no other members.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Envelope {
     /// The format's version: 1.
@@ -79,15 +80,7 @@ impl Envelope {
         rand: [u8; 16],
         not_after: Timestamp,
     ) -> Self {
-        Self {
-            v: VERSION,
-            suite: SUITE,
-            key_id,
-            enc,
-            ct,
-            rand,
-            not_after_ms: not_after,
-        }
+        Self { v: VERSION, suite: SUITE, key_id, enc, ct, rand, not_after_ms: not_after }
     }
 
     /// The seal key that this was sealed to.
@@ -150,6 +143,33 @@ impl Envelope {
     }
 }
 
+impl Serialize for Envelope {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Envelope {
+    /// As derived, but from an object only: serde would also take a list of the members.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Envelope;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an envelope")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Envelope, A::Error> {
+                Envelope::deserialize(MapAccessDeserializer::new(members))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
 impl fmt::Debug for Envelope {
     /// The envelope is kept out of logs; what finds it again is its hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -190,9 +210,7 @@ mod octets {
         deserializer: D,
     ) -> Result<[u8; N], D::Error> {
         fixed_from_base64url(&String::deserialize(deserializer)?).ok_or_else(|| {
-            D::Error::custom(format_args!(
-                "must be {N} octets in base64url without padding"
-            ))
+            D::Error::custom(format_args!("must be {N} octets in base64url without padding"))
         })
     }
 }
@@ -220,13 +238,7 @@ mod tests {
 
     fn envelope() -> Envelope {
         let ct = Box::new([7; CIPHERTEXT_OCTETS]);
-        Envelope::new(
-            KeyId::from_octets([1; 32]),
-            [2; 32],
-            ct,
-            [3; 16],
-            Timestamp::from_secs(900),
-        )
+        Envelope::new(KeyId::from_octets([1; 32]), [2; 32], ct, [3; 16], Timestamp::from_secs(900))
     }
 
     #[test]
@@ -235,23 +247,14 @@ mod tests {
         assert_eq!(at(0), Ok(()));
         assert_eq!(at(899), Ok(()));
         assert_eq!(at(900), Err(EnvelopeTime::Expired));
-        let long = Envelope {
-            not_after_ms: Timestamp::from_ms(900_001),
-            ..envelope()
-        };
-        assert_eq!(
-            long.check_not_after(Timestamp::default()),
-            Err(EnvelopeTime::TooFarAhead)
-        );
+        let long = Envelope { not_after_ms: Timestamp::from_ms(900_001), ..envelope() };
+        assert_eq!(long.check_not_after(Timestamp::default()), Err(EnvelopeTime::TooFarAhead));
     }
 
     #[test]
     fn json_is_strict() {
         let good = serde_json::to_value(envelope()).unwrap();
-        assert_eq!(
-            serde_json::from_value::<Envelope>(good.clone()).unwrap(),
-            envelope()
-        );
+        assert_eq!(serde_json::from_value::<Envelope>(good.clone()).unwrap(), envelope());
         for (member, wrong) in [
             ("v", 2.into()),
             ("v", "1".into()),
@@ -269,18 +272,15 @@ mod tests {
         ] {
             let mut bad: serde_json::Value = good.clone();
             bad[member] = wrong;
-            assert!(
-                serde_json::from_value::<Envelope>(bad.clone()).is_err(),
-                "{member}: {bad}"
-            );
+            assert!(serde_json::from_value::<Envelope>(bad.clone()).is_err(), "{member}: {bad}");
         }
-        for member in ["v", "suite", "key_id", "enc", "ct", "rand", "not_after_ms"] {
+        let members = ["v", "suite", "key_id", "enc", "ct", "rand", "not_after_ms"];
+        let list: serde_json::Value = members.map(|member| good[member].clone()).into();
+        assert!(serde_json::from_value::<Envelope>(list).is_err());
+        for member in members {
             let mut bad = good.clone();
             bad.as_object_mut().unwrap().remove(member);
-            assert!(
-                serde_json::from_value::<Envelope>(bad).is_err(),
-                "without {member}"
-            );
+            assert!(serde_json::from_value::<Envelope>(bad).is_err(), "without {member}");
         }
     }
 
@@ -288,34 +288,16 @@ mod tests {
     fn every_field_moves_the_nullifier() {
         let base = envelope();
         let others = [
-            Envelope {
-                key_id: KeyId::from_octets([9; 32]),
-                ..base.clone()
-            },
-            Envelope {
-                enc: [9; 32],
-                ..base.clone()
-            },
-            Envelope {
-                ct: Box::new([9; CIPHERTEXT_OCTETS]),
-                ..base.clone()
-            },
-            Envelope {
-                rand: [9; 16],
-                ..base.clone()
-            },
-            Envelope {
-                not_after_ms: Timestamp::from_secs(901),
-                ..base.clone()
-            },
+            Envelope { key_id: KeyId::from_octets([9; 32]), ..base.clone() },
+            Envelope { enc: [9; 32], ..base.clone() },
+            Envelope { ct: Box::new([9; CIPHERTEXT_OCTETS]), ..base.clone() },
+            Envelope { rand: [9; 16], ..base.clone() },
+            Envelope { not_after_ms: Timestamp::from_secs(901), ..base.clone() },
         ];
         for other in others {
             assert_ne!(other.sha256(), base.sha256());
         }
         let text = format!("{base:?}");
-        assert!(
-            text.starts_with("Envelope(sha256 ") && text.len() < 80,
-            "{text}"
-        );
+        assert!(text.starts_with("Envelope(sha256 ") && text.len() < 80, "{text}");
     }
 }

@@ -90,20 +90,12 @@ impl Card {
     pub fn new(number: &str, expiry: Expiry) -> Result<Self, InvalidInstrument> {
         let number = checked("number", number, CARD_NUMBER)?;
         if !(2000..=2099).contains(&expiry.year) {
-            return refuse(
-                "expiry_year",
-                "must be a year of four digits from 2000 to 2099",
-            );
+            return refuse("expiry_year", "must be a year of four digits from 2000 to 2099");
         }
         if !(1..=12).contains(&expiry.month) {
             return refuse("expiry_month", "must be a month from 1 to 12");
         }
-        Ok(Self {
-            number,
-            expiry,
-            security_code: None,
-            holder: None,
-        })
+        Ok(Self { number, expiry, security_code: None, holder: None })
     }
 
     /// Adds the security code printed on the card: 3 or 4 digits.
@@ -222,10 +214,7 @@ impl Prepaid {
     /// # Errors
     /// [`InvalidInstrument`] unless it is 8 to 32 of A-Z and 0-9.
     pub fn new(number: &str) -> Result<Self, InvalidInstrument> {
-        Ok(Self {
-            number: checked("number", number, PREPAID_NUMBER)?,
-            pin: None,
-        })
+        Ok(Self { number: checked("number", number, PREPAID_NUMBER)?, pin: None })
     }
 
     /// Adds the PIN: 4 to 12 digits.
@@ -256,14 +245,15 @@ impl Instrument {
     /// [`InvalidInstrument`] for the first member that breaks its rule, for one that this type of
     /// instrument does not have, and for anything that is not such an object.
     pub fn from_json(json: &[u8]) -> Result<Self, InvalidInstrument> {
+        // Serde would also take a list of the members in their order.
+        if json.trim_ascii_start().first() != Some(&b'{') {
+            return Err(NO_INSTRUMENT);
+        }
         let mut reader = serde_json::Deserializer::from_slice(json);
         let members: Members = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();
             match MEMBERS.iter().find(|known| **known == path) {
-                Some(field) => InvalidInstrument {
-                    field,
-                    rule: WRONG_TYPE,
-                },
+                Some(field) => InvalidInstrument { field, rule: WRONG_TYPE },
                 None => NO_INSTRUMENT,
             }
         })?;
@@ -294,10 +284,7 @@ impl Instrument {
     /// Reads what [`Self::to_plaintext`] wrote.
     pub(super) fn from_plaintext(padded: &[u8]) -> Result<Self, InvalidInstrument> {
         // Spaces and nothing else: other white space would give one instrument several spellings.
-        let end = padded
-            .iter()
-            .rposition(|octet| *octet != b' ')
-            .ok_or(NO_INSTRUMENT)?;
+        let end = padded.iter().rposition(|octet| *octet != b' ').ok_or(NO_INSTRUMENT)?;
         match padded.get(..=end) {
             Some(json) if json.first() == Some(&b'{') && json.last() == Some(&b'}') => {
                 Self::from_json(json)
@@ -343,30 +330,19 @@ const CARD_NUMBER: Rule = (
     "must be the 12 to 19 digits of a card number without spaces, the last being its check digit",
 );
 const SECURITY_CODE: Rule = (|text| digits(text, 3, 4), "must be 3 or 4 digits");
-const HOLDER: Rule = (
-    |text| printable(text, 2, 45),
-    "must be 2 to 45 printable ASCII characters",
-);
+const HOLDER: Rule = (|text| printable(text, 2, 45), "must be 2 to 45 printable ASCII characters");
 const BANK: Rule = (|text| digits(text, 4, 4), "must be the bank's 4 digits");
 const BRANCH: Rule = (|text| digits(text, 3, 3), "must be the branch's 3 digits");
-const ACCOUNT_NUMBER: Rule = (
-    |text| digits(text, 7, 7),
-    "must be the account's 7 digits, with leading zeros",
-);
-const HOLDER_KANA: Rule = (
-    kana,
-    "must be 1 to 30 characters of katakana, A-Z, 0-9, space and ( ) . - /",
-);
-const ACCOUNT_SECRET: Rule = (
-    |text| printable(text, 4, 64),
-    "must be 4 to 64 printable ASCII characters",
-);
+const ACCOUNT_NUMBER: Rule =
+    (|text| digits(text, 7, 7), "must be the account's 7 digits, with leading zeros");
+const HOLDER_KANA: Rule =
+    (kana, "must be 1 to 30 characters of katakana, A-Z, 0-9, space and ( ) . - /");
+const ACCOUNT_SECRET: Rule =
+    (|text| printable(text, 4, 64), "must be 4 to 64 printable ASCII characters");
 const PREPAID_NUMBER: Rule = (
     |text| {
         (8..=32).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
     },
     "must be 8 to 32 of A-Z and 0-9, without spaces",
 );
@@ -387,11 +363,7 @@ fn checked(
     text: &str,
     (holds, rule): Rule,
 ) -> Result<SecretText, InvalidInstrument> {
-    if holds(text) {
-        Ok(SecretText::from(text))
-    } else {
-        refuse(field, rule)
-    }
+    if holds(text) { Ok(SecretText::from(text)) } else { refuse(field, rule) }
 }
 
 fn digits(text: &str, least: usize, most: usize) -> bool {
@@ -501,10 +473,7 @@ impl Members {
             ("secret", self.secret.is_some(), account),
             ("pin", self.pin.is_some(), prepaid),
         ];
-        match members
-            .iter()
-            .find(|(_, given, owner)| *given && *owner != self.r#type)
-        {
+        match members.iter().find(|(_, given, owner)| *given && *owner != self.r#type) {
             Some((field, ..)) => refuse(field, FOREIGN),
             None => Ok(()),
         }
@@ -512,10 +481,7 @@ impl Members {
 }
 
 fn required<'a, T>(field: &'static str, member: &'a Option<T>) -> Result<&'a T, InvalidInstrument> {
-    member.as_ref().ok_or(InvalidInstrument {
-        field,
-        rule: "is missing",
-    })
+    member.as_ref().ok_or(InvalidInstrument { field, rule: "is missing" })
 }
 
 impl TryFrom<Members> for Instrument {
@@ -644,10 +610,7 @@ mod tests {
         assert_eq!(card("4111111111111111", "4111 1111 1111 1111"), "number");
         assert_eq!(card("4111111111111111", "00000000000"), "number");
         assert_eq!(card("4111111111111111", "00000000000000000000"), "number");
-        assert_eq!(
-            card("4111111111111111", "４１１１１１１１１１１１１１１１"),
-            "number"
-        );
+        assert_eq!(card("4111111111111111", "４１１１１１１１１１１１１１１１"), "number");
         assert_eq!(card("2030", "30"), "expiry_year");
         assert_eq!(card("2030", "2100"), "expiry_year");
         assert_eq!(card("2030", "-1"), "expiry_year");
@@ -670,33 +633,24 @@ mod tests {
 
     #[test]
     fn members_are_those_of_the_type_once_and_no_others() {
-        assert_eq!(
-            refused(&PREPAID.replace("pin", "security_code")).field,
-            "security_code"
-        );
-        assert_eq!(
-            refused(&CARD.replace("holder", "holder_kana")).field,
-            "holder_kana"
-        );
+        assert_eq!(refused(&PREPAID.replace("pin", "security_code")).field, "security_code");
+        assert_eq!(refused(&CARD.replace("holder", "holder_kana")).field, "holder_kana");
         assert_eq!(refused(&CARD.replace("holder", "name")).field, "instrument");
-        assert_eq!(
-            refused(&CARD.replace("\"type\":\"card\",", "")).field,
-            "instrument"
-        );
+        assert_eq!(refused(&CARD.replace("\"type\":\"card\",", "")).field, "instrument");
         assert_eq!(refused(r#"{"type":"card"}"#).field, "number");
         assert_eq!(refused(&format!("{PREPAID}{PREPAID}")).field, "instrument");
         let twice = PREPAID.replace("\"pin\"", "\"number\":\"PPC000123457\",\"pin\"");
         assert!(Instrument::from_json(twice.as_bytes()).is_err());
         assert!(Instrument::from_json("[".repeat(10_000).as_bytes()).is_err());
+        let list =
+            r#"["prepaid","PPC000123456",null,null,null,null,null,null,null,null,null,null]"#;
+        assert_eq!(refused(list).field, "instrument");
     }
 
     #[test]
     fn padding_is_spaces_only() {
         for wrong in ["", "   ", "{}\n", " {}", "{} x", "[]"] {
-            assert!(
-                Instrument::from_plaintext(wrong.as_bytes()).is_err(),
-                "{wrong:?}"
-            );
+            assert!(Instrument::from_plaintext(wrong.as_bytes()).is_err(), "{wrong:?}");
         }
         let tab = format!("{PREPAID}\t  ");
         assert!(Instrument::from_plaintext(tab.as_bytes()).is_err());
@@ -705,16 +659,10 @@ mod tests {
     #[test]
     fn the_longest_instruments_fit() {
         let holder = "\"".repeat(45); // Each quote takes two octets in JSON.
-        let card = Card::new(
-            "0000000000000000000",
-            Expiry {
-                year: 2099,
-                month: 12,
-            },
-        )
-        .and_then(|card| card.with_security_code("9999"))
-        .and_then(|card| card.with_holder(&holder))
-        .unwrap();
+        let card = Card::new("0000000000000000000", Expiry { year: 2099, month: 12 })
+            .and_then(|card| card.with_security_code("9999"))
+            .and_then(|card| card.with_holder(&holder))
+            .unwrap();
         assert!(Instrument::Card(card).to_json().len() <= 512);
         let account = Account::new("9999", "999", AccountKind::Ordinary, "9999999")
             .and_then(|account| account.with_holder_kana(&"ヤ".repeat(30)))
@@ -727,20 +675,10 @@ mod tests {
 
     #[test]
     fn luhn_knows_published_test_numbers() {
-        for good in [
-            "4111111111111111",
-            "5555555555554444",
-            "378282246310005",
-            "79927398713",
-        ] {
+        for good in ["4111111111111111", "5555555555554444", "378282246310005", "79927398713"] {
             assert!(luhn(good), "{good}");
         }
-        for wrong in [
-            "4111111111111112",
-            "5555555555554443",
-            "79927398710",
-            "1411111111111111",
-        ] {
+        for wrong in ["4111111111111112", "5555555555554443", "79927398710", "1411111111111111"] {
             assert!(!luhn(wrong), "{wrong}");
         }
     }

@@ -36,10 +36,7 @@ impl SealPublicKey {
 
     /// The key's id: the RFC 7638 thumbprint of its JWK.
     pub fn id(&self) -> KeyId {
-        let jwk = format!(
-            r#"{{"crv":"X25519","kty":"OKP","x":"{}"}}"#,
-            base64url(&self.0)
-        );
+        let jwk = format!(r#"{{"crv":"X25519","kty":"OKP","x":"{}"}}"#, base64url(&self.0));
         KeyId::from_octets(Sha256::digest(jwk).into())
     }
 }
@@ -56,10 +53,7 @@ impl SealSecretKey {
     pub fn from_octets(octets: &[u8; 32]) -> Self {
         let secret = secret_of(octets);
         let public = X25519HkdfSha256::sk_to_pk(&secret).to_bytes().0;
-        Self {
-            octets: Zeroizing::new(secret.to_bytes().0),
-            public: SealPublicKey(public),
-        }
+        Self { octets: Zeroizing::new(secret.to_bytes().0), public: SealPublicKey(public) }
     }
 
     /// The octets, clamped, for a key store that keeps them.
@@ -110,12 +104,7 @@ struct Jwk {
 impl Serialize for SealPublicKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (kty, crv) = ("OKP".into(), "X25519".into());
-        Jwk {
-            kty,
-            crv,
-            x: base64url(&self.0),
-        }
-        .serialize(serializer)
+        Jwk { kty, crv, x: base64url(&self.0) }.serialize(serializer)
     }
 }
 
@@ -123,9 +112,7 @@ impl<'de> Deserialize<'de> for SealPublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let jwk = Jwk::deserialize(deserializer)?;
         if jwk.kty != "OKP" || jwk.crv != "X25519" {
-            return Err(D::Error::custom(
-                "must be a JWK with kty `OKP` and crv `X25519`",
-            ));
+            return Err(D::Error::custom("must be a JWK with kty `OKP` and crv `X25519`"));
         }
         fixed_from_base64url(&jwk.x)
             .map(Self)
@@ -160,15 +147,9 @@ mod tests {
         let expected =
             r#"{"kty":"OKP","crv":"X25519","x":"3p7bfXt9wbTTW2HC7OQ1Nz-DQ8hbeGdNrfx-FG-IK08"}"#;
         assert_eq!(jwk, expected);
-        assert_eq!(
-            serde_json::from_str::<SealPublicKey>(&jwk).unwrap(),
-            key.public()
-        );
+        assert_eq!(serde_json::from_str::<SealPublicKey>(&jwk).unwrap(), key.public());
         assert!(serde_json::from_str::<SealPublicKey>(&jwk.replace("X25519", "Ed25519")).is_err());
         let text = format!("{key:?}");
-        assert!(
-            text.contains("[redacted]") && !text.contains(secret),
-            "{text}"
-        );
+        assert!(text.contains("[redacted]") && !text.contains(secret), "{text}");
     }
 }

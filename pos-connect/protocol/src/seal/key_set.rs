@@ -34,11 +34,7 @@ pub struct SealKey {
 impl SealKey {
     /// The key with its own id.
     pub fn new(public: SealPublicKey, not_after: Timestamp) -> Self {
-        Self {
-            key_id: public.id(),
-            public,
-            not_after_ms: not_after,
-        }
+        Self { key_id: public.id(), public, not_after_ms: not_after }
     }
 }
 
@@ -87,8 +83,8 @@ pub enum InvalidKeySet {
         /// Who it names.
         found: InstitutionId,
     },
-    /// The payload is no base64url, or longer than [`MAX_KEY_SET_OCTETS`].
-    #[error("the seal key set's payload must be base64url of at most 16384 octets")]
+    /// The payload is no base64url, empty, or longer than [`MAX_KEY_SET_OCTETS`].
+    #[error("the seal key set's payload must be base64url of 1 to 16384 octets")]
     Malformed,
     /// An older version than one that was seen before.
     #[error("the seal key set has version {found}, but version {seen} was seen before")]
@@ -116,10 +112,7 @@ impl SealKeySet {
     pub fn sign(&self, root: &SigningKey) -> SignedSealKeySet {
         let payload = serde_json::to_vec(self).expect("ids, numbers and keys have a JSON form");
         let signature = root.sign(&signed_octets(&payload));
-        SignedSealKeySet {
-            payload: base64url(&payload),
-            signature,
-        }
+        SignedSealKeySet { payload: base64url(&payload), signature }
     }
 
     /// The key to seal to: the institution's first choice among those that outlive an envelope
@@ -131,13 +124,11 @@ impl SealKeySet {
         if self.not_after_ms <= now {
             return Err(NoSealKey);
         }
-        self.keys
-            .iter()
-            .find(|key| key.not_after_ms >= not_after)
-            .ok_or(NoSealKey)
+        self.keys.iter().find(|key| key.not_after_ms >= not_after).ok_or(NoSealKey)
     }
 
-    fn keys_are_sound(&self) -> bool {
+    /// Whether there are 1 to 16 keys, different ones, each under its own id.
+    pub(crate) fn keys_are_sound(&self) -> bool {
         let mut ids: Vec<KeyId> = self.keys.iter().map(|key| key.key_id).collect();
         ids.sort_unstable();
         ids.dedup();
@@ -148,6 +139,12 @@ impl SealKeySet {
 }
 
 impl SignedSealKeySet {
+    /// The payload's octets, unverified.
+    pub(crate) fn payload(&self) -> Option<Vec<u8>> {
+        from_base64url(&self.payload)
+            .filter(|payload| (1..=MAX_KEY_SET_OCTETS).contains(&payload.len()))
+    }
+
     /// Checks the set and reads it. `last_seen_version` is the newest version that the caller has
     /// ever taken from this institution, 0 at first; keep the returned one.
     ///
@@ -160,23 +157,15 @@ impl SignedSealKeySet {
         now: Timestamp,
         last_seen_version: u64,
     ) -> Result<SealKeySet, InvalidKeySet> {
-        let payload = from_base64url(&self.payload)
-            .filter(|payload| payload.len() <= MAX_KEY_SET_OCTETS)
-            .ok_or(InvalidKeySet::Malformed)?;
+        let payload = self.payload().ok_or(InvalidKeySet::Malformed)?;
         root.verify(&signed_octets(&payload), &self.signature)?;
         let set: SealKeySet = serde_json::from_slice(&payload)?;
         if set.institution != *institution {
             let expected = institution.clone();
-            return Err(InvalidKeySet::Foreign {
-                expected,
-                found: set.institution,
-            });
+            return Err(InvalidKeySet::Foreign { expected, found: set.institution });
         }
         if set.version < last_seen_version {
-            return Err(InvalidKeySet::Older {
-                seen: last_seen_version,
-                found: set.version,
-            });
+            return Err(InvalidKeySet::Older { seen: last_seen_version, found: set.version });
         }
         if set.not_after_ms <= now {
             return Err(InvalidKeySet::Expired);
@@ -214,10 +203,7 @@ mod tests {
     }
 
     fn key(seed: u8, end_s: u64) -> SealKey {
-        SealKey::new(
-            SealSecretKey::from_octets(&[seed; 32]).public(),
-            Timestamp::from_secs(end_s),
-        )
+        SealKey::new(SealSecretKey::from_octets(&[seed; 32]).public(), Timestamp::from_secs(end_s))
     }
 
     fn set() -> SealKeySet {
@@ -237,10 +223,7 @@ mod tests {
     #[test]
     fn a_signed_set_is_read_back() {
         let json = serde_json::to_string(&set().sign(&root())).unwrap();
-        assert_eq!(
-            verify(&serde_json::from_str(&json).unwrap()).unwrap(),
-            set()
-        );
+        assert_eq!(verify(&serde_json::from_str(&json).unwrap()).unwrap(), set());
     }
 
     #[test]
@@ -249,23 +232,12 @@ mod tests {
         let other_root = SigningKey::from_seed(&[6; 32]).public();
         let other = "other-card".parse().unwrap();
         let ask = |root: &PublicKey, of: &InstitutionId, now, seen| {
-            signed
-                .verify(root, of, Timestamp::from_secs(now), seen)
-                .unwrap_err()
+            signed.verify(root, of, Timestamp::from_secs(now), seen).unwrap_err()
         };
         let root = root().public();
-        assert!(matches!(
-            ask(&other_root, &sakura(), 1_000, 7),
-            InvalidKeySet::BadSignature(_)
-        ));
-        assert!(matches!(
-            ask(&root, &other, 1_000, 7),
-            InvalidKeySet::Foreign { .. }
-        ));
-        assert!(matches!(
-            ask(&root, &sakura(), 5_000, 7),
-            InvalidKeySet::Expired
-        ));
+        assert!(matches!(ask(&other_root, &sakura(), 1_000, 7), InvalidKeySet::BadSignature(_)));
+        assert!(matches!(ask(&root, &other, 1_000, 7), InvalidKeySet::Foreign { .. }));
+        assert!(matches!(ask(&root, &sakura(), 5_000, 7), InvalidKeySet::Expired));
         let older = ask(&root, &sakura(), 1_000, 8);
         assert!(matches!(older, InvalidKeySet::Older { seen: 8, found: 7 }));
     }
@@ -277,43 +249,26 @@ mod tests {
             let mut payload = signed.payload.clone().into_bytes();
             payload[at] = if payload[at] == b'A' { b'B' } else { b'A' };
             let payload = String::from_utf8(payload).unwrap();
-            let altered = SignedSealKeySet {
-                payload,
-                signature: signed.signature,
-            };
+            let altered = SignedSealKeySet { payload, signature: signed.signature };
             assert!(verify(&altered).is_err(), "character {at}");
         }
         // The same octets signed as something else are no key set.
         let payload = serde_json::to_vec(&set()).unwrap();
         let signature = root().sign(&payload);
-        let bare = SignedSealKeySet {
-            payload: base64url(&payload),
-            signature,
-        };
+        let bare = SignedSealKeySet { payload: base64url(&payload), signature };
         assert!(matches!(verify(&bare), Err(InvalidKeySet::BadSignature(_))));
     }
 
     #[test]
     fn keys_must_be_few_different_and_rightly_named() {
         let signed = |keys| SealKeySet { keys, ..set() }.sign(&root());
-        let misnamed = SealKey {
-            key_id: key(2, 0).key_id,
-            ..key(1, 2_000)
-        };
+        let misnamed = SealKey { key_id: key(2, 0).key_id, ..key(1, 2_000) };
         let many = (0..17).map(|seed| key(seed, 2_000)).collect();
-        for keys in [
-            vec![],
-            vec![key(1, 2_000), key(1, 3_000)],
-            vec![misnamed],
-            many,
-        ] {
+        for keys in [vec![], vec![key(1, 2_000), key(1, 3_000)], vec![misnamed], many] {
             assert!(matches!(verify(&signed(keys)), Err(InvalidKeySet::Keys)));
         }
         let payload = base64url(&vec![b' '; MAX_KEY_SET_OCTETS + 1]);
-        let huge = SignedSealKeySet {
-            payload,
-            signature: set().sign(&root()).signature,
-        };
+        let huge = SignedSealKeySet { payload, signature: set().sign(&root()).signature };
         assert!(matches!(verify(&huge), Err(InvalidKeySet::Malformed)));
     }
 
@@ -321,8 +276,7 @@ mod tests {
     fn the_first_key_that_lives_long_enough_is_chosen() {
         let set = set();
         let chosen = |now, end| {
-            set.key_for(Timestamp::from_secs(now), Timestamp::from_secs(end))
-                .map(|key| key.key_id)
+            set.key_for(Timestamp::from_secs(now), Timestamp::from_secs(end)).map(|key| key.key_id)
         };
         assert_eq!(chosen(1_000, 1_900), Ok(key(1, 0).key_id));
         assert_eq!(chosen(1_000, 2_000), Ok(key(1, 0).key_id));

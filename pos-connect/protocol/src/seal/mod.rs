@@ -178,9 +178,7 @@ pub fn seal(
     key: &SealKey,
     entropy: &SealEntropy,
 ) -> Result<Envelope, UnusableKey> {
-    let (rand, ikm) = entropy
-        .split_first_chunk()
-        .expect("48 octets have a first 16");
+    let (rand, ikm) = entropy.split_first_chunk().expect("48 octets have a first 16");
     let key_id = key.public.id();
     let unusable = |_| UnusableKey { key_id };
     let recipient =
@@ -195,16 +193,8 @@ pub fn seal(
             &mut Drawn(ikm),
         )
         .map_err(unusable)?;
-    let ct = ct
-        .try_into()
-        .expect("the tag adds 16 octets to the padded plaintext");
-    Ok(Envelope::new(
-        key_id,
-        enc.to_bytes().0,
-        ct,
-        *rand,
-        not_after,
-    ))
+    let ct = ct.try_into().expect("the tag adds 16 octets to the padded plaintext");
+    Ok(Envelope::new(key_id, enc.to_bytes().0, ct, *rand, not_after))
 }
 
 /// Opens an envelope with the institution's key, for the operation that the institution was asked
@@ -221,9 +211,7 @@ pub fn open(
 ) -> Result<Instrument, OpenError> {
     let key_id = key.public().id();
     if envelope.key_id() != key_id {
-        return Err(OpenError::OtherKey {
-            key_id: envelope.key_id(),
-        });
+        return Err(OpenError::OtherKey { key_id: envelope.key_id() });
     }
     let not_for_this = |_| OpenError::NotForThis;
     let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(envelope.enc());

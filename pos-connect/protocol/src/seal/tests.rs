@@ -23,15 +23,9 @@ fn binding() -> Binding {
 
 fn card() -> Instrument {
     Instrument::Card(
-        Card::new(
-            "4111111111111111",
-            Expiry {
-                year: 2030,
-                month: 12,
-            },
-        )
-        .and_then(|card| card.with_security_code("123"))
-        .unwrap(),
+        Card::new("4111111111111111", Expiry { year: 2030, month: 12 })
+            .and_then(|card| card.with_security_code("123"))
+            .unwrap(),
     )
 }
 
@@ -68,34 +62,13 @@ fn other_entropy_gives_other_octets_everywhere() {
 fn each_field_of_the_binding_counts() {
     let base = binding();
     let others = [
-        Binding {
-            institution: "sakura-cars".parse().unwrap(),
-            ..base.clone()
-        },
-        Binding {
-            contract_number: "4980012346".parse().unwrap(),
-            ..base.clone()
-        },
-        Binding {
-            operation: SealedOperation::Authorise,
-            ..base.clone()
-        },
-        Binding {
-            operation: SealedOperation::Check,
-            ..base.clone()
-        },
-        Binding {
-            order_id: "order-2".parse().unwrap(),
-            ..base.clone()
-        },
-        Binding {
-            money: Money::new(1_201, Currency::JPY).unwrap(),
-            ..base.clone()
-        },
-        Binding {
-            money: Money::new(1_200, Currency::USD).unwrap(),
-            ..base.clone()
-        },
+        Binding { institution: "sakura-cars".parse().unwrap(), ..base.clone() },
+        Binding { contract_number: "4980012346".parse().unwrap(), ..base.clone() },
+        Binding { operation: SealedOperation::Authorise, ..base.clone() },
+        Binding { operation: SealedOperation::Check, ..base.clone() },
+        Binding { order_id: "order-2".parse().unwrap(), ..base.clone() },
+        Binding { money: Money::new(1_201, Currency::JPY).unwrap(), ..base.clone() },
+        Binding { money: Money::new(1_200, Currency::USD).unwrap(), ..base.clone() },
         // A character moved from one field into its neighbour.
         Binding {
             contract_number: "498001234".parse().unwrap(),
@@ -104,11 +77,7 @@ fn each_field_of_the_binding_counts() {
         },
     ];
     for other in others {
-        assert_eq!(
-            refused(&envelope(), &other),
-            OpenError::NotForThis,
-            "{other:?}"
-        );
+        assert_eq!(refused(&envelope(), &other), OpenError::NotForThis, "{other:?}");
     }
 }
 
@@ -125,11 +94,7 @@ fn the_envelopes_own_fields_count() {
         let mut altered = good.clone();
         altered[member] = other;
         let altered: Envelope = serde_json::from_value(altered).unwrap();
-        assert_eq!(
-            refused(&altered, &binding()),
-            OpenError::NotForThis,
-            "{member}"
-        );
+        assert_eq!(refused(&altered, &binding()), OpenError::NotForThis, "{member}");
     }
 }
 
@@ -144,31 +109,19 @@ fn every_flipped_bit_of_enc_ct_and_rand_is_noticed() {
         let mut enc = *good.enc();
         flip(&mut enc, bit);
         let altered = built(enc, ct(), *good.rand());
-        assert_eq!(
-            refused(&altered, &binding()),
-            OpenError::NotForThis,
-            "enc bit {bit}"
-        );
+        assert_eq!(refused(&altered, &binding()), OpenError::NotForThis, "enc bit {bit}");
     }
     for octet in 0..CIPHERTEXT_OCTETS {
         let mut altered = ct();
         flip(&mut altered[..], octet * 8 + octet % 8);
         let altered = built(*good.enc(), altered, *good.rand());
-        assert_eq!(
-            refused(&altered, &binding()),
-            OpenError::NotForThis,
-            "ct octet {octet}"
-        );
+        assert_eq!(refused(&altered, &binding()), OpenError::NotForThis, "ct octet {octet}");
     }
     for bit in 0..128 {
         let mut rand = *good.rand();
         flip(&mut rand, bit);
         let altered = built(*good.enc(), ct(), rand);
-        assert_eq!(
-            refused(&altered, &binding()),
-            OpenError::NotForThis,
-            "rand bit {bit}"
-        );
+        assert_eq!(refused(&altered, &binding()), OpenError::NotForThis, "rand bit {bit}");
     }
 }
 
@@ -176,10 +129,7 @@ fn every_flipped_bit_of_enc_ct_and_rand_is_noticed() {
 fn another_key_does_not_open_it_even_under_the_same_name() {
     let other = SealSecretKey::from_octets(&[8; 32]);
     let key_id = key().key_id;
-    assert_eq!(
-        open(&envelope(), &binding(), &other).unwrap_err(),
-        OpenError::OtherKey { key_id }
-    );
+    assert_eq!(open(&envelope(), &binding(), &other).unwrap_err(), OpenError::OtherKey { key_id });
     let good = envelope();
     let renamed = Envelope::new(
         other.public().id(),
@@ -188,22 +138,14 @@ fn another_key_does_not_open_it_even_under_the_same_name() {
         *good.rand(),
         NOT_AFTER,
     );
-    assert_eq!(
-        open(&renamed, &binding(), &other).unwrap_err(),
-        OpenError::NotForThis
-    );
+    assert_eq!(open(&renamed, &binding(), &other).unwrap_err(), OpenError::NotForThis);
 }
 
 #[test]
 fn points_of_small_order_are_refused_on_both_sides() {
     let weak = SealKey::new(SealPublicKey::from_octets([0; 32]), NOT_AFTER);
     let refusal = seal(&card(), &binding(), NOT_AFTER, &weak, &[1; 48]);
-    assert_eq!(
-        refusal,
-        Err(UnusableKey {
-            key_id: weak.key_id
-        })
-    );
+    assert_eq!(refusal, Err(UnusableKey { key_id: weak.key_id }));
     let good = envelope();
     let ct = Box::new(*good.ct());
     let altered = Envelope::new(good.key_id(), [0; 32], ct, *good.rand(), NOT_AFTER);
@@ -231,11 +173,5 @@ fn contents_that_are_no_instrument_are_named_so() {
     assert!(open(&seal_octets(&plaintext), &binding(), &secret()).is_ok());
     plaintext[511] = 0;
     let error = refused(&seal_octets(&plaintext), &binding());
-    assert!(matches!(
-        error,
-        OpenError::Instrument(InvalidInstrument {
-            field: "instrument",
-            ..
-        })
-    ));
+    assert!(matches!(error, OpenError::Instrument(InvalidInstrument { field: "instrument", .. })));
 }

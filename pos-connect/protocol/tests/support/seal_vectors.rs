@@ -1,5 +1,7 @@
 //! Builds `tests/vectors/seal.json`: sealing repeated from fixed entropy, and what must fail.
 
+use std::time::Duration;
+
 use pos_protocol::Timestamp;
 use pos_protocol::key::SigningKey;
 use pos_protocol::money::{Currency, Money};
@@ -49,7 +51,7 @@ fn other_secret() -> SealSecretKey {
 }
 
 fn after(ms: u64) -> Timestamp {
-    Timestamp::from_ms(NOW_MS + ms)
+    Timestamp::from_ms(NOW_MS).plus(Duration::from_millis(ms))
 }
 
 fn binding(operation: SealedOperation, order: &str, minor: u64, currency: Currency) -> Binding {
@@ -194,11 +196,7 @@ fn malformed_envelopes() -> Vec<Value> {
         ("a version as text", "v", json!("1")),
         ("a short key id", "key_id", json!("AAAA")),
         ("enc of 31 octets", "enc", json!(base64url(&[2; 31]))),
-        (
-            "enc with padding",
-            "enc",
-            json!(format!("{}=", base64url(&[2; 32]))),
-        ),
+        ("enc with padding", "enc", json!(format!("{}=", base64url(&[2; 32])))),
         ("enc in the other alphabet", "enc", json!("+".repeat(43))),
         ("ct truncated", "ct", json!(base64url(&[2; 527]))),
         ("ct extended", "ct", json!(base64url(&[2; 529]))),
@@ -265,11 +263,7 @@ fn refused_key_sets() -> Vec<Value> {
     let signed = |set: &SealKeySet| json!(set.sign(&root()));
     let mut altered = signed(&good);
     altered["payload"] = json!(base64url(
-        &serde_json::to_vec(&SealKeySet {
-            version: 4,
-            ..good.clone()
-        })
-        .expect("JSON")
+        &serde_json::to_vec(&SealKeySet { version: 4, ..good.clone() }).expect("JSON")
     ));
     let stranger = SigningKey::from_seed(&[0x44; 32]);
     let misnamed = {
@@ -288,34 +282,15 @@ fn refused_key_sets() -> Vec<Value> {
     };
     vec![
         case("payload altered", "bad_signature", altered),
-        case(
-            "signed by another key",
-            "bad_signature",
-            json!(good.sign(&stranger)),
-        ),
-        with(
-            case("another institution", "foreign", signed(&good)),
-            "institution",
-            json!("other"),
-        ),
-        with(
-            case("older than one seen", "older", signed(&good)),
-            "last_seen_version",
-            json!(4),
-        ),
+        case("signed by another key", "bad_signature", json!(good.sign(&stranger))),
+        with(case("another institution", "foreign", signed(&good)), "institution", json!("other")),
+        with(case("older than one seen", "older", signed(&good)), "last_seen_version", json!(4)),
         with(
             case("its end has come", "expired", signed(&good)),
             "now_ms",
             json!(good.not_after_ms),
         ),
-        case(
-            "no keys",
-            "keys",
-            signed(&SealKeySet {
-                keys: vec![],
-                ..good.clone()
-            }),
-        ),
+        case("no keys", "keys", signed(&SealKeySet { keys: vec![], ..good.clone() })),
         case("a key under another's id", "keys", signed(&misnamed)),
     ]
 }
