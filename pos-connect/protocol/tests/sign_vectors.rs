@@ -123,6 +123,32 @@ fn received_answers_are_judged_as_the_vectors_say() {
     }
 }
 
+/// What the judge `tests/judges/http_message_signatures_judge.py` signed from the same inputs, with
+/// its parameters in its own order, is good to us.
+#[test]
+fn what_strangers_sign_is_accepted() {
+    let (vectors, strangers) = (signatures(), strangers());
+    assert_eq!((strangers.calls.len(), strangers.answers.len()), (10, 4));
+    for theirs in &strangers.calls {
+        let vector = vectors.calls.iter().find(|each| each.name == theirs.call).unwrap();
+        let received = call::Received::read(|name| values(&theirs.headers, name));
+        let claimed = call::parse(profile(&vector.profile), &received).unwrap();
+        let key = vectors.key(&vector.key).public();
+        assert_eq!(claimed.verify(&parts_of(vector), &key), Ok(()), "{}", vector.name);
+        assert_eq!(claimed.created().as_secs(), vector.created_s);
+        assert_eq!(claimed.expires().as_secs(), vector.expires_s);
+    }
+    for theirs in &strangers.answers {
+        let vector = vectors.answers.iter().find(|each| each.name == theirs.answer).unwrap();
+        let call = vectors.calls.iter().find(|each| each.name == vector.call).unwrap();
+        let received = answer::Received::read(|name| values(&theirs.headers, name));
+        let (bound, key) = (signature_in(&theirs.call_signature), vectors.key(&vector.key));
+        let (profile, body) = (profile(&call.profile), vector.body.as_bytes());
+        let judged = answer::verify(profile, &received, vector.status, body, &bound, &key.public());
+        assert_eq!(judged, Ok(Timestamp::from_secs(vector.created_s)), "{}", vector.name);
+    }
+}
+
 /// Every kind of error occurs among the vectors: none of the checks is without a case that fails.
 #[test]
 fn every_error_has_a_vector() {
@@ -252,6 +278,30 @@ impl Signatures {
         assert_eq!(signing.public().id().to_string(), key.id);
         signing
     }
+}
+
+/// `strangers.json`.
+#[derive(serde::Deserialize)]
+struct Strangers {
+    calls: Vec<StrangersCall>,
+    answers: Vec<StrangersAnswer>,
+}
+
+#[derive(serde::Deserialize)]
+struct StrangersCall {
+    call: String,
+    headers: Vec<Header>,
+}
+
+#[derive(serde::Deserialize)]
+struct StrangersAnswer {
+    answer: String,
+    call_signature: String,
+    headers: Vec<Header>,
+}
+
+fn strangers() -> Strangers {
+    serde_json::from_str(&read("strangers.json")).unwrap()
 }
 
 fn signatures() -> Signatures {
