@@ -7,6 +7,7 @@ pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod connectors;
 pub mod data_folder;
 pub mod env;
 pub mod http;
