@@ -10,6 +10,7 @@ use std::time::Duration;
 use pos_protocol::key::PublicKey;
 use serde::Serialize;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin::{self, AdminSocket};
@@ -18,10 +19,11 @@ use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose};
 use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::http;
+use crate::http::admission::Admission;
 use crate::http::listener::{Limits, ListenError, Listener};
 use crate::http::tls::{TlsError, TlsIdentity};
 use crate::readiness::{DRIFT_LIMIT, DriftWatch, Fault, Readiness};
-use crate::shutdown::{self, Shutdown};
+use crate::shutdown::{self, Halt, Shutdown, Trigger};
 use crate::telemetry::metrics::Metrics;
 
 /// What the server takes from the machine.
@@ -76,6 +78,20 @@ pub enum StartError {
     Tls(#[from] TlsError),
 }
 
+/// Why the server ended otherwise than it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// It did not come up.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A part of it could not go on. Start it again: whatever was acknowledged is on the disk.
+    #[error("the server stopped itself: {reason}")]
+    Halted {
+        /// Which part, and why.
+        reason: &'static str,
+    },
+}
+
 /// Everything of the server but its sockets. Handlers, commands and workers share one.
 pub struct App {
     /// The settings as they were read.
@@ -92,6 +108,10 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// Random octets.
     pub entropy: Arc<dyn Entropy>,
+    /// How many signed calls are worked on at once, and for how long.
+    pub admission: Admission,
+    /// Ends the process when a part of it cannot go on.
+    pub halt: Halt,
     /// Held for as long as anything may touch what is in it, so the last to be dropped.
     pub folder: DataFolder,
 }
@@ -111,11 +131,16 @@ impl App {
         let Environment { clock, entropy } = environment;
         let database = config.database_path();
         let keys = ServerKeys::open(&folder, &config.keys, &database, entropy.as_ref())?;
+        let metrics = Arc::new(Metrics::default());
+        let limits = &config.limits;
+        let in_flight = metrics.requests_in_flight();
         Ok(Arc::new(Self {
             authority: authority.unwrap_or_default(),
             keys,
             readiness: Arc::default(),
-            metrics: Arc::default(),
+            admission: Admission::new(limits.in_flight, limits.request, in_flight),
+            metrics,
+            halt: Halt::default(),
             clock,
             entropy,
             folder,
@@ -163,46 +188,113 @@ pub struct Announcement {
 /// called once, when the server is ready.
 ///
 /// # Errors
-/// [`StartError`] when it does not come up; nothing is left running then.
+/// [`ServeError`] when it does not come up, or cannot go on; nothing is left running then.
 pub async fn serve(
     config: Config,
     environment: Environment,
     announce: impl FnOnce(&Announcement) -> io::Result<()>,
-    mut shutdown: Shutdown,
-) -> Result<(), StartError> {
-    // Longer than any command holds the folder.
-    const PATIENCE: Duration = Duration::from_secs(10);
-    let path = &config.data_folder;
-    let folder = DataFolder::open_patiently(path, Purpose::Serve, PATIENCE).await?;
-    let listeners = Listeners::bind(&config).await?;
-    let authority = listeners.authority(&config);
-    let app = App::build(config, folder, Some(authority), environment).await?;
-    let socket = AdminSocket::bind(&app.folder).map_err(|cause| StartError::AdminSocket {
-        path: DataFolder::admin_socket(app.folder.path()),
-        cause,
-    })?;
-    let announcement = listeners.announcement(&app, &socket);
+    shutdown: Shutdown,
+) -> Result<(), ServeError> {
+    Server::bind(config, environment).await?.run(announce, shutdown).await
+}
 
-    let (end_background, background_ends) = shutdown::channel();
-    let mut background = JoinSet::new();
-    app.spawn_background(&mut background, &background_ends);
-    let mut front = JoinSet::new();
-    front.spawn(admin::serve(socket, Arc::clone(&app), shutdown.clone()));
-    listeners.spawn(&app, &mut front, &shutdown);
-    app.readiness.clear(Fault::Starting);
-    announce(&announcement).map_err(StartError::Announce)?;
-    info!(address = %announcement.url, authority = %announcement.authority, "listening");
+/// A server that has its addresses and does not answer yet.
+pub struct Server {
+    app: Arc<App>,
+    listeners: Listeners,
+    socket: AdminSocket,
+}
 
-    shutdown.asked().await;
-    app.readiness.raise(Fault::Draining);
-    info!("ending: requests under way are finished first");
-    while front.join_next().await.is_some() {}
-    // Only now: until the last answer is out, a request may hand work to the background.
-    end_background.pull();
-    while background.join_next().await.is_some() {}
-    App::close(app).await;
-    info!("ended");
-    Ok(())
+impl Server {
+    /// Takes the data folder, the addresses and the admin socket.
+    ///
+    /// # Errors
+    /// [`StartError`] says what is wrong and what to do.
+    pub async fn bind(config: Config, environment: Environment) -> Result<Self, StartError> {
+        // Longer than a command holds the folder.
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let path = &config.data_folder;
+        let folder = DataFolder::open_patiently(path, Purpose::Serve, PATIENCE).await?;
+        let listeners = Listeners::bind(&config).await?;
+        let authority = listeners.authority(&config);
+        let app = App::build(config, folder, Some(authority), environment).await?;
+        let socket = AdminSocket::bind(&app.folder).map_err(|cause| StartError::AdminSocket {
+            path: DataFolder::admin_socket(app.folder.path()),
+            cause,
+        })?;
+        Ok(Self { app, listeners, socket })
+    }
+
+    /// What the server shares among its parts.
+    pub fn app(&self) -> &Arc<App> {
+        &self.app
+    }
+
+    /// Answers calls and commands; see [`serve`].
+    ///
+    /// # Errors
+    /// [`ServeError::Halted`] when a part could not go on, [`StartError::Announce`].
+    pub async fn run(
+        self,
+        announce: impl FnOnce(&Announcement) -> io::Result<()>,
+        mut shutdown: Shutdown,
+    ) -> Result<(), ServeError> {
+        let Self { app, listeners, socket } = self;
+        let announcement = listeners.announcement(&app, &socket);
+        let mut background = Group::new();
+        app.spawn_background(&mut background.tasks, &background.shutdown);
+        let mut front = Group::new();
+        front.tasks.spawn(admin::serve(socket, Arc::clone(&app), front.shutdown.clone()));
+        listeners.spawn(&app, &mut front.tasks, &front.shutdown);
+        app.readiness.clear(Fault::Starting);
+        announce(&announcement).map_err(StartError::Announce)?;
+        info!(address = %announcement.url, authority = %announcement.authority, "listening");
+
+        let outcome = tokio::select! {
+            () = shutdown.asked() => Ok(()),
+            reason = app.halt.asked() => Err(reason),
+            // None of them ends by itself; one that panicked has said so in the log.
+            _ = front.tasks.join_next() => Err("a listener failed"),
+            _ = background.tasks.join_next() => Err("a background task failed"),
+        };
+        app.readiness.raise(Fault::Draining);
+        info!(
+            reason = outcome.err().unwrap_or("asked to"),
+            "ending: requests under way come first"
+        );
+        // The listeners cut what outlasts the limit; the second more is for commands.
+        front.finish(app.config.limits.drain.saturating_add(Duration::from_secs(1))).await;
+        // Only now: until the last answer is out, a request may hand work to the background.
+        background.finish(Duration::from_secs(5)).await;
+        App::close(app).await;
+        info!("ended");
+        outcome.map_err(|reason| ServeError::Halted { reason })
+    }
+}
+
+/// Tasks that end together.
+struct Group {
+    tasks: JoinSet<()>,
+    trigger: Trigger,
+    shutdown: Shutdown,
+}
+
+impl Group {
+    fn new() -> Self {
+        let (trigger, shutdown) = shutdown::channel();
+        Self { tasks: JoinSet::new(), trigger, shutdown }
+    }
+
+    /// Asks the tasks to end, and cuts those that have not after `limit`: any point is safe to
+    /// stop at, as a crash may come at any.
+    async fn finish(mut self, limit: Duration) {
+        self.trigger.pull();
+        let all_ended = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(limit, all_ended).await.is_err() {
+            warn!(count = self.tasks.len(), "tasks were cut: they took too long to end");
+            self.tasks.shutdown().await;
+        }
+    }
 }
 
 /// The bound addresses.
@@ -311,5 +403,114 @@ async fn watch_clocks(app: Arc<App>, mut shutdown: Shutdown) {
         } else if app.readiness.clear(Fault::Clock) {
             info!(seconds, "wall time is back");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use pos_protocol::Timestamp;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::task::JoinHandle;
+
+    use super::*;
+    use crate::readiness::Fault;
+
+    /// Wall time that a test sets; monotonic time stands still.
+    #[derive(Default)]
+    struct SetClock(AtomicU64);
+
+    impl Clock for SetClock {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_secs(self.0.load(Ordering::Relaxed))
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    struct Bed {
+        _root: tempfile::TempDir,
+        clock: Arc<SetClock>,
+        app: Arc<App>,
+        address: String,
+        trigger: Trigger,
+        task: JoinHandle<Result<(), ServeError>>,
+    }
+
+    impl Bed {
+        async fn start() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let config = Config {
+                data_folder: root.path().join("data"),
+                listen: "127.0.0.1:0".parse().unwrap(),
+                ..Config::default()
+            };
+            let clock = Arc::new(SetClock(AtomicU64::new(1_000)));
+            let entropy = Arc::new(SystemEntropy::open().unwrap());
+            let environment = Environment { clock: clock.clone(), entropy };
+            let server = Server::bind(config, environment).await.unwrap();
+            let (app, address) = (Arc::clone(server.app()), server.app().authority.clone());
+            let (trigger, shutdown) = shutdown::channel();
+            let task = tokio::spawn(server.run(|_| Ok(()), shutdown));
+            Self { _root: root, clock, app, address, trigger, task }
+        }
+
+        async fn readyz(&self) -> String {
+            let mut stream = TcpStream::connect(&self.address).await.unwrap();
+            let call = b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+            stream.write_all(call).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        }
+
+        /// Lets the watch on the clocks run its rounds; the clock of the test is paused.
+        async fn until(&self, faults: &[Fault]) {
+            while self.app.readiness.faults() != faults {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_wall_time_takes_the_server_out_of_service_until_it_is_back() {
+        let bed = Bed::start().await;
+        bed.until(&[]).await;
+        assert!(bed.readyz().await.starts_with("HTTP/1.1 200 OK"));
+        bed.clock.0.store(1_006, Ordering::Relaxed);
+        bed.until(&[Fault::Clock]).await;
+        let answer = bed.readyz().await;
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.ends_with(r#"{"faults":["clock"],"status":"not_ready"}"#), "{answer}");
+        bed.clock.0.store(1_005, Ordering::Relaxed);
+        bed.until(&[]).await;
+        assert!(bed.readyz().await.starts_with("HTTP/1.1 200 OK"));
+    }
+
+    #[tokio::test]
+    async fn a_halt_ends_the_server_with_its_reason() {
+        let bed = Bed::start().await;
+        bed.app.halt.halt("the disk is gone");
+        let ended = bed.task.await.unwrap();
+        assert!(
+            matches!(ended, Err(ServeError::Halted { reason: "the disk is gone" })),
+            "{ended:?}"
+        );
+        assert_eq!(bed.app.readiness.faults(), [Fault::Draining]);
+        assert!(TcpStream::connect(&bed.address).await.is_err());
+        drop(bed.trigger);
+    }
+
+    #[test]
+    fn the_default_port_is_no_part_of_an_authority() {
+        let authority = |text: &str, is_tls| authority_of(text.parse().unwrap(), is_tls);
+        assert_eq!(authority("127.0.0.1:8443", true), "127.0.0.1:8443");
+        assert_eq!(authority("192.0.2.1:443", true), "192.0.2.1");
+        assert_eq!(authority("127.0.0.1:443", false), "127.0.0.1:443");
+        assert_eq!(authority("[::1]:80", false), "[::1]");
     }
 }

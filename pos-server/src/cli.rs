@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::admin::{AdminError, Answer, Command};
-use crate::app::StartError;
+use crate::app::ServeError;
 use crate::config::{self, Config, ConfigError, ConfigErrors};
 use crate::data_folder::keys;
 use crate::http::tls::TlsIdentity;
@@ -58,9 +58,9 @@ pub enum Failure {
     /// Standard output is gone, or the system refused something of the kind.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// The server did not start.
+    /// The server did not start, or stopped itself.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Serve(#[from] ServeError),
 }
 
 impl Failure {
@@ -68,7 +68,7 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
-            Self::Command(_) | Self::Finding | Self::Io(_) | Self::Start(_) => 1,
+            Self::Command(_) | Self::Finding | Self::Io(_) | Self::Serve(_) => 1,
         }
     }
 }

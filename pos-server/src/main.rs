@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use pos_server::app::{self, Environment};
+use pos_server::app::{self, Environment, ServeError};
 use pos_server::cli::{self, Action, Cli, Failure};
 use pos_server::config::DEFAULT_FILE;
 use pos_server::shutdown::{self, Trigger};
@@ -30,12 +30,13 @@ fn main() -> ExitCode {
 fn serve(cli: &Cli) -> Result<(), Failure> {
     let config = cli.settings()?;
     telemetry::logs::start(config.logs.level.into());
+    let environment = environment()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let (trigger, shutdown) = shutdown::channel();
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(end_on_signal(signals, trigger));
         let announce = |announcement: &_| cli::print_line(&serde_json::to_string(announcement)?);
-        Ok(app::serve(config, Environment::of_the_system()?, announce, shutdown).await?)
+        Ok(app::serve(config, environment, announce, shutdown).await?)
     })
 }
 
@@ -53,11 +54,15 @@ async fn end_on_signal((mut terminate, mut interrupt): (Signal, Signal), trigger
     std::process::exit(1);
 }
 
+fn environment() -> Result<Environment, Failure> {
+    Ok(Environment::of_the_system().map_err(ServeError::Start)?)
+}
+
 fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {
     let config = cli.settings()?;
     // A command speaks by its answer; only what goes wrong beside it is logged.
     telemetry::logs::start(tracing::Level::WARN);
     let runtime = tokio::runtime::Runtime::new()?;
-    let environment = Environment::of_the_system()?;
+    let environment = environment()?;
     cli.show(runtime.block_on(admin::run(config, environment, command)))
 }

@@ -36,6 +36,36 @@ impl Shutdown {
     }
 }
 
+/// How a part that cannot go on, above all the store after a failed sync, ends the process. Clones
+/// are one handle.
+#[derive(Clone, Debug)]
+pub struct Halt(watch::Sender<Option<&'static str>>);
+
+impl Default for Halt {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Halt {
+    /// Makes the server end with a code that is not 0, so that its supervisor starts it again on
+    /// what is on the disk. `reason` is a constant sentence; the first one given is kept.
+    pub fn halt(&self, reason: &'static str) {
+        self.0.send_if_modified(|kept| {
+            let is_first = kept.is_none();
+            kept.get_or_insert(reason);
+            is_first
+        });
+    }
+
+    /// The reason, as soon as there is one.
+    pub async fn asked(&self) -> &'static str {
+        let mut hears = self.0.subscribe();
+        let kept = hears.wait_for(Option::is_some).await;
+        kept.ok().and_then(|reason| *reason).expect("this handle keeps the channel open")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,5 +84,17 @@ mod tests {
         drop(trigger);
         hears.asked().await;
         assert!(hears.is_asked());
+    }
+
+    #[tokio::test]
+    async fn a_halt_keeps_its_first_reason() {
+        let halt = Halt::default();
+        let (reason, ()) = tokio::join!(halt.asked(), async {
+            let other = halt.clone();
+            other.halt("the disk is gone");
+            other.halt("and so is the rest");
+        });
+        assert_eq!(reason, "the disk is gone");
+        assert_eq!(halt.asked().await, "the disk is gone");
     }
 }

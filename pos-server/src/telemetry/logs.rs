@@ -77,7 +77,7 @@ where
 {
     let ours = ["pos_server", "pos_protocol", "pos_institution"].map(|target| (target, level));
     let filter = Targets::new().with_default(Level::WARN.min(level)).with_targets(ours);
-    Registry::default().with(JsonLines { writer }.with_filter(filter))
+    Registry::default().with(filter).with(JsonLines { writer })
 }
 
 /// A panic's payload may have been formatted from anything, so only a constant text is shown.
