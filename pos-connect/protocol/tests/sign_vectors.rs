@@ -8,7 +8,7 @@ use std::fs;
 use pos_protocol::Timestamp;
 use pos_protocol::key::{PublicKey, Signature, SigningKey};
 use pos_protocol::sign::{self, Field, Profile, SignError, answer, call};
-use pos_protocol::text::{fixed_from_base64, fixed_from_base64url};
+use pos_protocol::text::{fixed_from_base64, fixed_from_base64url, from_base64url};
 use write_vectors::{AnswerVector, CallVector, Header, ReceivedAnswer, ReceivedCall, Signatures};
 
 #[path = "../examples/write_vectors/main.rs"]
@@ -176,6 +176,53 @@ fn every_error_has_a_vector() {
     assert_eq!(seen, all);
 }
 
+/// The examples that readers of `docs/PROTOCOL.md` follow are the vectors, to the octet.
+#[test]
+fn the_documentation_shows_the_vectors() {
+    let text = read("../../docs/PROTOCOL.md");
+    let vectors = signatures();
+    let (refund, one, done) = (&vectors.calls[0], &vectors.calls[1], &vectors.answers[0]);
+    let counts = format!(
+        "{} calls to make and {} to judge",
+        vectors.calls.len(),
+        vectors.received_calls.len()
+    );
+    let enrolment: serde_json::Value = serde_json::from_str(&read("enrolment.json")).unwrap();
+    let succession: serde_json::Value = serde_json::from_str(&read("succession.json")).unwrap();
+    let text_of = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let roll: Vec<u8> = from_base64url(enrolment["key_roll"]["octets"].as_str().unwrap()).unwrap();
+    let roll: Vec<String> = [&roll[..26], &roll[26..62], &roll[62..]]
+        .iter()
+        .map(|field| format!("{} {}", hex(&field[..4]), hex(&field[4..])))
+        .collect();
+    let seed = from_base64url(enrolment["codes"][0]["enrolment_key_seed"].as_str().unwrap());
+    let statement = &succession["statements"][0]["statement"];
+    for shown in [
+        counts,
+        refund.base.clone(),
+        format!("Signature-Input: {}", refund.signature_input),
+        format!("Signature: {}", refund.signature),
+        format!("Content-Digest: {}", refund.content_digest.as_ref().unwrap()),
+        format!("\n{}\n", refund.body),
+        format!("Signature-Input: {}", one.signature_input),
+        format!("Signature: {}", one.signature),
+        done.base.clone(),
+        format!("Signature: {}", done.signature),
+        format!("`{}`", done.body),
+        text_of(&enrolment["codes"][0]["printed"]),
+        text_of(&enrolment["codes"][0]["enrolment_key"]["x"]),
+        hex(&seed.unwrap()),
+        roll.join("\n"),
+        text_of(&enrolment["key_roll"]["signature"]),
+        text_of(&statement["predecessor"]["x"]),
+        text_of(&statement["successor"]["x"]),
+        statement["created_ms"].to_string(),
+        text_of(&statement["signature"]),
+    ] {
+        assert!(text.contains(&shown), "docs/PROTOCOL.md shows {shown}");
+    }
+}
+
 #[test]
 fn names_differ_within_a_list() {
     let vectors = signatures();
@@ -263,6 +310,10 @@ fn profile(tag: &str) -> &'static Profile {
         "pos-institution/1" => &sign::POS_INSTITUTION,
         other => panic!("no profile {other}"),
     }
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn signature_in(field: &str) -> Signature {
