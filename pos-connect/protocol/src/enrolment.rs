@@ -57,10 +57,7 @@ pub enum CodeError {
 impl EnrolmentCode {
     /// A fresh code for a shop of the server that answers with `answer_key`.
     pub fn new(secret: CodeEntropy, answer_key: &PublicKey) -> Self {
-        Self {
-            secret: Zeroizing::new(secret),
-            answer_key: Fingerprint::of(answer_key),
-        }
+        Self { secret: Zeroizing::new(secret), answer_key: Fingerprint::of(answer_key) }
     }
 
     /// Reads a code as people type it: either case, with or without hyphens and spaces, `i` and `l`
@@ -78,10 +75,7 @@ impl EnrolmentCode {
         let (mut secret, mut answer_key) = (Zeroizing::new([0; 16]), [0; 16]);
         secret.copy_from_slice(&content[..16]);
         answer_key.copy_from_slice(&content[16..]);
-        Ok(Self {
-            secret,
-            answer_key: Fingerprint::from_octets(answer_key),
-        })
+        Ok(Self { secret, answer_key: Fingerprint::from_octets(answer_key) })
     }
 
     /// The code as it is shown to the shop once: 14 groups of four, in lower case.
@@ -107,10 +101,8 @@ impl EnrolmentCode {
     /// Its seed is SHA-256 over the length-prefixed fields `pos-connect/1 enrolment key` and the 16
     /// secret octets. They are uniformly random, so no slow derivation is needed.
     pub fn enrolment_key(&self) -> SigningKey {
-        let fields = Zeroizing::new(length_prefixed(&[
-            b"pos-connect/1 enrolment key",
-            &*self.secret,
-        ]));
+        let fields =
+            Zeroizing::new(length_prefixed(&[b"pos-connect/1 enrolment key", &*self.secret]));
         let seed: Zeroizing<[u8; 32]> = Zeroizing::new(Sha256::digest(&*fields).into());
         SigningKey::from_seed(&seed)
     }
@@ -137,11 +129,7 @@ impl fmt::Debug for EnrolmentCode {
 /// key of its own.
 pub fn registration_proof(user_id: &UserId, module_key: &PublicKey) -> Vec<u8> {
     let user_id = user_id.to_string();
-    length_prefixed(&[
-        b"pos-connect/1 registration",
-        user_id.as_bytes(),
-        module_key.octets(),
-    ])
+    length_prefixed(&[b"pos-connect/1 registration", user_id.as_bytes(), module_key.octets()])
 }
 
 /// What a new module key signs to show that it is there and means to follow the old one: the
@@ -171,10 +159,9 @@ fn read_digits(text: &str) -> Result<Zeroizing<[u8; CODE_DIGITS]>, CodeError> {
 /// The ASCII character of a full-width one.
 fn narrow(character: char) -> char {
     match character {
-        '\u{ff01}'..='\u{ff5e}' => u32::from(character)
-            .checked_sub(0xfee0)
-            .and_then(char::from_u32)
-            .unwrap_or(character),
+        '\u{ff01}'..='\u{ff5e}' => {
+            u32::from(character).checked_sub(0xfee0).and_then(char::from_u32).unwrap_or(character)
+        }
         other => other,
     }
 }
@@ -188,9 +175,7 @@ fn is_filler(character: char) -> bool {
 fn to_octets(values: &[u8; CODE_DIGITS]) -> Zeroizing<[u8; OCTETS]> {
     let mut octets = Zeroizing::new([0; OCTETS]);
     for (group, into) in values.chunks_exact(8).zip(octets.chunks_exact_mut(5)) {
-        let bits = group
-            .iter()
-            .fold(0_u64, |bits, value| bits << 5 | u64::from(*value));
+        let bits = group.iter().fold(0_u64, |bits, value| bits << 5 | u64::from(*value));
         into.copy_from_slice(&bits.to_be_bytes()[3..]);
     }
     octets
@@ -199,9 +184,7 @@ fn to_octets(values: &[u8; CODE_DIGITS]) -> Zeroizing<[u8; OCTETS]> {
 fn to_digits(octets: &[u8; OCTETS]) -> Zeroizing<[u8; CODE_DIGITS]> {
     let mut digits = Zeroizing::new([0; CODE_DIGITS]);
     for (five, into) in octets.chunks_exact(5).zip(digits.chunks_exact_mut(8)) {
-        let bits = five
-            .iter()
-            .fold(0_u64, |bits, octet| bits << 8 | u64::from(*octet));
+        let bits = five.iter().fold(0_u64, |bits, octet| bits << 8 | u64::from(*octet));
         for (digit, shift) in into.iter_mut().zip([35, 30, 25, 20, 15, 10, 5, 0]) {
             *digit = BASE32[usize::from((bits >> shift).to_le_bytes()[0] & 31)];
         }

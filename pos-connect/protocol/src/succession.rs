@@ -112,12 +112,7 @@ impl Statement {
     pub fn sign(predecessor: &SigningKey, successor: PublicKey, created: Timestamp) -> Self {
         let public = predecessor.public();
         let signature = predecessor.sign(&statement_octets(&public, &successor, created));
-        Self {
-            predecessor: public,
-            successor,
-            created_ms: created,
-            signature,
-        }
+        Self { predecessor: public, successor, created_ms: created, signature }
     }
 
     /// Whether the predecessor signed it.
@@ -190,46 +185,25 @@ pub fn walk(
     }
     for (at, statement) in statements.iter().enumerate() {
         check_link(&statements[..at], statement, at)?;
-        statement
-            .verify()
-            .map_err(|source| SuccessionError::BadSignature { at, source })?;
+        statement.verify().map_err(|source| SuccessionError::BadSignature { at, source })?;
     }
-    if statements
-        .last()
-        .is_some_and(|last| last.successor != *offered)
-    {
+    if statements.last().is_some_and(|last| last.successor != *offered) {
         return Err(SuccessionError::NotNewest);
     }
     let is_pinned =
         pin.matches(offered) || statements.iter().any(|each| pin.matches(&each.predecessor));
-    if is_pinned {
-        Ok(*offered)
-    } else {
-        Err(SuccessionError::PinUnknown)
-    }
+    if is_pinned { Ok(*offered) } else { Err(SuccessionError::PinUnknown) }
 }
 
 /// That a statement continues those before it, without visiting any key twice.
 fn check_link(before: &[Statement], next: &Statement, at: usize) -> Result<(), SuccessionError> {
-    if before
-        .iter()
-        .any(|earlier| earlier.predecessor == next.predecessor)
-    {
+    if before.iter().any(|earlier| earlier.predecessor == next.predecessor) {
         return Err(SuccessionError::Fork { at });
     }
-    if before
-        .last()
-        .is_some_and(|last| last.successor != next.predecessor)
-    {
+    if before.last().is_some_and(|last| last.successor != next.predecessor) {
         return Err(SuccessionError::Gap { at });
     }
     let is_return = next.successor == next.predecessor
-        || before
-            .iter()
-            .any(|earlier| earlier.predecessor == next.successor);
-    if is_return {
-        Err(SuccessionError::Loop { at })
-    } else {
-        Ok(())
-    }
+        || before.iter().any(|earlier| earlier.predecessor == next.successor);
+    if is_return { Err(SuccessionError::Loop { at }) } else { Ok(()) }
 }

@@ -44,19 +44,10 @@ impl Unsigned {
         key_id: KeyId,
     ) -> Self {
         let content_digest = digest::written(&digest::sha256(body));
-        let params = Params {
-            created_s: created.as_secs(),
-            expires_s: 0,
-            key_id,
-            order: params::ANSWER,
-        };
+        let params =
+            Params { created_s: created.as_secs(), expires_s: 0, key_id, order: params::ANSWER };
         let (base, params_at) = base(profile, status, &content_digest, call, &params);
-        Self {
-            profile,
-            base,
-            params_at,
-            content_digest,
-        }
+        Self { profile, base, params_at, content_digest }
     }
 
     /// The octets to sign with the answer key.
@@ -123,21 +114,14 @@ pub fn parse(profile: &'static Profile, received: &Received<'_>) -> Result<Claim
     let content_type = received.content_type.required(header::CONTENT_TYPE)?;
 
     let member = member(input, profile.answer_label, header::SIGNATURE_INPUT)?;
-    let after = member
-        .strip_prefix(covered(profile).as_bytes())
-        .ok_or(SignError::Components)?;
+    let after = member.strip_prefix(covered(profile).as_bytes()).ok_or(SignError::Components)?;
     let params = Params::read(after, params::ANSWER, profile.answer_tag)?;
     if content_type != CONTENT_TYPE.as_bytes() {
         return Err(SignError::ContentType);
     }
     let signature = received::signature(signature, profile.answer_label)?;
     let digest = digest::read(content_digest)?;
-    Ok(Claimed {
-        profile,
-        params,
-        signature,
-        digest,
-    })
+    Ok(Claimed { profile, params, signature, digest })
 }
 
 impl Claimed {
@@ -167,15 +151,8 @@ impl Claimed {
         if digest != self.digest {
             return Err(SignError::DigestMismatch);
         }
-        let (base, _) = base(
-            self.profile,
-            status,
-            &digest::written(&digest),
-            call,
-            &self.params,
-        );
-        key.verify(base.as_bytes(), &self.signature)
-            .map_err(|_| SignError::WrongSignature)?;
+        let (base, _) = base(self.profile, status, &digest::written(&digest), call, &self.params);
+        key.verify(base.as_bytes(), &self.signature).map_err(|_| SignError::WrongSignature)?;
         Ok(Timestamp::from_secs(self.params.created_s))
     }
 }
@@ -197,10 +174,7 @@ pub fn verify(
 
 /// The covered components with their parentheses.
 fn covered(profile: &Profile) -> String {
-    format!(
-        r#"("@status" "content-digest" "content-type" {})"#,
-        bound_to(profile)
-    )
+    format!(r#"("@status" "content-digest" "content-type" {})"#, bound_to(profile))
 }
 
 /// The component that binds an answer to its call: the member of the call's `Signature` field.

@@ -8,9 +8,7 @@ pub(super) struct Base {
 impl Base {
     /// An empty base with room for `capacity` octets.
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self {
-            text: String::with_capacity(capacity),
-        }
+        Self { text: String::with_capacity(capacity) }
     }
 
     /// Adds the line of one component. `identifier` is the component's name in quotes with its
@@ -58,10 +56,7 @@ mod tests {
         let seed = fixed_from_base64url(&text(&vectors["key"]["d"])).unwrap();
         let key = SigningKey::from_seed(&seed);
         assert_eq!(key.public(), text(&vectors["key"]["x"]).parse().unwrap());
-        assert_eq!(
-            key.public().id().to_string(),
-            text(&vectors["key"]["thumbprint"])
-        );
+        assert_eq!(key.public().id().to_string(), text(&vectors["key"]["thumbprint"]));
 
         let mut signed = 0;
         for vector in vectors["bases"].as_array().unwrap() {
@@ -75,18 +70,9 @@ mod tests {
             assert_eq!(base, text(&vector["base"]), "{}", vector["section"]);
             assert_eq!(base[start..], params);
             if vector["key"] == "test-key-ed25519" {
-                let (_, field) = vector["signature"]
-                    .as_str()
-                    .unwrap()
-                    .split_once('=')
-                    .unwrap();
+                let (_, field) = vector["signature"].as_str().unwrap().split_once('=').unwrap();
                 let signature = Signature::from_octets(byte_sequence(field.as_bytes()).unwrap());
-                assert_eq!(
-                    key.sign(base.as_bytes()),
-                    signature,
-                    "{}",
-                    vector["section"]
-                );
+                assert_eq!(key.sign(base.as_bytes()), signature, "{}", vector["section"]);
                 assert_eq!(key.public().verify(base.as_bytes(), &signature), Ok(()));
                 signed += 1;
             }

@@ -76,26 +76,13 @@ impl Unsigned {
         check_parts(parts)?;
         let (created_s, expires_s) = (created.as_secs(), expires.as_secs());
         if !is_lifetime(created_s, expires_s) {
-            return Err(InvalidPart {
-                part: "expires",
-                rule: "must be 1 to 60 s after `created`",
-            });
+            return Err(InvalidPart { part: "expires", rule: "must be 1 to 60 s after `created`" });
         }
         let content_digest =
             (!parts.body.is_empty()).then(|| digest::written(&digest::sha256(parts.body)));
-        let params = Params {
-            created_s,
-            expires_s,
-            key_id,
-            order: params::CALL,
-        };
+        let params = Params { created_s, expires_s, key_id, order: params::CALL };
         let (base, params_at) = base(profile, parts, content_digest.as_deref(), &params);
-        Ok(Self {
-            profile,
-            base,
-            params_at,
-            content_digest,
-        })
+        Ok(Self { profile, base, params_at, content_digest })
     }
 
     /// The octets to sign with the private key of `key_id`.
@@ -145,6 +132,15 @@ impl<'a> Received<'a> {
     }
 }
 
+impl Received<'_> {
+    /// The signature alone, where it is well-formed: a refusal of a call that is otherwise not as
+    /// the profile has it is still bound to it.
+    pub fn well_formed_signature(&self, profile: &'static Profile) -> Option<Signature> {
+        let value = self.signature.required(header::SIGNATURE).ok()?;
+        received::signature(value, profile.label).ok()
+    }
+}
+
 /// What a call claims, read from its header fields alone: nothing of it is proved before
 /// [`verify`](Self::verify).
 #[derive(Clone, Copy, Debug)]
@@ -168,16 +164,10 @@ pub fn parse(profile: &'static Profile, received: &Received<'_>) -> Result<Claim
     let signature = received.signature.required(header::SIGNATURE)?;
     let content_digest = received.content_digest.value(header::CONTENT_DIGEST)?;
     let content_type = received.content_type.value(header::CONTENT_TYPE)?;
-    let keyed = received
-        .idempotency_key
-        .value(header::IDEMPOTENCY_KEY)?
-        .is_some();
+    let keyed = received.idempotency_key.value(header::IDEMPOTENCY_KEY)?.is_some();
 
     let member = member(input, profile.label, header::SIGNATURE_INPUT)?;
-    let end = member
-        .iter()
-        .position(|octet| *octet == b')')
-        .ok_or(SignError::Components)?;
+    let end = member.iter().position(|octet| *octet == b')').ok_or(SignError::Components)?;
     let (covered, after) = member.split_at(end);
     // A digest or key beside the signature must be covered by it, and a covered one be there.
     if covered.strip_prefix(b"(") != Some(components(content_digest.is_some(), keyed).as_bytes()) {
@@ -192,13 +182,7 @@ pub fn parse(profile: &'static Profile, received: &Received<'_>) -> Result<Claim
     }
     let signature = received::signature(signature, profile.label)?;
     let digest = content_digest.map(digest::read).transpose()?;
-    Ok(Claimed {
-        profile,
-        params,
-        signature,
-        digest,
-        keyed,
-    })
+    Ok(Claimed { profile, params, signature, digest, keyed })
 }
 
 impl Claimed {
@@ -260,8 +244,7 @@ impl Claimed {
             return Err(SignError::KeyId);
         }
         let octets = self.signed_octets(parts)?;
-        key.verify(octets.as_bytes(), &self.signature)
-            .map_err(|_| SignError::WrongSignature)
+        key.verify(octets.as_bytes(), &self.signature).map_err(|_| SignError::WrongSignature)
     }
 
     /// The signature base of the received call, after everything but the signature itself was
@@ -274,9 +257,7 @@ impl Claimed {
         if parts.body.is_empty() == covers_body || parts.idempotency_key.is_some() != self.keyed {
             return Err(SignError::Components);
         }
-        check_parts(parts).map_err(|invalid| SignError::Malformed {
-            field: invalid.part,
-        })?;
+        check_parts(parts).map_err(|invalid| SignError::Malformed { field: invalid.part })?;
         let digest = self.digest.map(|claimed| {
             let found = digest::sha256(parts.body);
             if found == claimed {
@@ -308,9 +289,7 @@ pub fn authority(text: &str, default_port: u16) -> Result<String, InvalidPart> {
 }
 
 fn is_lifetime(created_s: u64, expires_s: u64) -> bool {
-    expires_s
-        .checked_sub(created_s)
-        .is_some_and(|span| (1..=MAX_AGE.as_secs()).contains(&span))
+    expires_s.checked_sub(created_s).is_some_and(|span| (1..=MAX_AGE.as_secs()).contains(&span))
 }
 
 /// The covered components, as they stand between the parentheses.
@@ -332,38 +311,23 @@ fn check_parts(parts: &CallParts<'_>) -> Result<(), InvalidPart> {
         if is_visible(text) {
             Ok(())
         } else {
-            Err(InvalidPart {
-                part,
-                rule: "must be visible ASCII",
-            })
+            Err(InvalidPart { part, rule: "must be visible ASCII" })
         }
     };
     visible("@method", parts.method)?;
     check_authority(parts.authority)?;
     visible("@path", parts.path)?;
     visible("@query", parts.query)?;
-    visible(
-        header::IDEMPOTENCY_KEY,
-        parts.idempotency_key.unwrap_or_default(),
-    )?;
+    visible(header::IDEMPOTENCY_KEY, parts.idempotency_key.unwrap_or_default())?;
     if parts.method.is_empty() {
-        return Err(InvalidPart {
-            part: "@method",
-            rule: "must not be empty",
-        });
+        return Err(InvalidPart { part: "@method", rule: "must not be empty" });
     }
     if !parts.path.starts_with('/') || parts.path.contains(['?', '#']) {
         let rule = "must begin with `/` and contain neither `?` nor `#`";
-        return Err(InvalidPart {
-            part: "@path",
-            rule,
-        });
+        return Err(InvalidPart { part: "@path", rule });
     }
     if parts.query.contains('#') {
-        return Err(InvalidPart {
-            part: "@query",
-            rule: "must not contain `#`",
-        });
+        return Err(InvalidPart { part: "@query", rule: "must not contain `#`" });
     }
     Ok(())
 }
@@ -374,14 +338,7 @@ fn check_authority(text: &str) -> Result<(), InvalidPart> {
         && !text.contains(['/', '@', '?', '#'])
         && !text.bytes().any(|octet| octet.is_ascii_uppercase());
     let rule = "must be a host in lower case, with its port where that is not the default";
-    if is_good {
-        Ok(())
-    } else {
-        Err(InvalidPart {
-            part: "@authority",
-            rule,
-        })
-    }
+    if is_good { Ok(()) } else { Err(InvalidPart { part: "@authority", rule }) }
 }
 
 /// The signature base, and where the value of its last line begins.
@@ -393,10 +350,8 @@ fn base(
 ) -> (String, usize) {
     let keyed = parts.idempotency_key;
     let own = [parts.authority.len(), parts.path.len(), parts.query.len()];
-    let mut base = Base::with_capacity(
-        own.iter()
-            .fold(640, |sum, length| sum.saturating_add(*length)),
-    );
+    let mut base =
+        Base::with_capacity(own.iter().fold(640, |sum, length| sum.saturating_add(*length)));
     base.line("\"@method\"", &[parts.method]);
     base.line("\"@authority\"", &[parts.authority]);
     base.line("\"@path\"", &[parts.path]);

@@ -31,9 +31,7 @@ pub(super) fn read(value: &[u8]) -> Result<[u8; 32], SignError> {
     value
         .strip_prefix(b"sha-256=")
         .and_then(byte_sequence)
-        .ok_or(SignError::Malformed {
-            field: header::CONTENT_DIGEST,
-        })
+        .ok_or(SignError::Malformed { field: header::CONTENT_DIGEST })
 }
 
 #[cfg(test)]
@@ -52,18 +50,11 @@ mod tests {
             let content = vector["content"].as_str().unwrap().as_bytes();
             let written = vector["content_digest"].as_str().unwrap();
             assert_eq!(content_digest(content), written, "{}", vector["section"]);
-            assert_eq!(
-                read(written.as_bytes()),
-                Ok(sha256(content)),
-                "{}",
-                vector["section"]
-            );
+            assert_eq!(read(written.as_bytes()), Ok(sha256(content)), "{}", vector["section"]);
         }
         for vector in vectors["refused"].as_array().unwrap() {
             let written = vector["content_digest"].as_str().unwrap();
-            let malformed = Err(SignError::Malformed {
-                field: "content-digest",
-            });
+            let malformed = Err(SignError::Malformed { field: "content-digest" });
             assert_eq!(read(written.as_bytes()), malformed, "{}", vector["why"]);
         }
     }

@@ -69,12 +69,8 @@ impl<const N: usize> Params<N> {
 
     /// Reads exactly the parameters `wanted`, in any order, up to the end of the field.
     pub(super) fn read(rest: &[u8], wanted: [Param; N], tag: &str) -> Result<Self, SignError> {
-        let mut read = Self {
-            created_s: 0,
-            expires_s: 0,
-            key_id: KeyId::from_octets([0; 32]),
-            order: wanted,
-        };
+        let mut read =
+            Self { created_s: 0, expires_s: 0, key_id: KeyId::from_octets([0; 32]), order: wanted };
         let mut rest = rest;
         for at in 0..N {
             let (param, value) = name(rest, &wanted, &read.order[..at])?;
@@ -101,15 +97,9 @@ impl<const N: usize> Params<N> {
         }
         match rest.first() {
             None => Ok(read),
-            Some(b',') => Err(SignError::Label {
-                field: header::SIGNATURE_INPUT,
-            }),
-            Some(b';') => Err(SignError::Parameter {
-                name: surplus(rest),
-            }),
-            Some(_) => Err(SignError::Malformed {
-                field: header::SIGNATURE_INPUT,
-            }),
+            Some(b',') => Err(SignError::Label { field: header::SIGNATURE_INPUT }),
+            Some(b';') => Err(SignError::Parameter { name: surplus(rest) }),
+            Some(_) => Err(SignError::Malformed { field: header::SIGNATURE_INPUT }),
         }
     }
 }
@@ -120,25 +110,18 @@ fn name<'a, const N: usize>(
     wanted: &[Param; N],
     seen: &[Param],
 ) -> Result<(Param, &'a [u8]), SignError> {
-    let missing = wanted
-        .iter()
-        .find(|param| !seen.contains(param))
-        .map_or("other", |p| p.name());
+    let missing = wanted.iter().find(|param| !seen.contains(param)).map_or("other", |p| p.name());
     let after = match rest.split_first() {
         None | Some((b',', _)) => return Err(SignError::Parameter { name: missing }),
         Some((b';', after)) => after,
         Some(_) => {
-            return Err(SignError::Malformed {
-                field: header::SIGNATURE_INPUT,
-            });
+            return Err(SignError::Malformed { field: header::SIGNATURE_INPUT });
         }
     };
     let (param, value) = wanted
         .iter()
         .find_map(|param| {
-            let value = after
-                .strip_prefix(param.name().as_bytes())?
-                .strip_prefix(b"=")?;
+            let value = after.strip_prefix(param.name().as_bytes())?.strip_prefix(b"=")?;
             Some((*param, value))
         })
         .ok_or(SignError::Parameter { name: "other" })?;
@@ -151,23 +134,16 @@ fn name<'a, const N: usize>(
 /// The name of a parameter too many, as far as we know it.
 fn surplus(rest: &[u8]) -> &'static str {
     let known = |param: &&Param| {
-        let after = rest
-            .get(1..)
-            .and_then(|rest| rest.strip_prefix(param.name().as_bytes()));
+        let after = rest.get(1..).and_then(|rest| rest.strip_prefix(param.name().as_bytes()));
         after.is_some_and(|rest| rest.first() == Some(&b'='))
     };
-    CALL.iter()
-        .find(known)
-        .map_or("other", |param| param.name())
+    CALL.iter().find(known).map_or("other", |param| param.name())
 }
 
 /// A non-negative integer of at most 15 digits (RFC 9651 section 3.3.1) without leading zeros.
 fn integer<'a>(value: &'a [u8], param: Param, into: &mut u64) -> Result<&'a [u8], SignError> {
     let malformed = SignError::Parameter { name: param.name() };
-    let length = value
-        .iter()
-        .take_while(|octet| octet.is_ascii_digit())
-        .count();
+    let length = value.iter().take_while(|octet| octet.is_ascii_digit()).count();
     let (digits, rest) = value.split_at(length);
     if digits.is_empty() || digits.len() > 15 || (digits[0] == b'0' && digits.len() > 1) {
         return Err(malformed);
@@ -181,10 +157,7 @@ fn integer<'a>(value: &'a [u8], param: Param, into: &mut u64) -> Result<&'a [u8]
 fn string(value: &[u8], param: Param) -> Result<(&[u8], &[u8]), SignError> {
     let malformed = SignError::Parameter { name: param.name() };
     let inner = value.strip_prefix(b"\"").ok_or(malformed)?;
-    let end = inner
-        .iter()
-        .position(|octet| *octet == b'"')
-        .ok_or(malformed)?;
+    let end = inner.iter().position(|octet| *octet == b'"').ok_or(malformed)?;
     let (text, rest) = inner.split_at(end);
     Ok((text, &rest[1..]))
 }

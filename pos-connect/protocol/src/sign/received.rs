@@ -69,17 +69,11 @@ pub(super) fn member<'a>(
 pub(super) fn signature(value: &[u8], label: &str) -> Result<Signature, SignError> {
     let field = super::header::SIGNATURE;
     let rest = member(value, label, field)?;
-    byte_sequence(rest)
-        .map(Signature::from_octets)
-        .ok_or_else(|| {
-            // A second member after a good first one is named for what it is.
-            let second = rest.get(90).is_some_and(|after| *after == b',');
-            if second {
-                SignError::Label { field }
-            } else {
-                SignError::Malformed { field }
-            }
-        })
+    byte_sequence(rest).map(Signature::from_octets).ok_or_else(|| {
+        // A second member after a good first one is named for what it is.
+        let second = rest.get(90).is_some_and(|after| *after == b',');
+        if second { SignError::Label { field } } else { SignError::Malformed { field } }
+    })
 }
 
 /// Reads `:base64:` that holds exactly `N` octets, canonically written. `N` is at most 64.
@@ -110,14 +104,8 @@ mod tests {
     #[test]
     fn byte_sequences_have_one_spelling() {
         assert_eq!(byte_sequence::<4>(b":AQIDBA==:"), Some([1, 2, 3, 4]));
-        for wrong in [
-            "AQIDBA==",
-            ":AQIDBA==",
-            ":AQIDBA:",
-            ":AQIDBB==:",
-            ":AQIDBAU=:",
-            ":AQ ID==:",
-        ] {
+        for wrong in ["AQIDBA==", ":AQIDBA==", ":AQIDBA:", ":AQIDBB==:", ":AQIDBAU=:", ":AQ ID==:"]
+        {
             assert_eq!(byte_sequence::<4>(wrong.as_bytes()), None, "{wrong}");
         }
     }
