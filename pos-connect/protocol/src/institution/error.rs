@@ -44,8 +44,10 @@ codes! {
     IdempotencyKeyInvalid "idempotency_key_invalid" 400 true;
     /// The envelope does not open, was altered, or was sealed for something else.
     EnvelopeInvalid "envelope_invalid" 400 true;
-    /// The signature or its parameters are not those of the profile, or it does not verify.
+    /// The signature does not verify, or does not cover what the profile says.
     SignatureInvalid "signature_invalid" 401 true;
+    /// The call is not signed by the profile; this refusal cannot be signed either.
+    SignatureMissing "signature_missing" 401 false;
     /// Signed too long ago, too far ahead, or past its `expires`.
     SignatureStale "signature_stale" 401 true;
     /// `Content-Digest` is not the digest of the body.

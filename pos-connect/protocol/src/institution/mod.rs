@@ -20,8 +20,10 @@ mod text;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::code::ErrorCode;
 use crate::id::OperationId;
 use crate::seal::{MAX_KEY_SET_OCTETS, SealKeySet, SignedSealKeySet};
+use crate::wire::{ReadError, read_body};
 
 pub use answer::{Echo, EchoMismatch, OperationAnswer, Outcome, OutcomeState};
 pub use check::{CheckAnswer, CheckRequest, CheckState};
@@ -168,18 +170,10 @@ pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
     if octets.trim_ascii_start().first() != Some(&b'{') {
         return Err(InvalidBody::Json { message: "it does not begin with a brace".into() });
     }
-    let mut reader = serde_json::Deserializer::from_slice(octets);
-    let members = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        let message = error.inner().to_string();
-        if error.inner().is_data() {
-            InvalidBody::Field { field, message }
-        } else {
-            InvalidBody::Json { message }
-        }
+    let members = read_body(octets).map_err(|ReadError { code, field, message }| match code {
+        ErrorCode::InvalidField => InvalidBody::Field { field: field.unwrap_or_default(), message },
+        _ => InvalidBody::Json { message },
     })?;
-    reader.end().map_err(|error| InvalidBody::Json { message: error.to_string() })?;
     T::from_members(members).map_err(|Contradiction { field, rule }| InvalidBody::Field {
         field: field.into(),
         message: rule.into(),
@@ -190,3 +184,6 @@ pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
 pub fn to_json<T: Body>(body: &T) -> Vec<u8> {
     serde_json::to_vec(&body.to_members()).expect("texts, numbers and lists have a JSON form")
 }
+
+#[cfg(test)]
+mod tests;
