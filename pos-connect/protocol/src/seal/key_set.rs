@@ -8,10 +8,8 @@ use super::key::SealPublicKey;
 use crate::Timestamp;
 use crate::id::InstitutionId;
 use crate::key::{BadSignature, KeyId, PublicKey, Signature, SigningKey};
+use crate::sign::length_prefixed;
 use crate::text::{base64url, from_base64url};
-
-/// What the root key signs begins with these octets; the payload's octets follow.
-pub const KEY_SET_DOMAIN: &[u8] = b"pos-connect/1 seal-key-set\n";
 
 /// Keys that a set may hold.
 pub const MAX_SEAL_KEYS: usize = 16;
@@ -60,8 +58,8 @@ pub struct SealKeySet {
 pub struct SignedSealKeySet {
     /// The JSON of a [`SealKeySet`] in base64url without padding.
     payload: String,
-    /// The root key's signature over `pos-connect/1 seal-key-set`, a line feed, and the payload's
-    /// octets.
+    /// The root key's signature over the length-prefixed fields `pos-connect/1 seal key set` and
+    /// the payload's octets.
     signature: Signature,
 }
 
@@ -184,7 +182,7 @@ impl fmt::Debug for SignedSealKeySet {
 }
 
 fn signed_octets(payload: &[u8]) -> Vec<u8> {
-    [KEY_SET_DOMAIN, payload].concat()
+    length_prefixed(&[b"pos-connect/1 seal key set", payload])
 }
 
 #[cfg(test)]

@@ -52,8 +52,8 @@ pub use instrument::{
 };
 pub use key::{SealPublicKey, SealSecretKey};
 pub use key_set::{
-    InvalidKeySet, KEY_SET_DOMAIN, MAX_KEY_SET_OCTETS, MAX_SEAL_KEYS, NoSealKey, SealKey,
-    SealKeySet, SignedSealKeySet,
+    InvalidKeySet, MAX_KEY_SET_OCTETS, MAX_SEAL_KEYS, NoSealKey, SealKey, SealKeySet,
+    SignedSealKeySet,
 };
 
 use crate::Timestamp;
