@@ -227,3 +227,22 @@ fn what_is_not_one_object_is_no_body() {
         Err(InvalidBody::TooLarge { most: 16_384, .. })
     ));
 }
+
+proptest::proptest! {
+    /// What a stranger sends is refused or read, whatever it is.
+    #[test]
+    fn no_octets_make_a_reader_panic(
+        at in 0_usize..900,
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..8),
+    ) {
+        let mut octets = to_json(&sale());
+        let end = octets.len().min(at + noise.len());
+        octets.splice(at.min(end)..end, noise.iter().copied());
+        if let Ok(read) = parse::<OperationRequest>(&octets) {
+            proptest::prop_assert_eq!(parse(&to_json(&read)), Ok(read));
+        }
+        let _ = parse::<OperationAnswer>(&octets);
+        let _ = parse::<InstitutionInfo>(&noise);
+        let _ = Instrument::from_json(&octets);
+    }
+}
