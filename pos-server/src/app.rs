@@ -3,11 +3,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::key::PublicKey;
+use pos_protocol::succession::Statement;
 use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -15,16 +16,26 @@ use tracing::{info, warn};
 
 use crate::admin::{self, AdminSocket};
 use crate::config::Config;
+use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
-use crate::data_folder::{DataFolder, DataFolderError, Purpose};
+use crate::data_folder::succession::SuccessionFileError;
+use crate::data_folder::{succession, DataFolder, DataFolderError, Purpose};
 use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::http;
 use crate::http::admission::Admission;
 use crate::http::listener::{Limits, ListenError, Listener};
 use crate::http::tls::{TlsError, TlsIdentity};
+use crate::payments::Conductor;
+use crate::pos;
+use crate::pos::password::Passwords;
 use crate::readiness::{DRIFT_LIMIT, DriftWatch, Fault, Readiness};
 use crate::shutdown::{self, Halt, Shutdown, Trigger};
+use crate::store::rows::Incarnation;
+use crate::store::sqlite::{self, OpenError, SqliteOptions};
+use crate::store::{Observer, Store, StoreError, StoreOptions};
+use crate::telemetry::logs::chain;
 use crate::telemetry::metrics::Metrics;
+use crate::worker;
 
 /// What the server takes from the machine.
 #[derive(Clone)]
@@ -61,6 +72,15 @@ pub enum StartError {
     /// The bound addresses could not be told to whoever started the server.
     #[error("the addresses cannot be written to standard output: {0}")]
     Announce(#[source] io::Error),
+    /// The shop database cannot be opened.
+    #[error("the database {}: {cause}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: OpenError,
+    },
     /// The data folder cannot be used.
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
@@ -73,6 +93,15 @@ pub enum StartError {
     /// An address is not free.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// What is kept of the institutions cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The answer key's succession statements cannot be used.
+    #[error("{0}")]
+    Succession(#[from] SuccessionFileError),
+    /// The system gives no thread.
+    #[error("no thread for the shop database: {0}")]
+    Thread(#[source] io::Error),
     /// The certificate files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -99,7 +128,9 @@ pub struct App {
     /// The name that callers sign; empty in a command beside no server, which takes no calls.
     pub authority: String,
     /// The server's own keys.
-    pub keys: ServerKeys,
+    pub keys: Arc<ServerKeys>,
+    /// How the answer key came to be this one: every succession statement, oldest first.
+    pub succession: Vec<Statement>,
     /// Whether this process may be sent calls.
     pub readiness: Arc<Readiness>,
     /// What is counted.
@@ -110,6 +141,18 @@ pub struct App {
     pub entropy: Arc<dyn Entropy>,
     /// How many signed calls are worked on at once, and for how long.
     pub admission: Admission,
+    /// Hashes and checks passwords.
+    pub passwords: Passwords,
+    /// Names this run of this process in the leases that it takes.
+    pub incarnation: Incarnation,
+    /// The shop database.
+    pub store: Store,
+    /// The institutions that the operator serves.
+    pub institutions: Registry,
+    /// How they are spoken to.
+    pub driver: Driver,
+    /// The operations that run in this process.
+    pub conductor: Arc<Conductor>,
     /// Ends the process when a part of it cannot go on.
     pub halt: Halt,
     /// Held for as long as anything may touch what is in it, so the last to be dropped.
@@ -131,36 +174,122 @@ impl App {
         let Environment { clock, entropy } = environment;
         let database = config.database_path();
         let keys = ServerKeys::open(&folder, &config.keys, &database, entropy.as_ref())?;
+        let keys = Arc::new(keys);
+        let succession = succession::read(folder.path(), &keys.answer.public())?;
         let metrics = Arc::new(Metrics::default());
+        let readiness = Arc::new(Readiness::default());
+        let halt = Halt::default();
+        let store = open_store(&database, &metrics, &readiness, &halt)?;
+        let call_key = {
+            let keys = Arc::clone(&keys);
+            let id = keys.institution_call.id();
+            CallKey::new(id, move |message| keys.institution_call.sign(message))
+        };
         let limits = &config.limits;
         let in_flight = metrics.requests_in_flight();
-        Ok(Arc::new(Self {
+        let hashing = &config.passwords;
+        let app = Arc::new(Self {
             authority: authority.unwrap_or_default(),
-            keys,
-            readiness: Arc::default(),
             admission: Admission::new(limits.in_flight, limits.request, in_flight),
+            passwords: Passwords::new(
+                Arc::clone(&keys.pepper),
+                hashing.hashes_at_once,
+                hashing.hashes_waiting,
+                metrics.hashes_in_flight(),
+            ),
+            incarnation: entropy.array(),
+            store,
+            institutions: Registry::new(call_key),
+            driver: Driver::new(DriverSettings::default(), Arc::clone(&clock)),
+            conductor: Arc::default(),
+            keys,
+            succession,
+            readiness,
             metrics,
-            halt: Halt::default(),
+            halt,
             clock,
             entropy,
             folder,
             config,
-        }))
+        });
+        app.load_institutions()?;
+        Ok(app)
+    }
+
+    /// Reads the institutions anew from the shop database; those that stay keep their lines.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the registry is as it was then.
+    pub fn load_institutions(&self) -> Result<(), StoreError> {
+        let rows = self.store.read(|reader| reader.institutions())?;
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows.iter().filter(|row| !row.capabilities.is_empty()) {
+            match pos::institutions::record(row) {
+                Ok(record) => records.push(record),
+                Err(cause) => warn!(institution = %row.id, cause = %cause, "an institution cannot be read"),
+            }
+        }
+        for (institution, cause) in self.institutions.replace(records) {
+            warn!(%institution, cause = %cause, "an institution cannot be used");
+        }
+        Ok(())
     }
 
     /// The work that goes on beside the calls; each ends soon after `shutdown` is asked for.
     fn spawn_background(self: &Arc<Self>, tasks: &mut JoinSet<()>, shutdown: &Shutdown) {
         tasks.spawn(watch_clocks(Arc::clone(self), shutdown.clone()));
+        tasks.spawn(worker::run(Arc::clone(self), shutdown.clone()));
     }
 
     /// Ends what the app holds open, after everything that used it has ended.
     pub async fn close(app: Arc<Self>) {
+        let store = app.store.clone();
+        // It joins the writer's thread, which may still be syncing.
+        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+            warn!("the store did not close");
+        }
         if let Some(Self { folder, .. }) = Arc::into_inner(app) {
             drop(folder);
         } else {
             warn!("something still uses the data folder at the end");
         }
     }
+}
+
+/// What the store tells: figures, and that it takes no more writes.
+struct StoreWatch {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    halt: Halt,
+}
+
+impl Observer for StoreWatch {
+    fn group(&self, verbs: usize, took: Duration) {
+        self.metrics.store_group(verbs, took);
+    }
+
+    fn stopped(&self, cause: &StoreError) {
+        tracing::error!(cause = %chain(cause), "the shop database takes no more writes");
+        self.readiness.raise(Fault::Database);
+        self.halt.halt("a commit of the shop database failed");
+    }
+}
+
+fn open_store(
+    database: &Path,
+    metrics: &Arc<Metrics>,
+    readiness: &Arc<Readiness>,
+    halt: &Halt,
+) -> Result<Store, StartError> {
+    let watch = StoreWatch {
+        metrics: Arc::clone(metrics),
+        readiness: Arc::clone(readiness),
+        halt: halt.clone(),
+    };
+    let path = database.to_path_buf();
+    let engine = sqlite::open(database, SqliteOptions::default())
+        .map_err(|cause| StartError::Database { path, cause })?;
+    Store::open_with(engine, StoreOptions::new(Arc::new(watch))).map_err(StartError::Thread)
 }
 
 /// The line on standard output by which whoever started the server finds it.

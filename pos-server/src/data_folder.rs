@@ -2,6 +2,7 @@
 
 pub mod keys;
 mod private_file;
+pub mod succession;
 
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};

@@ -6,6 +6,7 @@ pub mod health;
 pub mod listener;
 pub mod request;
 pub mod tls;
+pub mod v1;
 
 use std::sync::Arc;
 
@@ -23,5 +24,6 @@ pub fn routes(app: &Arc<App>) -> Router {
     };
     Router::new()
         .merge(health::routes(Arc::clone(&app.readiness)))
+        .merge(v1::router(app))
         .layer(middleware::from_fn_with_state(observer, observe))
 }

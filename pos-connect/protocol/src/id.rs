@@ -34,11 +34,11 @@ fn fresh(now: Timestamp, entropy: IdEntropy) -> IdOctets {
 }
 
 fn to_digits(octets: IdOctets) -> [u8; DIGITS] {
-    let value = u128::from_be_bytes(octets);
+    let mut rest = u128::from_be_bytes(octets);
     let mut digits = [0; DIGITS];
-    for (at, digit) in digits.iter_mut().enumerate() {
-        let shift = 5 * (DIGITS - 1 - at);
-        *digit = BASE32[usize::from((value >> shift) as u8 & 31)];
+    for digit in digits.iter_mut().rev() {
+        *digit = BASE32[usize::from((rest & 31) as u8)];
+        rest >>= 5;
     }
     digits
 }

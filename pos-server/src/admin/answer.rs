@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::{
-    ContractId, ContractNumber, InstitutionId, Method, PosId, ShopId, TaskId, UserId,
+    ContractId, ContractNumber, InstitutionId, Method, OperationId, PaymentId, PosId, ShopId,
+    TaskId, UserId,
 };
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::secret::SecretText;
 use pos_protocol::text::base64url;
-use pos_protocol::{Amount, Currency};
+use pos_protocol::Currency;
 use serde::{Deserialize, Serialize};
 
 use super::command::Purpose;
@@ -41,9 +42,12 @@ pub enum Answer {
         not_after_ms: Timestamp,
     },
     /// The institution verifies our calls with `operator_key`.
+    /// `untested` says why the connection test failed and the institution is still off.
     InstitutionAdded {
         institution_id: InstitutionId,
         operator_key: PublicKey,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        untested: Option<String>,
     },
     InstitutionSwitched {
         institution_id: InstitutionId,
@@ -100,10 +104,6 @@ pub struct InstitutionRow {
     pub methods: Vec<Method>,
     /// What it takes.
     pub currencies: Vec<Currency>,
-    /// The least amount of one payment, in minor units.
-    pub min: Option<Amount>,
-    /// The greatest amount of one payment, in minor units.
-    pub max: Option<Amount>,
 }
 
 /// A key as it is registered.
@@ -179,12 +179,14 @@ pub struct ShopDetail {
 pub struct TaskRow {
     /// The task.
     pub task_id: TaskId,
-    /// What it is about, in one word.
-    pub kind: String,
-    /// The same as a sentence that says what to do.
+    /// What happened, as a sentence.
     pub text: String,
-    /// Whose it is, where it is a shop's.
-    pub shop_id: Option<ShopId>,
+    /// Whose it is.
+    pub shop_id: ShopId,
+    /// The payment.
+    pub payment_id: PaymentId,
+    /// The operation.
+    pub operation_id: OperationId,
     /// When it was opened.
     pub opened_at_ms: Timestamp,
     /// When it was closed, if it was.
@@ -206,10 +208,16 @@ impl Answer {
                 enrolment_code.expose(),
                 date(*not_after_ms)
             ),
-            Self::InstitutionAdded { institution_id, operator_key } => format!(
+            Self::InstitutionAdded { institution_id, operator_key, untested } => format!(
                 "institution   {institution_id}\noperator key  {}\n\
-                 Give the operator key to the institution: it verifies our calls.\n",
-                base64url(operator_key.octets())
+                 Give the operator key to the institution: it verifies our calls.\n{}",
+                base64url(operator_key.octets()),
+                match untested {
+                    None => "The connection was tested: it is live.\n".to_owned(),
+                    Some(fault) => format!(
+                        "It is not live: {fault}.\nThen: pos-server institution enable {institution_id}\n"
+                    ),
+                }
             ),
             Self::InstitutionSwitched { institution_id, enabled } => {
                 format!("institution {institution_id} is {}\n", switched(*enabled))
@@ -265,8 +273,6 @@ fn joined<T: ToString>(items: &[T]) -> String {
 }
 
 fn institution_table(institutions: &[InstitutionRow]) -> String {
-    let limit =
-        |amount: Option<Amount>| amount.map_or_else(|| "-".into(), |it| it.minor().to_string());
     let rows: Vec<_> = institutions
         .iter()
         .map(|it| {
@@ -276,13 +282,11 @@ fn institution_table(institutions: &[InstitutionRow]) -> String {
                 switched(it.enabled).into(),
                 joined(&it.methods),
                 joined(&it.currencies),
-                limit(it.min),
-                limit(it.max),
                 it.url.clone(),
             ]
         })
         .collect();
-    table(["institution", "name", "state", "methods", "currencies", "min", "max", "url"], &rows)
+    table(["institution", "name", "state", "methods", "currencies", "url"], &rows)
 }
 
 fn key_table(keys: &[KeyRow]) -> String {
@@ -347,14 +351,15 @@ fn task_table(tasks: &[TaskRow]) -> String {
         .map(|it| {
             [
                 it.task_id.to_string(),
-                it.kind.clone(),
-                it.shop_id.map_or_else(|| "-".into(), |shop| shop.to_string()),
+                it.shop_id.to_string(),
+                it.payment_id.to_string(),
+                it.operation_id.to_string(),
                 date(it.opened_at_ms),
                 it.closed_at_ms.map_or_else(|| "open".into(), date),
             ]
         })
         .collect();
-    table(["task", "kind", "shop", "opened", "closed"], &rows)
+    table(["task", "shop", "payment", "operation", "opened", "closed"], &rows)
 }
 
 #[cfg(test)]

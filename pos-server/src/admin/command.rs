@@ -3,9 +3,8 @@
 use std::fmt;
 
 use clap::{Args, Subcommand, ValueEnum};
-use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, Method, PosId, ShopId, TaskId};
+use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::{KeyId, PublicKey};
-use pos_protocol::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 
 /// What an operator can ask for.
@@ -33,11 +32,12 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InstitutionCommand {
-    /// Register an institution; prints the operator's public key, which it must be given
+    /// Register an institution and test the connection; prints the operator's public key, which it
+    /// must be given. It goes live when the test passes, else by `institution enable`
     Add(Box<InstitutionAdd>),
     /// List the institutions
     List,
-    /// Route payments to an institution
+    /// Test the connection to an institution and route payments to it
     Enable {
         /// The institution
         institution_id: InstitutionId,
@@ -56,15 +56,9 @@ pub enum InstitutionCommand {
 pub struct InstitutionAdd {
     /// A name of your own for it: a-z, 0-9 and hyphen
     pub institution_id: InstitutionId,
-    /// Where it answers, such as https://pay.sakura-card.example/v1
+    /// Where it answers, such as https://pay.sakura-card.example
     #[arg(long, value_parser = https_url)]
     pub url: String,
-    /// A method it settles, such as card:visa; may be repeated
-    #[arg(long = "method", required = true, value_name = "METHOD")]
-    pub methods: Vec<Method>,
-    /// A currency it takes, such as JPY; may be repeated
-    #[arg(long = "currency", required = true, value_name = "CURRENCY")]
-    pub currencies: Vec<Currency>,
     /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
     pub ca: Option<PemText>,
@@ -74,18 +68,6 @@ pub struct InstitutionAdd {
     /// The Ed25519 key that signs its seal key sets (43 characters of base64url)
     #[arg(long, value_name = "KEY")]
     pub seal_root: PublicKey,
-    /// The least amount of one payment, in minor units
-    #[arg(long, value_parser = amount)]
-    pub min: Option<Amount>,
-    /// The greatest amount of one payment, in minor units
-    #[arg(long, value_parser = amount)]
-    pub max: Option<Amount>,
-    /// Its name for people, in English; the id when not given
-    #[arg(long, value_parser = line_of_text)]
-    pub name: Option<String>,
-    /// Its name for people, in Japanese
-    #[arg(long, value_parser = line_of_text)]
-    pub name_ja: Option<String>,
 }
 
 /// Runs the conformance check against an endpoint.
@@ -267,7 +249,7 @@ fn read_pem(path: &str) -> Result<PemText, String> {
 
 /// An address of an institution: HTTPS, or plain HTTP on loopback for an adapter beside us.
 fn https_url(text: &str) -> Result<String, &'static str> {
-    const RULE: &str = "must be an https address such as https://pay.example.jp/v1 without user, \
+    const RULE: &str = "must be an https address such as https://pay.example.jp without user, \
                         query and fragment; http only on loopback";
     let url: hyper::Uri = text.parse().map_err(|_| RULE)?;
     let host = url.host().ok_or(RULE)?;
@@ -279,11 +261,6 @@ fn https_url(text: &str) -> Result<String, &'static str> {
     };
     let clean = !text.contains(['@', '?', '#']);
     if scheme && clean { Ok(text.trim_end_matches('/').into()) } else { Err(RULE) }
-}
-
-fn amount(text: &str) -> Result<Amount, String> {
-    let minor: u64 = text.parse().map_err(|_| "must be a whole number".to_owned())?;
-    Amount::new(minor).map_err(|cause| cause.to_string())
 }
 
 fn line_of_text(text: &str) -> Result<String, &'static str> {
@@ -331,20 +308,14 @@ mod tests {
         let ca = folder.path().join("ca.pem");
         std::fs::write(&ca, "-----BEGIN CERTIFICATE-----\nAA==\n").unwrap();
         let command = read(&format!(
-            "institution add sakura-card --url https://127.0.0.1:9000/v1/ --method card:visa \
-             --method card:master --currency JPY --verify-key {KEY} --seal-root {KEY} --ca {} \
-             --min 100 --max 500000 --name Sakura",
+            "institution add sakura-card --url https://127.0.0.1:9000/ --verify-key {KEY} \
+             --seal-root {KEY} --ca {}",
             ca.display()
         ));
         let Ok(Command::Institution(InstitutionCommand::Add(add))) = &command else {
             panic!("{command:?}");
         };
-        assert_eq!(add.url, "https://127.0.0.1:9000/v1");
-        assert_eq!(
-            add.methods.iter().map(Method::as_str).collect::<Vec<_>>(),
-            ["card:visa", "card:master"]
-        );
-        assert_eq!(add.max.unwrap().minor(), 500_000);
+        assert_eq!(add.url, "https://127.0.0.1:9000");
         assert!(add.ca.as_ref().unwrap().0.starts_with("-----BEGIN"));
         // The socket carries the same.
         let command = command.unwrap();
@@ -384,18 +355,13 @@ mod tests {
     #[test]
     fn wrong_arguments_say_what_they_must_be() {
         let add = |rest: &str| {
-            let required = format!("--currency JPY --verify-key {KEY} --seal-root {KEY}");
+            let required = format!("--verify-key {KEY} --seal-root {KEY}");
             read(&format!("institution add {rest} {required}")).unwrap_err()
         };
-        assert!(add("Sakura --url https://a.jp --method card").contains("beginning with a letter"));
-        assert!(add("s --url http://a.jp --method card").contains("http only on loopback"));
-        assert!(add("s --url https://a.jp?x=1 --method card").contains("without user, query"));
-        assert!(add("s --url https://a.jp --method CARD").contains("card:visa"));
-        assert!(add("s --url https://a.jp").contains("--method"));
-        assert!(
-            add("s --url https://a.jp --method card --min 0").contains("from 1 to 999999999999")
-        );
-        assert!(add("s --url https://a.jp --method card --ca /no/such").contains("No such file"));
+        assert!(add("Sakura --url https://a.jp").contains("beginning with a letter"));
+        assert!(add("s --url http://a.jp").contains("http only on loopback"));
+        assert!(add("s --url https://a.jp?x=1").contains("without user, query"));
+        assert!(add("s --url https://a.jp --ca /no/such").contains("No such file"));
         assert!(read("shop show shp_1").unwrap_err().contains("exactly as the server wrote it"));
         assert!(read("shop add --name a --email b").unwrap_err().contains("shop@example.jp"));
         assert!(

@@ -1,16 +1,27 @@
 //! From a command to what does it: one function each, all of them thin.
 
-use pos_protocol::id::{ContractId, InstitutionId, ShopId, TaskId};
+use pos_protocol::id::{ContractId, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::KeyId;
+use pos_protocol::wire::KeyRole;
 
 use super::command::{
     Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, KeyCommand, PosAdd,
-    PosCommand, ShopAdd, ShopCommand, TaskCommand,
+    PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
 };
-use super::{AdminError, Answer, Kind};
+use super::{
+    AdminError, Answer, ContractRow, InstitutionRow, KeyRow, Kind, PosRow, ShopDetail, ShopRow,
+    TaskRow,
+};
 use crate::app::App;
+use crate::pos::enrolment::{self, ON_SCREEN};
+use crate::pos::institutions::{self, InstitutionError, NewInstitution};
+use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
+use crate::store::{StoreError, rows};
 
 type Reply = Result<Answer, AdminError>;
+
+/// At most so many rows are listed.
+const LISTED: u32 = 1_000;
 
 /// Does what `command` says.
 ///
@@ -20,7 +31,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
     match command {
         Command::Institution(command) => match command {
             InstitutionCommand::Add(it) => institution_add(app, *it).await,
-            InstitutionCommand::List => institution_list(app).await,
+            InstitutionCommand::List => institution_list(app),
             InstitutionCommand::Enable { institution_id } => {
                 institution_switch(app, institution_id, true).await
             }
@@ -31,13 +42,13 @@ pub async fn execute(app: &App, command: Command) -> Reply {
         },
         Command::Shop(command) => match command {
             ShopCommand::Add(it) => shop_add(app, it).await,
-            ShopCommand::List => shop_list(app).await,
-            ShopCommand::Show { shop_id } => shop_show(app, shop_id).await,
+            ShopCommand::List => shop_list(app),
+            ShopCommand::Show { shop_id } => shop_show(app, shop_id),
             ShopCommand::Code { shop_id } => shop_code(app, shop_id).await,
         },
         Command::Pos(command) => match command {
             PosCommand::Add(it) => pos_add(app, it).await,
-            PosCommand::List { shop_id } => pos_list(app, shop_id).await,
+            PosCommand::List { shop_id } => Ok(Answer::Poses { poses: poses(app, shop_id)? }),
             PosCommand::Contract(it) => contract_add(app, it).await,
             PosCommand::ContractEnable { contract_id } => {
                 contract_switch(app, contract_id, true).await
@@ -47,80 +58,249 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             }
         },
         Command::Key(command) => match command {
-            KeyCommand::List { shop_id } => key_list(app, shop_id).await,
+            KeyCommand::List { shop_id } => key_list(app, shop_id),
             KeyCommand::Revoke { shop_id, key_id } => key_revoke(app, shop_id, key_id).await,
         },
         Command::Task(command) => match command {
-            TaskCommand::List => task_list(app).await,
-            TaskCommand::Show { task_id } => task_show(app, task_id).await,
+            TaskCommand::List => task_list(app),
+            TaskCommand::Show { task_id } => task_show(app, task_id),
         },
     }
 }
 
-async fn institution_add(_: &App, _: InstitutionAdd) -> Reply {
-    Err(no_database())
+async fn institution_add(app: &App, new: InstitutionAdd) -> Reply {
+    let institution_id = new.institution_id;
+    let new = NewInstitution {
+        id: institution_id.clone(),
+        url: new.url,
+        ca_pem: new.ca.map(|pem| pem.0),
+        verify_key: new.verify_key,
+        seal_root: new.seal_root,
+    };
+    let untested = match institutions::add(app, new).await {
+        Ok(()) => None,
+        Err(InstitutionError::Untested(fault)) => Some(fault.to_string()),
+        Err(error) => return Err(error.into()),
+    };
+    let operator_key = app.keys.institution_call.public();
+    Ok(Answer::InstitutionAdded { institution_id, operator_key, untested })
 }
 
-async fn institution_list(_: &App) -> Reply {
-    Err(no_database())
+fn institution_list(app: &App) -> Reply {
+    let rows = app.store.read(|reader| reader.institutions())?;
+    let listed = rows.iter().map(|row| {
+        let capabilities = institutions::record(row)?.capabilities;
+        Ok(InstitutionRow {
+            institution_id: row.id.clone(),
+            name: row.name.to_string(),
+            url: row.url.to_string(),
+            enabled: row.enabled,
+            methods: capabilities.methods,
+            currencies: capabilities.currencies.iter().map(|terms| terms.currency).collect(),
+        })
+    });
+    let institutions = listed.collect::<Result<_, InstitutionError>>()?;
+    Ok(Answer::Institutions { institutions })
 }
 
-async fn institution_switch(_: &App, _: InstitutionId, _: bool) -> Reply {
-    Err(no_database())
+async fn institution_switch(app: &App, id: InstitutionId, enabled: bool) -> Reply {
+    institutions::switch(app, &id, enabled).await?;
+    Ok(Answer::InstitutionSwitched { institution_id: id, enabled })
 }
 
 async fn institution_check(_: &App, _: InstitutionCheck) -> Reply {
-    Err(no_database())
+    Err(AdminError::new(Kind::Unavailable, "this build has no conformance check"))
 }
 
-async fn shop_add(_: &App, _: ShopAdd) -> Reply {
-    Err(no_database())
+async fn shop_add(app: &App, new: ShopAdd) -> Reply {
+    let admitted = enrolment::admit(app, &new.name, new.email.as_deref(), ON_SCREEN).await?;
+    Ok(Answer::EnrolmentCode {
+        shop_id: admitted.shop.id,
+        user_id: admitted.shop.user_id,
+        enrolment_code: admitted.code,
+        not_after_ms: admitted.shop.created_at.plus(ON_SCREEN),
+    })
 }
 
-async fn shop_list(_: &App) -> Reply {
-    Err(no_database())
+fn shop_list(app: &App) -> Reply {
+    let rows = app.store.read(|reader| reader.shops(None, LISTED))?;
+    let shops = rows.iter().map(|row| shop_row(app, row)).collect::<Result<_, _>>()?;
+    Ok(Answer::Shops { shops })
 }
 
-async fn shop_show(_: &App, _: ShopId) -> Reply {
-    Err(no_database())
+fn shop_show(app: &App, id: ShopId) -> Reply {
+    let row = app.store.read(|reader| reader.shop(id))?.ok_or_else(|| missing("shop"))?;
+    let email = row.email.as_deref().map(str::to_owned);
+    Ok(Answer::Shop(ShopDetail { shop: shop_row(app, &row)?, email, poses: poses(app, id)? }))
 }
 
-async fn shop_code(_: &App, _: ShopId) -> Reply {
-    Err(no_database())
+async fn shop_code(app: &App, id: ShopId) -> Reply {
+    let row = app.store.read(|reader| reader.shop(id))?.ok_or_else(|| missing("shop"))?;
+    let not_after_ms = app.clock.now().plus(ON_SCREEN);
+    let code = enrolment::new_code(app, id, ON_SCREEN).await?;
+    let enrolment_code = code.ok_or_else(|| missing("shop"))?;
+    Ok(Answer::EnrolmentCode { shop_id: id, user_id: row.user_id, enrolment_code, not_after_ms })
 }
 
-async fn pos_add(_: &App, _: PosAdd) -> Reply {
-    Err(no_database())
+fn shop_row(app: &App, row: &rows::ShopRow) -> Result<ShopRow, AdminError> {
+    let login = app.store.read(|reader| reader.login(row.user_id))?;
+    Ok(ShopRow {
+        shop_id: row.id,
+        name: row.name.to_string(),
+        user_id: row.user_id,
+        registered: login.is_some_and(|login| login.password_hash.is_some()),
+        added_at_ms: row.created_at,
+    })
 }
 
-async fn pos_list(_: &App, _: ShopId) -> Reply {
-    Err(no_database())
+async fn pos_add(app: &App, new: PosAdd) -> Reply {
+    let now = app.clock.now();
+    let pos = rows::PosRow {
+        id: PosId::fresh(now, app.entropy.array()),
+        name: new.name.into(),
+        purpose: new.purpose.word().into(),
+        created_at: now,
+    };
+    let pos_id = pos.id;
+    if !app.store.add_pos(AddPos { shop: new.shop_id, pos }).await? {
+        return Err(missing("shop"));
+    }
+    Ok(Answer::PosAdded { pos_id })
 }
 
-async fn contract_add(_: &App, _: ContractAdd) -> Reply {
-    Err(no_database())
+fn poses(app: &App, shop: ShopId) -> Result<Vec<PosRow>, AdminError> {
+    if app.store.read(|reader| reader.shop(shop))?.is_none() {
+        return Err(missing("shop"));
+    }
+    let contracts = app.store.read(|reader| reader.contracts(shop))?;
+    let poses = app.store.read(|reader| reader.poses(shop))?;
+    let with_contracts = |pos: rows::PosRow| PosRow {
+        pos_id: pos.id,
+        name: pos.name.to_string(),
+        purpose: Purpose::ALL
+            .into_iter()
+            .find(|known| known.word() == &*pos.purpose)
+            .unwrap_or_default(),
+        contracts: contracts
+            .iter()
+            .filter(|contract| contract.pos == pos.id)
+            .map(|contract| ContractRow {
+                contract_id: contract.id,
+                institution_id: contract.institution.clone(),
+                number: contract.number.clone(),
+                enabled: contract.enabled,
+            })
+            .collect(),
+    };
+    Ok(poses.into_iter().map(with_contracts).collect())
 }
 
-async fn contract_switch(_: &App, _: ContractId, _: bool) -> Reply {
-    Err(no_database())
+async fn contract_add(app: &App, new: ContractAdd) -> Reply {
+    let shop = app.store.read(|reader| reader.shop_of_pos(new.pos_id))?;
+    let shop = shop.ok_or_else(|| missing("POS"))?;
+    let now = app.clock.now();
+    let contract = rows::ContractRow {
+        id: ContractId::fresh(now, app.entropy.array()),
+        pos: new.pos_id,
+        institution: new.institution_id,
+        number: new.number,
+        enabled: true,
+        created_at: now,
+    };
+    let contract_id = contract.id;
+    if !app.store.add_contract(AddContract { shop, contract }).await? {
+        let message = "there is no such institution, or the POS has a contract with this number \
+                       there already; `pos-server pos list` shows what stands";
+        return Err(AdminError::new(Kind::Conflict, message));
+    }
+    Ok(Answer::ContractAdded { contract_id })
 }
 
-async fn key_list(_: &App, _: ShopId) -> Reply {
-    Err(no_database())
+async fn contract_switch(app: &App, contract: ContractId, enabled: bool) -> Reply {
+    let shop = app.store.read(|reader| reader.shop_of_contract(contract))?;
+    let shop = shop.ok_or_else(|| missing("contract"))?;
+    let set = SetContractEnabled { shop, contract, enabled };
+    if !app.store.set_contract_enabled(set).await? {
+        return Err(missing("contract"));
+    }
+    Ok(Answer::ContractSwitched { contract_id: contract, enabled })
 }
 
-async fn key_revoke(_: &App, _: ShopId, _: KeyId) -> Reply {
-    Err(no_database())
+fn key_list(app: &App, shop: ShopId) -> Reply {
+    if app.store.read(|reader| reader.shop(shop))?.is_none() {
+        return Err(missing("shop"));
+    }
+    let now = app.clock.now();
+    let rows = app.store.read(|reader| reader.keys(shop))?;
+    let keys = rows.iter().map(|row| KeyRow {
+        key_id: row.public.id(),
+        kind: match row.role {
+            KeyRole::Module => "module".into(),
+            KeyRole::Session => "session".into(),
+        },
+        state: match (row.is_live(now), row.ends_at, row.role) {
+            (false, ..) => "ended".into(),
+            (true, Some(_), KeyRole::Module) => "overlapping".into(),
+            (true, ..) => "active".into(),
+        },
+        added_at_ms: row.created_at,
+        not_after_ms: row.ends_at,
+    });
+    Ok(Answer::Keys { keys: keys.collect() })
 }
 
-async fn task_list(_: &App) -> Reply {
-    Err(no_database())
+async fn key_revoke(app: &App, shop: ShopId, key: KeyId) -> Reply {
+    let end = EndKey { shop, claim: None, key, now: app.clock.now() };
+    match app.store.end_key(end).await? {
+        KeyChanged::Yes => Ok(Answer::KeyRevoked { key_id: key }),
+        KeyChanged::NotFound => Err(missing("key of this shop")),
+        KeyChanged::KeyReused | KeyChanged::Taken => {
+            Err(AdminError::new(Kind::Internal, "ending a key answered what it never answers"))
+        }
+    }
 }
 
-async fn task_show(_: &App, _: TaskId) -> Reply {
-    Err(no_database())
+fn task_list(app: &App) -> Reply {
+    let rows = app.store.read(|reader| reader.tasks(LISTED))?;
+    Ok(Answer::Tasks { tasks: rows.into_iter().map(task_row).collect() })
 }
 
-fn no_database() -> AdminError {
-    AdminError::new(Kind::Unavailable, "this build has no shop database")
+fn task_show(app: &App, id: TaskId) -> Reply {
+    let row = app.store.read(|reader| reader.task(id))?;
+    Ok(Answer::Task(task_row(row.ok_or_else(|| missing("task"))?)))
+}
+
+fn task_row(row: rows::TaskRow) -> TaskRow {
+    TaskRow {
+        task_id: row.id,
+        text: row.text.to_string(),
+        shop_id: row.shop,
+        payment_id: row.payment,
+        operation_id: row.operation,
+        opened_at_ms: row.created_at,
+        closed_at_ms: row.resolved_at,
+    }
+}
+
+fn missing(what: &str) -> AdminError {
+    AdminError::new(Kind::NotFound, format!("there is no such {what}"))
+}
+
+impl From<StoreError> for AdminError {
+    fn from(error: StoreError) -> Self {
+        Self::new(Kind::Internal, format!("the shop database did not answer: {error}"))
+    }
+}
+
+impl From<InstitutionError> for AdminError {
+    fn from(error: InstitutionError) -> Self {
+        let kind = match &error {
+            InstitutionError::Damaged | InstitutionError::Store(_) => Kind::Internal,
+            InstitutionError::Exists => Kind::Conflict,
+            InstitutionError::NotFound => Kind::NotFound,
+            InstitutionError::Record(_) => Kind::Invalid,
+            InstitutionError::Untested(_) => Kind::Unavailable,
+        };
+        Self::new(kind, error.to_string())
+    }
 }

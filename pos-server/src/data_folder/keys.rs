@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -103,6 +104,11 @@ impl fmt::Debug for SigningKeyPair {
 pub struct Pepper(Zeroizing<[u8; 32]>);
 
 impl Pepper {
+    /// The pepper with these octets.
+    pub fn from_octets(octets: [u8; 32]) -> Self {
+        Self(Zeroizing::new(octets))
+    }
+
     /// The octets, for the one function that hashes passwords.
     pub fn expose(&self) -> &[u8; 32] {
         &self.0
@@ -123,7 +129,7 @@ pub struct ServerKeys {
     /// Signs what the server asks of institutions.
     pub institution_call: SigningKeyPair,
     /// Mixed into password hashes.
-    pub pepper: Pepper,
+    pub pepper: Arc<Pepper>,
 }
 
 impl ServerKeys {
@@ -159,7 +165,7 @@ impl ServerKeys {
                 &own.institution_call_key,
                 &new_key,
             )?)?,
-            pepper: read_pepper(path(&files.pepper, &own.pepper, &new_pepper)?)?,
+            pepper: Arc::new(read_pepper(path(&files.pepper, &own.pepper, &new_pepper)?)?),
         })
     }
 }

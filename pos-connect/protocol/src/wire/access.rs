@@ -93,8 +93,8 @@ pub struct SessionAnswer {
 pub struct RollKeyRequest {
     /// The new module key.
     pub key: PublicKey,
-    /// The new key's signature over the old key's id, so that nobody can enter a key he does not
-    /// hold.
+    /// The new key's signature over [`key_roll_proof`](crate::enrolment::key_roll_proof), so that
+    /// nobody can enter a key that he does not hold.
     pub proof: Signature,
 }
 

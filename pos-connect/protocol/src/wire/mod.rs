@@ -13,7 +13,7 @@ pub use access::{
     RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest,
 };
 pub use offers::{
-    Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, MethodsAnswer, QuoteAnswer,
+    Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, CurrencyLimits, MethodsAnswer, QuoteAnswer,
     QuoteRequest, Rejection,
 };
 pub use payments::{

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::ErrorCode;
 use crate::code::WireCode;
 use crate::id::{ContractId, ContractNumber, InstitutionId, Method, OrderId, PosId};
+use crate::key::PublicKey;
 use crate::money::{Amount, Currency};
 use crate::payment::OperationKind;
 use crate::reason::DeclineReason;
@@ -24,20 +25,31 @@ pub struct ContractView {
     pub institution_name: String,
     /// The same in Japanese.
     pub institution_name_ja: String,
+    /// The institution's root key, which signs its seal key sets. A module remembers the first one
+    /// that it was told, or has it from the shop's contract, and refuses another.
+    pub seal_root: PublicKey,
     /// The shop's number there; the envelope is bound to it.
     pub contract_number: ContractNumber,
     /// By what shoppers pay.
     pub methods: Vec<Method>,
-    /// In which currencies.
-    pub currencies: Vec<Currency>,
-    /// The least amount, in minor units.
-    pub least: Amount,
-    /// The largest amount, in minor units.
-    pub most: Amount,
+    /// In which currencies, and how much of each.
+    pub currencies: Vec<CurrencyLimits>,
     /// What the institution offers; anything else is refused as `operation_unsupported`.
     pub operations: Vec<OperationKind>,
     /// Whether `check` can be asked before paying.
     pub can_check: bool,
+}
+
+/// What a contract takes in one currency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CurrencyLimits {
+    /// The currency.
+    pub currency: Currency,
+    /// The least amount of a payment, in minor units.
+    pub least: Amount,
+    /// The largest amount, in minor units.
+    pub most: Amount,
 }
 
 /// `GET /v1/methods?pos=`: everything that can be used now.

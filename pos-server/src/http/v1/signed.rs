@@ -22,6 +22,7 @@ use super::identity::{Call, Shop, Unproven};
 use crate::app::App;
 use crate::http::admission::Refused;
 use crate::http::body::{self, BodyError};
+use crate::pos::login;
 use crate::store::verbs::TouchKey;
 
 /// A refusal as a handler returns it; the layer turns it into a signed problem body.
@@ -81,9 +82,9 @@ impl IntoResponse for Answer {
 }
 
 /// Verifies the call, lets the handler answer, signs the answer.
-pub async fn layer(State(api): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| {
-        RequestId::fresh(api.clock.now(), api.entropy.array())
+        RequestId::fresh(app.clock.now(), app.entropy.array())
     });
     let claimed = call::parse(&POS_CONNECT, &received(request.headers()));
     let signature = match &claimed {
@@ -91,7 +92,7 @@ pub async fn layer(State(api): State<Arc<App>>, request: Request, next: Next) ->
         Err(_) => received(request.headers()).well_formed_signature(&POS_CONNECT),
     };
     let answered = match claimed {
-        Ok(claimed) => match api.admission.run(admit(&api, claimed, request, next)).await {
+        Ok(claimed) => match app.admission.run(admit(&app, claimed, request, next)).await {
             Ok(answered) => answered,
             Err(Refused::Full) => Err(ErrorCode::Overloaded.into()),
             Err(Refused::TooSlow) => Err(ErrorCode::NotReady.into()),
@@ -102,7 +103,7 @@ pub async fn layer(State(api): State<Arc<App>>, request: Request, next: Next) ->
         Ok(response) => finish(response, request_id).await,
         Err(refusal) => problem(&refusal, request_id),
     };
-    seal_answer(&api, status, body, signature.as_ref())
+    seal_answer(&app, status, body, signature.as_ref())
 }
 
 fn received(headers: &HeaderMap) -> call::Received<'_> {
@@ -111,30 +112,33 @@ fn received(headers: &HeaderMap) -> call::Received<'_> {
 
 /// Everything between a parsed signature and the handler's answer.
 async fn admit(
-    api: &App,
+    app: &App,
     claimed: Claimed,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let now = api.clock.now();
-    let deadline = api.clock.monotonic().saturating_add(claimed.check_fresh(now)?);
+    let now = app.clock.now();
+    let deadline = app.clock.monotonic().saturating_add(claimed.check_fresh(now)?);
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType).field("content-encoding"));
     }
     let (mut parts, body) = request.into_parts();
     let unproven = matches!(parts.uri.path(), route::REGISTRATIONS | route::SESSIONS);
     // A key that is not known is refused before its body is read.
-    let known = if unproven { None } else { Some(live_key(api, &claimed, now)?) };
+    // A repeated sign-out is answered as done.
+    let may_have_ended = parts.uri.path() == route::SIGN_OUT;
+    let known =
+        if unproven { None } else { Some(known_key(app, &claimed, now, may_have_ended)?) };
     let body = read_body(body).await?;
     let public = match &known {
         Some(key) => key.public,
         None => key_in_body(&body)?,
     };
-    let idempotency_key = verify(api, &claimed, &parts, &body, &public)?;
+    let idempotency_key = verify(app, &claimed, &parts, &body, &public)?;
     match known {
         Some(key) => {
             let shop = Shop::verified(&key, claimed.key_id());
-            touch(api, &key, &shop, now).await?;
+            touch(app, &key, &shop, now).await?;
             parts.extensions.insert(shop);
         }
         None => {
@@ -145,14 +149,15 @@ async fn admit(
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
 }
 
-fn live_key(
-    api: &App,
+fn known_key(
+    app: &App,
     claimed: &Claimed,
     now: Timestamp,
+    may_have_ended: bool,
 ) -> Result<crate::store::rows::KeyRow, ApiError> {
-    let found = api.store.read(|reader| reader.key(claimed.key_id()))?;
+    let found = app.store.read(|reader| reader.key(claimed.key_id()))?;
     let key = found.ok_or(ErrorCode::KeyUnknown)?;
-    if key.is_live(now) {
+    if key.is_live(now) || may_have_ended {
         return Ok(key);
     }
     Err(ApiError::new(match key.role {
@@ -182,7 +187,7 @@ fn key_in_body(body: &[u8]) -> Result<PublicKey, ApiError> {
 }
 
 fn verify(
-    api: &App,
+    app: &App,
     claimed: &Claimed,
     parts: &axum::http::request::Parts,
     body: &[u8],
@@ -192,7 +197,7 @@ fn verify(
     let text = header.map(|value| value.to_str().unwrap_or_default());
     let call = CallParts {
         method: parts.method.as_str(),
-        authority: &api.authority,
+        authority: &app.authority,
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or_default(),
         body,
@@ -207,12 +212,12 @@ fn verify(
 
 /// Notes a key's first call and moves a session's silence limit on, at most once a minute.
 async fn touch(
-    api: &App,
+    app: &App,
     key: &crate::store::rows::KeyRow,
     shop: &Shop,
     now: Timestamp,
 ) -> Result<(), ApiError> {
-    let idle_at = key.idle_at.map(|_| now.plus(api.access.session_idle()));
+    let idle_at = key.idle_at.map(|_| now.plus(login::IDLE));
     let moves = match (key.idle_at, idle_at) {
         (Some(old), Some(new)) => new.since(old).as_secs() >= 60,
         _ => false,
@@ -221,7 +226,7 @@ async fn touch(
         return Ok(());
     }
     let touch = TouchKey { shop: key.shop, key: shop.key(), now, idle_at };
-    Ok(api.store.touch_key(touch).await?)
+    Ok(app.store.touch_key(touch).await?)
 }
 
 /// The octets of a handler's answer; what the router itself answers becomes a problem body.
@@ -238,11 +243,11 @@ async fn finish(response: Response, request_id: RequestId) -> (StatusCode, Bytes
     }
     match axum::body::to_bytes(response.into_body(), usize::MAX).await {
         Ok(body) => (status, body),
-        Err(error) => problem(&AppError::internal(error), request_id),
+        Err(error) => problem(&ApiError::internal(error), request_id),
     }
 }
 
-fn problem(refusal: &AppError, request_id: RequestId) -> (StatusCode, Bytes) {
+fn problem(refusal: &ApiError, request_id: RequestId) -> (StatusCode, Bytes) {
     if let Some(cause) = refusal.cause() {
         error!(code = refusal.code().wire(), cause = %cause, "the call failed");
     }
@@ -252,7 +257,7 @@ fn problem(refusal: &AppError, request_id: RequestId) -> (StatusCode, Bytes) {
 }
 
 fn seal_answer(
-    api: &App,
+    app: &App,
     status: StatusCode,
     body: Bytes,
     call: Option<&Signature>,
@@ -261,8 +266,8 @@ fn seal_answer(
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(call) = call {
-        let key = &api.keys.answer;
-        let now = api.clock.now();
+        let key = &app.keys.answer;
+        let now = app.clock.now();
         let unsigned =
             answer::Unsigned::new(&POS_CONNECT, status.as_u16(), &body, call, now, key.id());
         let signature = key.sign(unsigned.base());

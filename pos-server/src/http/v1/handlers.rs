@@ -1,0 +1,237 @@
+//! One thin handler a route: reads what the call brought, calls the use case, writes its answer.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::extract::{Extension, Path, RawQuery, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pos_protocol::ErrorCode;
+use pos_protocol::id::{IdempotencyKey, OrderId, PaymentId, PosId, RequestId};
+use pos_protocol::key::KeyId;
+use pos_protocol::payment::OperationKind;
+use pos_protocol::wire::{self, route};
+
+use super::error::ApiError;
+use super::identity::{Call, Shop, Unproven};
+use super::signed::{Answer, Refusal};
+use crate::app::App;
+use crate::payments::begin::{self, Movement};
+use crate::payments::{check as checking, fingerprint, history as reading, routing};
+use crate::pos::{keys as keyring, login, registration};
+use crate::store::verbs::Claim;
+
+type Answered = Result<Answer, Refusal>;
+
+pub(super) async fn no_route() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
+
+pub(super) async fn register(
+    State(app): State<Arc<App>>,
+    caller: Unproven,
+    call: Call,
+) -> Answered {
+    Answer::ok(&registration::register(&app, caller.key(), call.read()?).await?)
+}
+
+pub(super) async fn sign_in(State(app): State<Arc<App>>, caller: Unproven, call: Call) -> Answered {
+    Answer::ok(&login::sign_in(&app, caller.key(), call.read()?).await?)
+}
+
+pub(super) async fn sign_out(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    call.read::<wire::SignOutRequest>()?;
+    let claim = key_claim(&call, route::SIGN_OUT, shop.key())?;
+    Answer::ok(&keyring::sign_out(&app, &shop, claim).await?)
+}
+
+pub(super) async fn keys(State(app): State<Arc<App>>, shop: Shop) -> Answered {
+    Answer::ok(&keyring::list(&app, &shop)?)
+}
+
+pub(super) async fn roll_key(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    let request: wire::RollKeyRequest = call.read()?;
+    let claim = key_claim(&call, route::KEY_ROLL, request.key.id())?;
+    Answer::ok(&keyring::roll(&app, &shop, claim, request).await?)
+}
+
+pub(super) async fn revoke_key(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(key): Path<String>,
+    call: Call,
+) -> Answered {
+    call.read::<wire::RevokeKeyRequest>()?;
+    let key: KeyId = in_path("key_id", &key)?;
+    let claim = key_claim(&call, route::KEY_REVOKE, key)?;
+    Answer::ok(&keyring::revoke(&app, &shop, claim, key).await?)
+}
+
+fn key_claim(call: &Call, route: &str, key: KeyId) -> Result<Claim, ApiError> {
+    let fingerprint = fingerprint::of_key_call(route, key);
+    Ok(Claim { key: call.mutation_key()?, fingerprint })
+}
+
+pub(super) async fn methods(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    RawQuery(query): RawQuery,
+) -> Answered {
+    let query = Query::read(query.as_deref(), &["pos"])?;
+    Answer::ok(&routing::methods(&app, &shop, query.value::<PosId>("pos")?).await?)
+}
+
+pub(super) async fn quote(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    Answer::ok(&routing::quote(&app, &shop, &call.read()?).await?)
+}
+
+pub(super) async fn check(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    let key = call.mutation_key()?;
+    Ok(Answer::ok_octets(checking::check(&app, &shop, key, call.read()?).await?))
+}
+
+pub(super) async fn pay(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    let request = call.read()?;
+    let (status, view) = begin::pay(&app, mutation(shop, &call)?, request).await?;
+    Answer::with_status(status, &view)
+}
+
+pub(super) async fn capture(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(payment): Path<String>,
+    call: Call,
+) -> Answered {
+    let wire::CaptureRequest { amount, currency } = call.read()?;
+    moved(&app, shop, &call, &payment, OperationKind::Capture, Some((amount, currency))).await
+}
+
+pub(super) async fn void(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(payment): Path<String>,
+    call: Call,
+) -> Answered {
+    call.read::<wire::VoidRequest>()?;
+    moved(&app, shop, &call, &payment, OperationKind::Void, None).await
+}
+
+pub(super) async fn refund(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(payment): Path<String>,
+    call: Call,
+) -> Answered {
+    let wire::RefundRequest { amount, currency } = call.read()?;
+    moved(&app, shop, &call, &payment, OperationKind::Refund, Some((amount, currency))).await
+}
+
+async fn moved(
+    app: &Arc<App>,
+    shop: Shop,
+    call: &Call,
+    payment: &str,
+    kind: OperationKind,
+    money: Option<(pos_protocol::Amount, pos_protocol::Currency)>,
+) -> Answered {
+    let movement = Movement { kind, payment: in_path("payment_id", payment)?, money };
+    let (status, view) = begin::movement(app, mutation(shop, call)?, movement).await?;
+    Answer::with_status(status, &view)
+}
+
+fn mutation(shop: Shop, call: &Call) -> Result<begin::Call, ApiError> {
+    Ok(begin::Call { shop, key: call.mutation_key()?, deadline: call.deadline })
+}
+
+pub(super) async fn payment(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(payment): Path<String>,
+) -> Answered {
+    Answer::ok(&reading::payment(&app, &shop, in_path("payment_id", &payment)?)?)
+}
+
+pub(super) async fn order(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    Path(order): Path<String>,
+) -> Answered {
+    let order: OrderId = in_path("order_id", &order)?;
+    Answer::ok(&reading::order(&app, &shop, &order)?)
+}
+
+pub(super) async fn operation(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+    shop: Shop,
+    Path(key): Path<String>,
+) -> Answered {
+    let key: IdempotencyKey = in_path("idempotency_key", &key)?;
+    Answer::ok(&reading::by_key(&app, &shop, &key, request_id)?)
+}
+
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    shop: Shop,
+    RawQuery(query): RawQuery,
+) -> Answered {
+    let query = Query::read(query.as_deref(), &["after", "limit", "pos"])?;
+    let limit = query.value::<u32>("limit")?.unwrap_or(50);
+    if !(1..=100).contains(&limit) {
+        let message = "The limit must be 1 to 100.";
+        return Err(ApiError::with_message(ErrorCode::InvalidField, message).field("limit").into());
+    }
+    let (pos, after) = (query.value::<PosId>("pos")?, query.value::<PaymentId>("after")?);
+    Answer::ok(&reading::page(&app, &shop, pos, after, limit).await?)
+}
+
+pub(super) async fn answer_keys(State(app): State<Arc<App>>) -> Response {
+    let keys = wire::AnswerKeys {
+        current: app.keys.answer.public(),
+        statements: app.succession.clone(),
+    };
+    unsigned(serde_json::to_vec(&keys))
+}
+
+pub(super) async fn openapi() -> Response {
+    unsigned(Ok(super::document().into_bytes()))
+}
+
+fn unsigned(body: serde_json::Result<Vec<u8>>) -> Response {
+    match body {
+        Ok(body) => ([(header::CONTENT_TYPE, wire::CONTENT_TYPE)], body).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// A part of the path. What is no id at all is answered like an id that is not there.
+fn in_path<T: FromStr>(name: &str, text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|_| ApiError::new(ErrorCode::NotFound).field(name))
+}
+
+/// The query, strictly: known names, each at most once, plain values.
+struct Query<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Query<'a> {
+    fn read(query: Option<&'a str>, known: &[&str]) -> Result<Self, ApiError> {
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        for part in query.unwrap_or_default().split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if !known.contains(&name) || pairs.iter().any(|(other, _)| *other == name) {
+                let message = format!("The query takes only {}, each once.", known.join(", "));
+                let name: String = name.chars().take(64).collect();
+                return Err(ApiError::with_message(ErrorCode::InvalidField, message).field(name));
+            }
+            pairs.push((name, value));
+        }
+        Ok(Self(pairs))
+    }
+
+    fn value<T: FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        let found = self.0.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.parse()).transpose().map_err(|error: T::Err| {
+            let message = format!("`{name}` {error}.");
+            ApiError::with_message(ErrorCode::InvalidField, message).field(name)
+        })
+    }
+}

@@ -1,0 +1,480 @@
+//! How an operation begins: known key, guards, one commit, then the conductor (`payments.md` 2, 4).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use pos_protocol::id::{IdempotencyKey, OperationId, PaymentId};
+use pos_protocol::money::{Amount, Currency, Money};
+use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
+use pos_protocol::seal::{Envelope, EnvelopeTime};
+use pos_protocol::wire::{OperationView, PayRequest};
+use pos_protocol::{ErrorCode, Timestamp};
+
+use super::conduct::{self, Owned};
+use super::{fingerprint, routing, view};
+use crate::app::App;
+use crate::connectors::{Institution, OperationOrder, PrepareError};
+use crate::http::v1::error::ApiError;
+use crate::http::v1::identity::Shop;
+use crate::store::rows::{Evidence, StoredOperation, StoredPayment, UnderKey};
+use crate::store::verbs::{BeginOperation, Begun, KeepRefusal, Lease, NewPayment, Target};
+
+/// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
+const LEAST_TIME: Duration = Duration::from_secs(2);
+
+/// How often a payment that moves under the guards is looked at again.
+const LOOKS: u32 = 8;
+
+/// A mutation as it arrived, verified.
+#[derive(Debug)]
+pub struct Call {
+    /// Who asks.
+    pub shop: Shop,
+    /// Under which key.
+    pub key: IdempotencyKey,
+    /// Until when the caller waits, on the monotonic clock.
+    pub deadline: Duration,
+}
+
+/// What a mutation of a payment asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Movement {
+    /// Capture, void or refund.
+    pub kind: OperationKind,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// How much; none for a void.
+    pub money: Option<(Amount, Currency)>,
+}
+
+/// The status and body of an answer to a mutation.
+pub type OperationAnswer = (StatusCode, OperationView);
+
+/// Begins a sale or an authorisation and waits for it as long as the caller does.
+///
+/// # Errors
+/// What forbids it; nothing was sent then.
+pub async fn pay(
+    app: &Arc<App>,
+    call: Call,
+    request: PayRequest,
+) -> Result<OperationAnswer, ApiError> {
+    let kind = request.operation;
+    if !kind.begins_payment() {
+        let message = "The operation of a new payment must be `sale` or `authorise`.";
+        return Err(ApiError::with_message(ErrorCode::InvalidField, message).field("operation"));
+    }
+    let nullifier = request.envelope.sha256();
+    let fingerprint = fingerprint::of_payment(
+        kind,
+        request.contract_id,
+        &request.order_id,
+        request.amount,
+        request.currency,
+        &nullifier,
+        request.allow_partial,
+    );
+    if let Some(known) = known(app, &call, &fingerprint).await? {
+        return Ok(known);
+    }
+    match try_pay(app, &call, request, fingerprint, nullifier).await {
+        Err(refusal) => refuse(app, &call, fingerprint, refusal).await,
+        answered => answered,
+    }
+}
+
+/// Begins a capture, void or refund and waits for it as long as the caller does.
+///
+/// # Errors
+/// What forbids it; nothing was sent then.
+pub async fn movement(
+    app: &Arc<App>,
+    call: Call,
+    movement: Movement,
+) -> Result<OperationAnswer, ApiError> {
+    let fingerprint = fingerprint::of_movement(movement.kind, movement.payment, movement.money);
+    if let Some(known) = known(app, &call, &fingerprint).await? {
+        return Ok(known);
+    }
+    match try_movement(app, &call, movement, fingerprint).await {
+        Err(refusal) => refuse(app, &call, fingerprint, refusal).await,
+        answered => answered,
+    }
+}
+
+/// A known key is answered from its row, whatever guards or deadline now say.
+async fn known(
+    app: &Arc<App>,
+    call: &Call,
+    fingerprint: &[u8; 32],
+) -> Result<Option<OperationAnswer>, ApiError> {
+    let found = app.store.read(|reader| reader.under_key(call.shop.id(), &call.key))?;
+    match found {
+        Some(found) => Ok(Some(replay(app, call, fingerprint, found).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn replay(
+    app: &Arc<App>,
+    call: &Call,
+    fingerprint: &[u8; 32],
+    found: UnderKey,
+) -> Result<OperationAnswer, ApiError> {
+    if found.fingerprint() != Some(fingerprint) {
+        return Err(ApiError::new(ErrorCode::IdempotencyKeyReused).field("idempotency-key"));
+    }
+    match found {
+        UnderKey::Refusal(refusal) => Err(view::refusal(&refusal)),
+        UnderKey::Operation(payment, id) => {
+            if app.conductor.wait_for(id, left(app, call)).await {
+                // It ended while we waited: what stands now is the answer.
+                return status(app, call, payment.id, id);
+            }
+            view::answer(&payment, id)
+        }
+    }
+}
+
+fn status(
+    app: &App,
+    call: &Call,
+    payment: PaymentId,
+    id: OperationId,
+) -> Result<OperationAnswer, ApiError> {
+    let found = app.store.read(|reader| reader.payment(call.shop.id(), payment))?;
+    view::answer(&found.ok_or_else(|| ApiError::internal("a payment has gone"))?, id)
+}
+
+fn left(app: &App, call: &Call) -> Duration {
+    call.deadline.saturating_sub(app.clock.monotonic())
+}
+
+/// Keeps a refusal under its key where a held copy of the call could otherwise still act.
+async fn refuse(
+    app: &Arc<App>,
+    call: &Call,
+    fingerprint: [u8; 32],
+    refusal: ApiError,
+) -> Result<OperationAnswer, ApiError> {
+    if !refusal.code().is_kept() {
+        return Err(refusal);
+    }
+    let keep = KeepRefusal {
+        shop: call.shop.id(),
+        key: call.key.clone(),
+        fingerprint,
+        code: refusal.code(),
+        field: refusal.named_field().map(Into::into),
+        now: app.clock.now(),
+    };
+    match app.store.keep_refusal(keep).await? {
+        None => Err(refusal),
+        Some(before) => replay(app, call, &fingerprint, before).await,
+    }
+}
+
+fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
+    if left(app, call) < LEAST_TIME {
+        return Err(ErrorCode::DeadlineTooShort.into());
+    }
+    Ok(())
+}
+
+async fn try_pay(
+    app: &Arc<App>,
+    call: &Call,
+    request: PayRequest,
+    fingerprint: [u8; 32],
+    nullifier: [u8; 32],
+) -> Result<OperationAnswer, ApiError> {
+    let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
+    let found = app.store.read(|reader| reader.contract(call.shop.id(), request.contract_id))?;
+    let contract = found.filter(|found| call.shop.may_use(found.pos)).ok_or_else(not_found)?;
+    let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
+    let money = Money { amount: request.amount, currency: request.currency };
+    routing::usable(&contract, &institution, request.operation, money)?;
+    let now = app.clock.now();
+    check_envelope(app, &institution, &request.envelope, now).await?;
+    enough_time(app, call)?;
+
+    let id = OperationId::fresh(now, app.entropy.array());
+    let order = OperationOrder {
+        institution: contract.institution.clone(),
+        operation_id: id,
+        kind: request.operation,
+        original: None,
+        contract_number: contract.number.clone(),
+        order_id: request.order_id.clone(),
+        money,
+        not_after: now.plus(institution.connector().capabilities().processing_limit()),
+        allow_partial: request.allow_partial,
+        sent_before: false,
+        envelope: Some(request.envelope),
+    };
+    allowed(&institution, &order)?;
+    let stored = StoredPayment {
+        id: PaymentId::fresh(now, app.entropy.array()),
+        shop: call.shop.id(),
+        pos: contract.pos,
+        contract: contract.id,
+        contract_number: contract.number,
+        institution: contract.institution,
+        order_id: request.order_id,
+        amount: money.amount,
+        currency: money.currency,
+        sums: pos_protocol::payment::Sums::default(),
+        created_at: now,
+        version: 0,
+        operations: Vec::new(),
+    };
+    let target = Target::New(NewPayment {
+        id: stored.id,
+        pos: stored.pos,
+        contract: stored.contract,
+        contract_number: stored.contract_number.clone(),
+        institution: stored.institution.clone(),
+        order_id: stored.order_id.clone(),
+        currency: money.currency,
+        envelope: nullifier,
+        envelope_not_after: order.envelope.as_ref().map_or(now, |one| one.not_after()),
+    });
+    let new = NewOperation {
+        id,
+        kind: order.kind,
+        amount: Some(money.amount),
+        allow_partial: order.allow_partial,
+    };
+    let first = Payment::new(money.amount, money.currency);
+    let (model, _) = step(&first, &Event::Begin(new)).map_err(|refusal| refusal.code)?;
+    let begin = Beginning { call, fingerprint, target, order, now };
+    match begin.commit(app).await? {
+        Begun::New { version } => {
+            let stored = begun(stored, &model, &begin, version);
+            begin.conduct(app, stored, institution).await
+        }
+        Begun::Known(found) => replay(app, call, &fingerprint, found).await,
+        Begun::OrderTaken(_) => Err(ErrorCode::OrderTaken.into()),
+        Begun::EnvelopeUsed => Err(ErrorCode::EnvelopeUsed.into()),
+        Begun::SignerEnded => Err(ErrorCode::KeyRevoked.into()),
+        Begun::ContractDisabled => Err(ErrorCode::ContractDisabled.into()),
+        Begun::InstitutionDisabled => Err(ErrorCode::InstitutionDisabled.into()),
+        Begun::Moved | Begun::NotFound => {
+            Err(ApiError::internal("a new payment cannot have moved"))
+        }
+    }
+}
+
+/// The envelope must be sealed to a key of the institution's present set, and not for too long.
+async fn check_envelope(
+    app: &App,
+    institution: &Arc<Institution>,
+    envelope: &Envelope,
+    now: Timestamp,
+) -> Result<(), ApiError> {
+    match envelope.check_not_after(now) {
+        Ok(()) => {}
+        Err(EnvelopeTime::Expired) => {
+            return Err(ApiError::new(ErrorCode::EnvelopeExpired).field("envelope.not_after_ms"));
+        }
+        Err(EnvelopeTime::TooFarAhead) => {
+            let message = "The envelope's not_after_ms may be at most 15 minutes ahead.";
+            let refusal = ApiError::with_message(ErrorCode::EnvelopeInvalid, message);
+            return Err(refusal.field("envelope.not_after_ms"));
+        }
+    }
+    let keys = app.driver.seal_keys(institution).await;
+    let keys = keys.map_err(|_| ErrorCode::InstitutionUnavailable)?;
+    if keys.set.keys.iter().any(|key| key.public.id() == envelope.key_id()) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::EnvelopeInvalid).field("envelope.key_id"))
+}
+
+async fn try_movement(
+    app: &Arc<App>,
+    call: &Call,
+    movement: Movement,
+    fingerprint: [u8; 32],
+) -> Result<OperationAnswer, ApiError> {
+    let mut looks: u32 = 0;
+    loop {
+        looks = looks.saturating_add(1);
+        let not_found = || ApiError::new(ErrorCode::NotFound).field("payment_id");
+        let found = app.store.read(|reader| reader.payment(call.shop.id(), movement.payment))?;
+        let stored = found.filter(|one| call.shop.may_use(one.pos)).ok_or_else(not_found)?;
+        let institution = app.institutions.get(&stored.institution);
+        let institution = institution.ok_or(ErrorCode::InstitutionDisabled)?;
+        if movement.money.is_some_and(|(_, currency)| currency != stored.currency) {
+            return Err(ApiError::new(ErrorCode::CurrencyMismatch).field("currency"));
+        }
+        let now = app.clock.now();
+        let id = OperationId::fresh(now, app.entropy.array());
+        let amount = movement.money.map(|(amount, _)| amount);
+        let new = NewOperation { id, kind: movement.kind, amount, allow_partial: false };
+        let model = guarded(&stored, new)?;
+        enough_time(app, call)?;
+        let order = order_of(&stored, &model, id, now, &institution)?;
+        allowed(&institution, &order)?;
+        let target = Target::Existing { payment: stored.id, version: stored.version };
+        let begin = Beginning { call, fingerprint, target, order, now };
+        match begin.commit(app).await? {
+            Begun::New { version } => {
+                let stored = begun(stored, &model, &begin, version);
+                return begin.conduct(app, stored, institution).await;
+            }
+            Begun::Known(found) => return replay(app, call, &fingerprint, found).await,
+            Begun::Moved if looks < LOOKS => {}
+            Begun::Moved => return Err(ErrorCode::Overloaded.into()),
+            Begun::SignerEnded => return Err(ErrorCode::KeyRevoked.into()),
+            Begun::NotFound => return Err(not_found()),
+            Begun::OrderTaken(_)
+            | Begun::EnvelopeUsed
+            | Begun::ContractDisabled
+            | Begun::InstitutionDisabled => {
+                return Err(ApiError::internal("a movement of a payment makes no claim"));
+            }
+        }
+    }
+}
+
+fn guarded(stored: &StoredPayment, new: NewOperation) -> Result<Payment, ApiError> {
+    let stepped = step(&stored.model(), &Event::Begin(new));
+    stepped.map(|(model, _)| model).map_err(|refusal| {
+        let error = ApiError::new(refusal.code);
+        match (refusal.blocker, refusal.code) {
+            (Some(blocker), _) => error.field(blocker.to_string()),
+            (None, ErrorCode::AmountExceeded) => error.field("amount"),
+            (None, _) => error,
+        }
+    })
+}
+
+fn order_of(
+    stored: &StoredPayment,
+    model: &Payment,
+    id: OperationId,
+    now: Timestamp,
+    institution: &Institution,
+) -> Result<OperationOrder, ApiError> {
+    let limit = institution.connector().capabilities().processing_limit();
+    let one = model.operation(id).ok_or_else(|| ApiError::internal("a begun operation is lost"))?;
+    Ok(OperationOrder {
+        institution: stored.institution.clone(),
+        operation_id: id,
+        kind: one.kind,
+        original: stored.operations.first().map(|first| first.id),
+        contract_number: stored.contract_number.clone(),
+        order_id: stored.order_id.clone(),
+        money: Money { amount: one.amount, currency: stored.currency },
+        not_after: now.plus(limit),
+        allow_partial: false,
+        sent_before: false,
+        envelope: None,
+    })
+}
+
+fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiError> {
+    let capabilities = institution.connector().capabilities();
+    capabilities.allows(order).map_err(|error| match error {
+        PrepareError::OperationUnsupported { .. } | PrepareError::CheckUnsupported => {
+            ErrorCode::OperationUnsupported.into()
+        }
+        PrepareError::CurrencyUnsupported { .. } => ErrorCode::CurrencyNotAccepted.into(),
+        PrepareError::AmountOutOfRange { .. } | PrepareError::Inexact { .. } => {
+            let refusal = ApiError::with_message(
+                ErrorCode::AmountOutOfLimits,
+                format!("The amount cannot be taken: {error}."),
+            );
+            refusal.field("amount")
+        }
+        PrepareError::Malformed { .. } | PrepareError::Unwritable(_) => ApiError::internal(error),
+    })
+}
+
+/// An operation that may begin, before its commit.
+struct Beginning<'a> {
+    call: &'a Call,
+    fingerprint: [u8; 32],
+    target: Target,
+    order: OperationOrder,
+    now: Timestamp,
+}
+
+impl Beginning<'_> {
+    async fn commit(&self, app: &App) -> Result<Begun, ApiError> {
+        let order = &self.order;
+        let verb = BeginOperation {
+            shop: self.call.shop.id(),
+            signer: self.call.shop.key(),
+            key: self.call.key.clone(),
+            fingerprint: self.fingerprint,
+            operation: order.operation_id,
+            kind: order.kind,
+            amount: order.money.amount,
+            allow_partial: order.allow_partial,
+            not_after: order.not_after,
+            target: self.target.clone(),
+            lease: Lease {
+                owner: app.incarnation,
+                expires_at: self.now.plus(app.config.worker.lease),
+            },
+            now: self.now,
+        };
+        Ok(app.store.begin_operation(verb).await?)
+    }
+
+    /// Hands the operation to its task and waits for it as long as the caller does.
+    async fn conduct(
+        self,
+        app: &Arc<App>,
+        stored: StoredPayment,
+        institution: Arc<Institution>,
+    ) -> Result<OperationAnswer, ApiError> {
+        let id = self.order.operation_id;
+        let open = stored.clone();
+        let owned = Owned {
+            payment: stored,
+            institution,
+            order: self.order,
+            send_before: self.call.deadline,
+        };
+        let outcome = conduct::start(app, owned);
+        match tokio::time::timeout(left(app, self.call), outcome).await {
+            Ok(Ok(ended)) => view::answer(&ended, id),
+            // The caller's time is up, or the store keeps the outcome from being written: the
+            // operation goes on, and its state is asked for by key.
+            Ok(Err(_)) | Err(_) => view::answer(&open, id),
+        }
+    }
+}
+
+/// The payment as `begin_operation` has just written it.
+fn begun(
+    mut stored: StoredPayment,
+    model: &Payment,
+    begin: &Beginning<'_>,
+    version: u32,
+) -> StoredPayment {
+    let id = begin.order.operation_id;
+    if let Some(one) = model.operation(id) {
+        stored.operations.push(StoredOperation {
+            id,
+            key: begin.call.key.clone(),
+            fingerprint: begin.fingerprint,
+            kind: one.kind,
+            amount: one.amount,
+            allow_partial: one.allow_partial,
+            state: one.state,
+            not_after: begin.order.not_after,
+            created_at: begin.now,
+            ended_at: None,
+            evidence: Evidence::default(),
+            inquiries: 0,
+            lease_epoch: 1,
+        });
+    }
+    stored.version = version;
+    stored
+}

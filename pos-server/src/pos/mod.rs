@@ -1,0 +1,8 @@
+//! The virtual POS: who may act for a shop, and how a shop comes to have its keys.
+
+pub mod enrolment;
+pub mod institutions;
+pub mod keys;
+pub mod login;
+pub mod password;
+pub mod registration;

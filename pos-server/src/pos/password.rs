@@ -1,0 +1,235 @@
+//! Passwords: Argon2id with a pepper, never more than a few at once.
+//!
+//! One hash takes 19 MiB and tens of milliseconds, which makes it the cheapest way to stop a
+//! server. So the number under way and the number waiting are bounded, and the permit moves into
+//! the blocking job: a caller that hangs up does not free its place while its hash still runs.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use pos_protocol::secret::SecretText;
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::data_folder::keys::Pepper;
+use crate::env::Entropy;
+
+/// Argon2id parameters: OWASP's floor (19 MiB, two passes, one lane).
+const MEMORY_KIB: u32 = 19_456;
+const PASSES: u32 = 2;
+
+/// Shortest and longest password, in characters. Fifteen because it stands alone (NIST SP
+/// 800-63B-4); the upper end only bounds the work.
+pub const LENGTH: std::ops::RangeInclusive<usize> = 15..=128;
+
+/// Why a password was not hashed or not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Too many passwords are waiting to be looked at.
+    #[error("too many sign-ins at once")]
+    Busy,
+    /// A hash in the database cannot be read, or hashing failed.
+    #[error("the password hash is damaged")]
+    Damaged,
+}
+
+/// Why a new password is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeakPassword {
+    /// Too short or too long.
+    #[error("must have {} to {} characters", LENGTH.start(), LENGTH.end())]
+    Length,
+    /// One letter over and over, a run of the keyboard, or a word everybody tries.
+    #[error("is one of the first that anybody would try; use several unrelated words")]
+    Guessable,
+}
+
+/// Hashes and checks passwords, a bounded number at once.
+pub struct Passwords {
+    pepper: Arc<Pepper>,
+    /// Places for those under way and those waiting together.
+    queue: Arc<Semaphore>,
+    hashing: Arc<Semaphore>,
+    under_way: Gauge,
+}
+
+impl Passwords {
+    /// `at_once` hashes at once, `waiting` callers behind them.
+    pub fn new(pepper: Arc<Pepper>, at_once: usize, waiting: usize, under_way: Gauge) -> Self {
+        Self {
+            pepper,
+            queue: Arc::new(Semaphore::new(at_once.saturating_add(waiting))),
+            hashing: Arc::new(Semaphore::new(at_once)),
+            under_way,
+        }
+    }
+
+    /// The PHC string to keep for a new password.
+    ///
+    /// # Errors
+    /// [`PasswordError::Busy`] when too many wait.
+    pub async fn hash(
+        &self,
+        password: SecretText,
+        entropy: &dyn Entropy,
+    ) -> Result<Box<str>, PasswordError> {
+        let salt: [u8; 16] = entropy.array();
+        self.blocking(move |pepper| {
+            let hash = argon2(pepper)?
+                .hash_password_with_salt(password.expose().as_bytes(), &salt)
+                .map_err(|_| PasswordError::Damaged)?;
+            Ok(hash.to_string().into())
+        })
+        .await
+    }
+
+    /// Whether `password` is the one of `hash`. Without a hash it works as long and says no, so
+    /// that nobody learns by the clock which user ids exist.
+    ///
+    /// # Errors
+    /// [`PasswordError`].
+    pub async fn verify(
+        &self,
+        password: SecretText,
+        hash: Option<Box<str>>,
+    ) -> Result<bool, PasswordError> {
+        self.blocking(move |pepper| {
+            let argon2 = argon2(pepper)?;
+            let password = password.expose().as_bytes();
+            match hash {
+                Some(hash) => {
+                    let hash = PasswordHash::new(&hash).map_err(|_| PasswordError::Damaged)?;
+                    Ok(argon2.verify_password(password, &hash).is_ok())
+                }
+                None => {
+                    let spent = argon2.hash_password_with_salt(password, &[0; 16]);
+                    spent.map(|_| false).map_err(|_| PasswordError::Damaged)
+                }
+            }
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pepper) -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
+        let permit = Arc::clone(&self.hashing).acquire_owned().await;
+        let permit = permit.map_err(|_| PasswordError::Busy)?;
+        let held = Held { _place: place, _permit: permit, under_way: self.under_way.clone() };
+        held.under_way.inc();
+        let pepper = Arc::clone(&self.pepper);
+        let job = tokio::task::spawn_blocking(move || {
+            let _held = held;
+            work(&pepper)
+        });
+        job.await.map_err(|_| PasswordError::Damaged)?
+    }
+}
+
+/// The places of one job; freed when the job ends, whoever still waits for it.
+struct Held {
+    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
+    under_way: Gauge,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.under_way.dec();
+    }
+}
+
+fn argon2(pepper: &Pepper) -> Result<Argon2<'_>, PasswordError> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|_| PasswordError::Damaged)?;
+    Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)
+        .map_err(|_| PasswordError::Damaged)
+}
+
+/// Whether a new password may be set.
+///
+/// # Errors
+/// [`WeakPassword`] says what is wrong with it.
+pub fn check_strength(password: &SecretText) -> Result<(), WeakPassword> {
+    let letters: Vec<char> = password.expose().chars().flat_map(char::to_lowercase).collect();
+    if !LENGTH.contains(&letters.len()) {
+        return Err(WeakPassword::Length);
+    }
+    let mut different = letters.clone();
+    different.sort_unstable();
+    different.dedup();
+    let text: String = letters.iter().collect();
+    let rest = COMMON.iter().fold(text, |text, word| text.replace(word, ""));
+    if different.len() < 5 || rest.chars().count() < 6 || is_run(&letters) {
+        return Err(WeakPassword::Guessable);
+    }
+    Ok(())
+}
+
+/// The beginnings of what everybody tries; a password that is little more is refused.
+const COMMON: &[&str] = &[
+    "1234567890", "0123456789", "123456", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm",
+    "password", "passw0rd", "letmein", "welcome", "iloveyou", "administrator", "admin",
+    "abcdefghijklmnopqrstuvwxyz", "abc123", "pass", "login", "secret", "monkey", "dragon",
+];
+
+/// Whether most letters are the neighbour of the one before, upwards or downwards.
+fn is_run(letters: &[char]) -> bool {
+    let near = |pair: &&[char]| (pair[0] as u32).abs_diff(pair[1] as u32) <= 1;
+    let steps = letters.windows(2);
+    steps.clone().filter(near).count().saturating_mul(4) > steps.len().saturating_mul(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::SystemEntropy;
+
+    fn passwords(at_once: usize, waiting: usize) -> Passwords {
+        Passwords::new(Arc::new(Pepper::from_octets([7; 32])), at_once, waiting, Gauge::default())
+    }
+
+    #[tokio::test]
+    async fn the_right_password_passes_and_needs_the_pepper() {
+        let entropy = SystemEntropy::open().expect("this machine has randomness");
+        let password = || SecretText::from("correct horse battery staple");
+        let ours = passwords(2, 2);
+        let hash = ours.hash(password(), &entropy).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert_eq!(ours.verify(password(), Some(hash.clone())).await, Ok(true));
+        assert_eq!(ours.verify("correct horse".into(), Some(hash.clone())).await, Ok(false));
+        assert_eq!(ours.verify(password(), None).await, Ok(false));
+        let pepper = Arc::new(Pepper::from_octets([8; 32]));
+        let other = Passwords::new(pepper, 1, 0, Gauge::default());
+        assert_eq!(other.verify(password(), Some(hash)).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn more_than_the_queue_holds_is_refused() {
+        let ours = passwords(1, 1);
+        let check = || ours.verify("correct horse battery staple".into(), None);
+        let (a, b, c) = tokio::join!(check(), check(), check());
+        let busy = [a, b, c].iter().filter(|one| **one == Err(PasswordError::Busy)).count();
+        assert_eq!(busy, 1);
+        assert_eq!(ours.under_way.get(), 0);
+    }
+
+    #[test]
+    fn what_anybody_would_try_is_not_taken() {
+        for (text, weak) in [
+            ("short", WeakPassword::Length),
+            ("aaaaaaaaaaaaaaaaaaaa", WeakPassword::Guessable),
+            ("passwordpassword1", WeakPassword::Guessable),
+            ("abcdefghijklmnopq", WeakPassword::Guessable),
+            ("12345678901234567890", WeakPassword::Guessable),
+            ("qwertyuiopasdfghjkl1", WeakPassword::Guessable),
+        ] {
+            assert_eq!(check_strength(&text.into()), Err(weak), "{text}");
+        }
+        assert_eq!(check_strength(&"correct horse battery staple".into()), Ok(()));
+        assert_eq!(check_strength(&"さくらのはなびらがまうはるのひ".into()), Ok(()));
+    }
+}

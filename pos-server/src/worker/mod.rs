@@ -1,0 +1,79 @@
+//! Work that nobody waits for: operations whose outcome must be found out, metrics of what is open,
+//! rows that have served their time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+use tracing::{info, warn};
+
+use crate::app::App;
+use crate::payments::recovery;
+use crate::shutdown::Shutdown;
+use crate::store::verbs::Prune;
+
+/// How often the worker looks for due operations.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// How often it counts what is open and prunes: every so many looks.
+const COUNT_EVERY: u32 = 20;
+const PRUNE_EVERY: u32 = 240;
+
+/// Rows that one pruning removes at most, so that it never stands in the way of payments.
+const PRUNE_LIMIT: u32 = 500;
+
+/// Works until `shutdown` is asked for and what runs has ended.
+pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
+    let mut ticks = tokio::time::interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut turns: u32 = 0;
+    loop {
+        tokio::select! {
+            () = shutdown.asked() => break,
+            _ = ticks.tick() => {}
+        }
+        look(&app).await;
+        if turns.is_multiple_of(COUNT_EVERY) {
+            count(&app).await;
+        }
+        if turns.is_multiple_of(PRUNE_EVERY) {
+            prune(&app).await;
+        }
+        turns = turns.wrapping_add(1);
+    }
+    // What was begun is finished: each operation has its own time-outs.
+    app.conductor.idle().await;
+}
+
+async fn look(app: &Arc<App>) {
+    match recovery::turn(app).await {
+        Ok(0) => {}
+        Ok(count) => info!(count, "open operations taken over"),
+        Err(cause) => warn!(cause = %cause, "due work could not be taken"),
+    }
+}
+
+async fn count(app: &Arc<App>) {
+    let counted = app
+        .store
+        .read_slow(|reader| Ok((reader.open_counts()?, reader.tasks(1000)?.len())))
+        .await;
+    let (open, tasks) = match counted {
+        Ok(counted) => counted,
+        Err(cause) => return warn!(cause = %cause, "open operations could not be counted"),
+    };
+    let now = app.clock.now();
+    for state in &open {
+        app.metrics.operations_in(state.state, state.count);
+    }
+    let unknown = open.iter().find(|one| one.state == "unknown");
+    app.metrics.oldest_unknown(unknown.map(|one| now.since(one.oldest)));
+    app.metrics.open_tasks(tasks as u64);
+}
+
+async fn prune(app: &Arc<App>) {
+    let prune = Prune { now: app.clock.now(), limit: PRUNE_LIMIT };
+    if let Err(cause) = app.store.prune(prune).await {
+        warn!(cause = %cause, "old rows could not be removed");
+    }
+}
