@@ -1,0 +1,138 @@
+//! Who looks after an operation, and when.
+
+use std::time::Duration;
+
+use pos_protocol::payment::OperationState;
+
+use super::bed::{Bed, LEASE, ME, OTHER, new_payment, tell};
+use crate::store::verbs::{Begun, LeaseDueWork, Recorded};
+
+pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let payment = bed.begun(&ours);
+    let paid = bed.paid(&ours);
+    bed.pass(LEASE - Duration::from_millis(1));
+    assert!(tell!(bed, LeaseDueWork, bed.lease(OTHER)).is_empty());
+    bed.pass(Duration::from_millis(1));
+    let taken = tell!(bed, LeaseDueWork, bed.lease(OTHER));
+    let [work] = &taken[..] else {
+        panic!("the open one: {taken:?}");
+    };
+    assert_eq!(work.operation, payment.operations[0].id);
+    assert_eq!(work.payment.version, 1);
+    assert_eq!(work.payment.operation(work.operation).unwrap().lease_epoch, 2);
+    assert_eq!(bed.payment(&ours, payment.id), work.payment);
+    assert_eq!(bed.payment(&ours, paid.id), paid);
+    // Taken is taken, until this lease runs out too.
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+    let late = bed.outcome(&payment, OperationState::Done(payment.amount));
+    assert_eq!(bed.record(&late), Recorded::Moved, "the old lease is over");
+    let outcome = bed.outcome(&work.payment, OperationState::Done(payment.amount));
+    assert_eq!(bed.record(&outcome), Recorded::Done { version: 2 });
+    bed.pass(LEASE + LEASE);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+}
+
+pub(in crate::store) fn a_sole_owner_takes_what_others_hold(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let mut dead = bed.sale(&ours);
+    dead.lease.owner = OTHER;
+    assert_eq!(bed.begin(&dead), Begun::New { version: 1 });
+    let mine = bed.begun(&ours);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
+    let taken = tell!(bed, LeaseDueWork, sole);
+    let [work] = &taken[..] else {
+        panic!("the other one's: {taken:?}");
+    };
+    assert_eq!(work.operation, dead.operation);
+    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
+    assert_eq!(bed.payment(&ours, mine.id), mine);
+}
+
+pub(in crate::store) fn an_adopted_database_still_adopts_newcomers(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
+    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
+    let mut stray = bed.sale(&ours);
+    stray.lease.owner = OTHER;
+    assert_eq!(bed.begin(&stray), Begun::New { version: 1 });
+    assert_eq!(tell!(bed, LeaseDueWork, sole).len(), 1);
+    bed.pass(LEASE);
+    assert_eq!(tell!(bed, LeaseDueWork, bed.lease(OTHER)).len(), 1);
+    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
+    assert_eq!(tell!(bed, LeaseDueWork, sole).len(), 1);
+}
+
+pub(in crate::store) fn two_owners_never_hold_one_operation(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    for _ in 0..5 {
+        bed.begun(&ours);
+    }
+    bed.pass(LEASE);
+    let (one, two) = (bed.lease(ME), bed.lease(OTHER));
+    let replies = bed.group(&[
+        crate::store::verbs::Verb::LeaseDueWork(Box::new(LeaseDueWork { limit: 3, ..one })),
+        crate::store::verbs::Verb::LeaseDueWork(Box::new(two)),
+        crate::store::verbs::Verb::LeaseDueWork(Box::new(one)),
+    ]);
+    let taken: Vec<Vec<_>> = replies
+        .into_iter()
+        .map(|reply| match reply {
+            Ok(crate::store::verbs::Reply::LeaseDueWork(taken)) => {
+                taken.into_iter().map(|work| work.operation).collect()
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(taken.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2, 0]);
+    assert!(taken[0].iter().all(|one| !taken[1].contains(one)));
+}
+
+pub(in crate::store) fn recorded_work_comes_back_when_it_is_due(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let payment = bed.begun(&ours);
+    let mut verb = bed.outcome(&payment, OperationState::Unknown);
+    verb.due_at = Some(bed.now.plus(Duration::from_secs(4)));
+    assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
+    bed.pass(Duration::from_secs(3));
+    // Nobody holds it, so a sole owner has nothing to take over: it waits for its time.
+    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(OTHER) };
+    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
+    bed.pass(Duration::from_secs(1));
+    let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
+    assert_eq!(taken.len(), 1);
+    assert_eq!(taken[0].payment.operations[0].state, OperationState::Unknown);
+    let mut verb = bed.outcome(&taken[0].payment, OperationState::NeedsHuman);
+    verb.due_at = None;
+    assert_eq!(bed.record(&verb), Recorded::Done { version: 3 });
+    bed.pass(LEASE + LEASE);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+}
+
+pub(in crate::store) fn as_many_are_taken_as_were_asked_for(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let mut begun = Vec::new();
+    for _ in 0..5 {
+        let verb = bed.sale(&ours);
+        assert_eq!(bed.begin(&verb), Begun::New { version: 1 });
+        begun.push(new_payment(&verb).id);
+        bed.pass(Duration::from_millis(1));
+    }
+    bed.pass(LEASE);
+    let two = LeaseDueWork { limit: 2, ..bed.lease(ME) };
+    let mut taken = Vec::new();
+    for count in [2, 2, 1, 0] {
+        let work = tell!(bed, LeaseDueWork, two);
+        assert_eq!(work.len(), count);
+        taken.extend(work.into_iter().map(|work| work.payment.id));
+    }
+    assert_eq!(taken, begun, "the longest due first");
+    let none = LeaseDueWork { limit: 0, ..two };
+    bed.pass(LEASE);
+    assert!(tell!(bed, LeaseDueWork, none).is_empty());
+    let half = LeaseDueWork { sole_owner: true, ..bed.lease(OTHER) };
+    let half = LeaseDueWork { limit: 3, ..half };
+    assert_eq!(tell!(bed, LeaseDueWork, half).len(), 3);
+    assert_eq!(tell!(bed, LeaseDueWork, half).len(), 2);
+}

@@ -1,0 +1,220 @@
+//! The handle that the rest of the server holds.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use super::StoreError;
+use super::engine::{Engine, Reader, Writer};
+use super::queue::{Group, Queue};
+use super::sqlite::{self, OpenError, SqliteOptions};
+use super::verbs::{Reply, Verb};
+
+/// The shop database. Clones are the same store; the last one to go closes it.
+///
+/// Every verb has a method of its own (see [`super::verbs`]). A verb whose future is dropped is
+/// done all the same.
+#[derive(Clone)]
+pub struct Store(Arc<Shared>);
+
+/// What is told about the writer, from its thread: metrics and readiness. The methods must not
+/// block.
+pub trait Observer: Send + Sync + 'static {
+    /// A group of `verbs` verbs was committed, or refused as a whole, in `took`.
+    fn group(&self, verbs: usize, took: Duration);
+
+    /// The store takes no more writes because a commit failed: end the process, so that it starts
+    /// again on the database as it is on disk (`payments.md` 6.3). Called once, not at a close.
+    fn stopped(&self, cause: &StoreError);
+}
+
+/// How much waits and how much goes together.
+pub struct StoreOptions {
+    /// Verbs that may wait, money and others each; more are answered [`StoreError::Full`].
+    pub queue: usize,
+    /// Verbs of one commit at most.
+    pub group: usize,
+    /// Lists that are read at the same time.
+    pub lists: usize,
+    /// Who is told.
+    pub observer: Arc<dyn Observer>,
+}
+
+impl StoreOptions {
+    /// The usual sizes.
+    pub fn new(observer: Arc<dyn Observer>) -> Self {
+        Self { queue: 4096, group: 256, lists: 2, observer }
+    }
+}
+
+struct Shared {
+    queue: Arc<Queue>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    reader: Arc<dyn Reader>,
+    lists: Arc<dyn Reader>,
+    list_permits: Arc<Semaphore>,
+}
+
+impl Store {
+    /// Opens the embedded database in this file, with the usual readers.
+    ///
+    /// # Errors
+    /// [`OpenError`], whose sentence says what the operator can do.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        let engine = sqlite::open(path, SqliteOptions::default())?;
+        Self::open_with(engine, options).map_err(|cause| OpenError::Io { path: path.into(), cause })
+    }
+
+    /// Puts queue and writer thread above an opened engine (`sqlite::open`).
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn open_with(engine: Engine, options: StoreOptions) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue::new(options.queue));
+        let Engine { writer, reader, lists } = engine;
+        let line = Line {
+            queue: Arc::clone(&queue),
+            writer,
+            group: options.group.max(1),
+            observer: options.observer,
+        };
+        let thread = Builder::new().name("store-writer".into()).spawn(move || line.run())?;
+        Ok(Self(Arc::new(Shared {
+            queue,
+            writer: Mutex::new(Some(thread)),
+            reader,
+            lists,
+            list_permits: Arc::new(Semaphore::new(options.lists.max(1))),
+        })))
+    }
+
+    /// Queues one verb and waits for its commit. The methods named after verbs call this.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] and [`StoreError::Stopped`]: nothing was kept. [`StoreError::Unknown`]:
+    /// whether it was is not known, and the store stops. Others are the verb's own: nothing of it
+    /// was kept.
+    pub async fn commit(&self, verb: Verb) -> Result<Reply, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.queue.push(verb, answer)?;
+        // A sender that went without a word means that the writer's thread died.
+        answered.await.unwrap_or_else(|cause| Err(StoreError::Unknown { cause: Arc::new(cause) }))
+    }
+
+    /// Lookups that take microseconds, on the calling thread. Each lookup sees what was committed
+    /// when it began.
+    pub fn read<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
+        read(&*self.0.reader)
+    }
+
+    /// Lists, on the blocking pool, with connections of their own and few at a time.
+    ///
+    /// # Errors
+    /// What `read` says, or [`StoreError::Stopped`] when the runtime is ending.
+    pub async fn read_slow<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permits = Arc::clone(&self.0.list_permits);
+        let permit = permits.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let lists = Arc::clone(&self.0.lists);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            read(&*lists)
+        });
+        reading.await.map_err(|_| StoreError::Stopped)?
+    }
+
+    /// Whether writes are taken. Readiness asks this besides listening to [`Observer::stopped`].
+    pub fn is_writable(&self) -> bool {
+        self.0.queue.is_open()
+    }
+
+    /// Takes no more verbs, commits those that wait, and returns when that is done. Blocks; it may
+    /// be called more than once.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        self.queue.close();
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            // Its panic has been answered: senders that are dropped say `Unknown`.
+            let _ = writer.join();
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The writer's thread.
+struct Line {
+    queue: Arc<Queue>,
+    writer: Box<dyn Writer>,
+    group: usize,
+    observer: Arc<dyn Observer>,
+}
+
+impl Line {
+    fn run(mut self) {
+        let _closes = ClosesQueue(Arc::clone(&self.queue));
+        while let Some(group) = self.queue.take(self.group) {
+            if let Err(cause) = self.commit(group) {
+                // What waits behind was not tried: nothing of it is kept.
+                self.queue.close();
+                while let Some(rest) = self.queue.take(self.group) {
+                    refuse(rest, &StoreError::Stopped);
+                }
+                self.observer.stopped(&cause);
+                return;
+            }
+        }
+    }
+
+    /// The error is one that ends the writing.
+    fn commit(&mut self, group: Group) -> Result<(), StoreError> {
+        let Group { verbs, answers } = group;
+        let begun = Instant::now();
+        let replies = self.writer.commit(&verbs);
+        self.observer.group(verbs.len(), begun.elapsed());
+        match replies {
+            Ok(replies) => {
+                for (answer, reply) in answers.into_iter().zip(replies) {
+                    // Nobody waits any more: the verb is done all the same.
+                    let _ = answer.send(reply);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                refuse(Group { verbs, answers }, &error);
+                if error.is_final() { Err(error) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+fn refuse(group: Group, error: &StoreError) {
+    for answer in group.answers {
+        let _ = answer.send(Err(error.clone()));
+    }
+}
+
+/// Closes the queue when the thread ends, by whatever way.
+struct ClosesQueue(Arc<Queue>);
+
+impl Drop for ClosesQueue {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,119 @@
+//! What waits for the writer: money before everything else.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot;
+
+use super::StoreError;
+use super::verbs::{Reply, Verb};
+
+/// Where a verb's answer goes.
+pub(super) type Answer = oneshot::Sender<Result<Reply, StoreError>>;
+
+/// A bounded queue between many callers and one writer.
+pub(super) struct Queue {
+    waiting: Mutex<Waiting>,
+    grown: Condvar,
+    most: usize,
+}
+
+#[derive(Default)]
+struct Waiting {
+    money: VecDeque<(Verb, Answer)>,
+    other: VecDeque<(Verb, Answer)>,
+    closed: bool,
+}
+
+/// Verbs that are committed together, and where their answers go.
+pub(super) struct Group {
+    pub(super) verbs: Vec<Verb>,
+    pub(super) answers: Vec<Answer>,
+}
+
+impl Queue {
+    /// A queue of at most `most` verbs of either class.
+    pub(super) const fn new(most: usize) -> Self {
+        Self {
+            waiting: Mutex::new(Waiting {
+                money: VecDeque::new(),
+                other: VecDeque::new(),
+                closed: false,
+            }),
+            grown: Condvar::new(),
+            most,
+        }
+    }
+
+    /// Adds a verb.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Stopped`].
+    pub(super) fn push(&self, verb: Verb, answer: Answer) -> Result<(), StoreError> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Err(StoreError::Stopped);
+        }
+        // An outcome is never turned away: there are no more of them than operations were begun.
+        let bounded = !matches!(verb, Verb::RecordOutcome(_));
+        let line = if is_money(&verb) { &mut waiting.money } else { &mut waiting.other };
+        if bounded && line.len() >= self.most {
+            return Err(StoreError::Full);
+        }
+        line.push_back((verb, answer));
+        drop(waiting);
+        self.grown.notify_one();
+        Ok(())
+    }
+
+    /// Waits for verbs and takes at most `most` of those that are there, money first; `None` once
+    /// the queue is closed and empty.
+    pub(super) fn take(&self, most: usize) -> Option<Group> {
+        let mut waiting = self
+            .grown
+            .wait_while(self.lock(), |waiting| waiting.is_empty() && !waiting.closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        if waiting.is_empty() {
+            return None;
+        }
+        // A sixteenth of the group is left for the others, so that no rush of money starves them.
+        let kept_free = waiting.other.len().min(most.div_ceil(16));
+        let money = waiting.money.len().min(most.saturating_sub(kept_free));
+        let other = waiting.other.len().min(most.saturating_sub(money));
+        let mut group = Group {
+            verbs: Vec::with_capacity(money.saturating_add(other)),
+            answers: Vec::with_capacity(money.saturating_add(other)),
+        };
+        let Waiting { money: first, other: second, .. } = &mut *waiting;
+        for (verb, answer) in first.drain(..money).chain(second.drain(..other)) {
+            group.verbs.push(verb);
+            group.answers.push(answer);
+        }
+        Some(group)
+    }
+
+    /// Takes no more verbs; those that wait are still given out.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.grown.notify_all();
+    }
+
+    /// Whether verbs are still taken.
+    pub(super) fn is_open(&self) -> bool {
+        !self.lock().closed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.money.is_empty() && self.other.is_empty()
+    }
+}
+
+const fn is_money(verb: &Verb) -> bool {
+    matches!(verb, Verb::BeginOperation(_) | Verb::RecordOutcome(_) | Verb::KeepRefusal(_))
+}

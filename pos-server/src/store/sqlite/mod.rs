@@ -1,0 +1,169 @@
+//! The embedded engine: SQLite in WAL mode, every commit synced.
+//!
+//! One connection writes, a few read, one moves the log into the database. Nothing here keeps a
+//! second copy of the data in memory.
+
+mod access;
+mod checkpoint;
+mod codes;
+mod manage;
+mod migrate;
+mod money;
+mod reader;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use self::checkpoint::Checkpointer;
+use self::reader::SqliteReader;
+use self::writer::SqliteWriter;
+use super::StoreError;
+use super::engine::Engine;
+
+/// Why a database file cannot be used. Each sentence is for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A migration that was applied is not the one that this release knows.
+    #[error(
+        "the database's migration {version} is not the one that this release knows: it was \
+         written by a build of another origin"
+    )]
+    Altered {
+        /// Which one.
+        version: usize,
+    },
+    /// The file could not be made or opened.
+    #[error("opening the database {} failed: {cause}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// A newer release has been here.
+    #[error(
+        "the database is at version {found} and this release knows only up to {known}: start the \
+         newer release again, or restore a backup from before it"
+    )]
+    Newer {
+        /// The database's version.
+        found: usize,
+        /// The newest that this release knows.
+        known: usize,
+    },
+    /// The file system cannot hold a write-ahead log.
+    #[error("the database cannot keep a write-ahead log here (journal mode {mode})")]
+    NoWal {
+        /// What SQLite uses instead.
+        mode: String,
+    },
+    /// A database of some other program.
+    #[error("the file is a SQLite database of another program")]
+    NotOurs,
+    /// SQLite said no.
+    #[error("the database could not be opened")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+/// How many connections read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub struct SqliteOptions {
+    /// Connections for lookups: as many as threads that ask at the same time.
+    pub readers: usize,
+    /// Connections for lists.
+    pub list_readers: usize,
+    /// A read that takes longer is ended with an error.
+    pub read_limit: Duration,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            readers: threads.saturating_add(2),
+            list_readers: 2,
+            read_limit: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Opens the database file, makes it if it is not there (0600), and migrates it. That only one
+/// process does so is the data folder's lock's business.
+///
+/// # Errors
+/// [`OpenError`], whose sentence says what the operator can do.
+pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
+    make_private(path)?;
+    let mut db = connect(path)?;
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(OpenError::NoWal { mode });
+    }
+    migrate::migrate(&mut db)?;
+    let checkpointer = Checkpointer::start(path)?;
+    let signal = checkpointer.signal();
+    db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
+        signal.pages(pages.unsigned_abs());
+        Ok(())
+    }))?;
+    // 16 MiB hold the ends of the hot trees, where new rows go.
+    db.pragma_update(None, "cache_size", -16_384)?;
+    let readers = |count| SqliteReader::open(path, count, options.read_limit).map(Arc::new);
+    Ok(Engine {
+        writer: Box::new(SqliteWriter::new(db, checkpointer)),
+        reader: readers(options.readers)?,
+        lists: readers(options.list_readers)?,
+    })
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine { cause: Arc::new(error) }
+    }
+}
+
+/// A connection with what all of them have in common.
+fn connect(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(path, flags)?;
+    db.busy_timeout(Duration::from_secs(10))?;
+    db.set_prepared_statement_cache_capacity(128);
+    // FULL syncs the log at every commit; the two fullfsync make a sync of macOS one. Checkpoints
+    // have a thread of their own. `trusted_schema` off: the file may come from a backup.
+    db.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; \
+         PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
+    )?;
+    Ok(db)
+}
+
+/// SQLite gives log and index the mode of the database file. The folder is synced so that the file
+/// itself survives a power cut.
+fn make_private(path: &Path) -> Result<(), OpenError> {
+    let failed = |cause| OpenError::Io { path: path.into(), cause };
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    match made {
+        Ok(_) => {
+            let parent = match path.parent() {
+                Some(parent) if parent != Path::new("") => parent,
+                _ => Path::new("."),
+            };
+            let folder = File::open(parent).map_err(failed)?;
+            folder.sync_all().map_err(failed)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}

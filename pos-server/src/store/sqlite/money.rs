@@ -1,0 +1,420 @@
+//! The verbs of money. Each looks first and writes after: with one writer, what it saw still holds.
+
+use pos_protocol::ErrorCode;
+use pos_protocol::id::{OperationId, PaymentId};
+use pos_protocol::payment::OperationState;
+use rusqlite::{Connection, params};
+
+use super::codes;
+use super::rows::{self, Cells, corrupt, maybe_ms, ms, unsigned};
+use super::writer::{Adopted, claim_under};
+use crate::store::StoreError;
+use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
+use crate::store::verbs::{
+    BeginOperation, Begun, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS, NewPayment, RecordOutcome,
+    Recorded, Target,
+};
+
+/// Key, then signer, then what the target asks for; then everything is written.
+pub(super) fn begin_operation(db: &Connection, verb: &BeginOperation) -> Result<Begun, StoreError> {
+    match &verb.target {
+        Target::New(new) => begin_payment(db, verb, new),
+        Target::Existing { payment, version } => continue_payment(db, verb, *payment, *version),
+    }
+}
+
+fn begin_payment(
+    db: &Connection,
+    verb: &BeginOperation,
+    new: &NewPayment,
+) -> Result<Begun, StoreError> {
+    let mut guards = db.prepare_cached(
+        "SELECT \
+           EXISTS (SELECT 1 FROM operation WHERE shop = ?1 AND key = ?2), \
+           EXISTS (SELECT 1 FROM claim WHERE shop = ?1 AND key = ?2), \
+           EXISTS (SELECT 1 FROM key_record WHERE id = ?3 AND shop = ?1 AND ended_at IS NULL \
+             AND (ends_at IS NULL OR ends_at > ?4) AND (idle_at IS NULL OR idle_at > ?4)), \
+           (SELECT enabled FROM contract \
+             WHERE shop = ?1 AND id = ?5 AND pos = ?6 AND institution = ?7), \
+           (SELECT enabled FROM institution WHERE id = ?7), \
+           EXISTS (SELECT 1 FROM nullifier WHERE shop = ?1 AND envelope = ?8), \
+           (SELECT payment FROM shop_order \
+             WHERE shop = ?1 AND order_id = ?9 AND claimed = 1)",
+    )?;
+    let mut guards = guards.query(params![
+        verb.shop.octets(),
+        verb.key.as_str(),
+        verb.signer.octets(),
+        ms(verb.now),
+        new.contract.octets(),
+        new.pos.octets(),
+        new.institution.as_str(),
+        new.envelope,
+        new.order_id.as_str(),
+    ])?;
+    let seen = Cells(guards.next()?.ok_or(corrupt("guards"))?);
+    if let Some(known) = known(db, verb, seen.flag(0)?, seen.flag(1)?)? {
+        return Ok(known);
+    }
+    if !seen.flag(2)? {
+        return Ok(Begun::SignerEnded);
+    }
+    if !seen.maybe(3, Cells::flag)?.unwrap_or_default() {
+        return Ok(Begun::ContractDisabled);
+    }
+    if !seen.maybe(4, Cells::flag)?.unwrap_or_default() {
+        return Ok(Begun::InstitutionDisabled);
+    }
+    if seen.flag(5)? {
+        return Ok(Begun::EnvelopeUsed);
+    }
+    if let Some(holder) = seen.maybe(6, Cells::array)? {
+        return Ok(Begun::OrderTaken(PaymentId::from_octets(holder)));
+    }
+    let row = insert_payment(db, verb, new)?;
+    insert_operation(db, verb, row)?;
+    claim_order(db, verb, new)?;
+    Ok(Begun::New { version: 1 })
+}
+
+fn insert_payment(
+    db: &Connection,
+    verb: &BeginOperation,
+    new: &NewPayment,
+) -> Result<i64, StoreError> {
+    let mut statement = db.prepare_cached(
+        "INSERT INTO payment (shop, id, version, amount, currency, authorised, captured, released, \
+           refunded, created_at, pos, contract, contract_number, institution, order_id) \
+         VALUES (?1, ?2, 1, ?3, ?4, 0, 0, 0, 0, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    Ok(statement.insert(params![
+        verb.shop.octets(),
+        new.id.octets(),
+        unsigned(verb.amount.minor())?,
+        new.currency.number(),
+        ms(verb.now),
+        new.pos.octets(),
+        new.contract.octets(),
+        new.contract_number.as_str(),
+        new.institution.as_str(),
+        new.order_id.as_str(),
+    ])?)
+}
+
+fn claim_order(db: &Connection, verb: &BeginOperation, new: &NewPayment) -> Result<(), StoreError> {
+    let claimed = db
+        .prepare_cached(
+            "INSERT INTO shop_order (shop, order_id, payment, claimed) VALUES (?1, ?2, ?3, 1) \
+             ON CONFLICT DO UPDATE SET payment = excluded.payment, claimed = 1 WHERE claimed = 0",
+        )?
+        .execute(params![verb.shop.octets(), new.order_id.as_str(), new.id.octets(),])?;
+    db.prepare_cached("INSERT INTO nullifier (shop, envelope, not_after) VALUES (?1, ?2, ?3)")?
+        .execute(params![verb.shop.octets(), new.envelope, ms(new.envelope_not_after),])?;
+    if claimed == 1 { Ok(()) } else { Err(corrupt("order's claim")) }
+}
+
+fn continue_payment(
+    db: &Connection,
+    verb: &BeginOperation,
+    payment: PaymentId,
+    version: u32,
+) -> Result<Begun, StoreError> {
+    let mut guards = db.prepare_cached(
+        "SELECT \
+           EXISTS (SELECT 1 FROM operation WHERE shop = ?1 AND key = ?2), \
+           EXISTS (SELECT 1 FROM claim WHERE shop = ?1 AND key = ?2), \
+           EXISTS (SELECT 1 FROM key_record WHERE id = ?3 AND shop = ?1 AND ended_at IS NULL \
+             AND (ends_at IS NULL OR ends_at > ?4) AND (idle_at IS NULL OR idle_at > ?4)), \
+           (SELECT row FROM payment WHERE shop = ?1 AND id = ?5), \
+           (SELECT version FROM payment WHERE shop = ?1 AND id = ?5)",
+    )?;
+    let mut guards = guards.query(params![
+        verb.shop.octets(),
+        verb.key.as_str(),
+        verb.signer.octets(),
+        ms(verb.now),
+        payment.octets(),
+    ])?;
+    let seen = Cells(guards.next()?.ok_or(corrupt("guards"))?);
+    if let Some(known) = known(db, verb, seen.flag(0)?, seen.flag(1)?)? {
+        return Ok(known);
+    }
+    if !seen.flag(2)? {
+        return Ok(Begun::SignerEnded);
+    }
+    let Some(row) = seen.maybe(3, Cells::number)? else {
+        return Ok(Begun::NotFound);
+    };
+    if seen.small(4)? != version {
+        return Ok(Begun::Moved);
+    }
+    let version = version.checked_add(1).ok_or(corrupt("version"))?;
+    db.prepare_cached("UPDATE payment SET version = ?2 WHERE row = ?1")?
+        .execute(params![row, version])?;
+    insert_operation(db, verb, row)?;
+    Ok(Begun::New { version })
+}
+
+/// What a key that was used before is answered.
+fn known(
+    db: &Connection,
+    verb: &BeginOperation,
+    operation: bool,
+    claim: bool,
+) -> Result<Option<Begun>, StoreError> {
+    if operation {
+        let under = rows::under_key(db, verb.shop, &verb.key)?.ok_or(corrupt("operation"))?;
+        if let UnderKey::Operation(payment, id) = &under
+            && *id == verb.operation
+            && untouched(db, verb)?
+        {
+            // The commit was kept though its answer was lost.
+            let version = payment.version;
+            return Ok(Some(Begun::New { version }));
+        }
+        return Ok(Some(Begun::Known(under)));
+    }
+    if !claim {
+        return Ok(None);
+    }
+    let fingerprint = claim_under(db, verb.shop, &verb.key)?.ok_or(corrupt("claim"))?;
+    Ok(Some(Begun::Known(taken_by_claim(fingerprint, verb.now))))
+}
+
+/// A key that a management call has: to a payment call it is always another call's.
+const fn taken_by_claim(fingerprint: [u8; 32], at: pos_protocol::Timestamp) -> UnderKey {
+    UnderKey::Refusal(StoredRefusal {
+        fingerprint,
+        code: ErrorCode::IdempotencyKeyReused,
+        field: None,
+        at,
+    })
+}
+
+/// Whether the operation still stands as its first lease left it, so that nobody else has sent it.
+fn untouched(db: &Connection, verb: &BeginOperation) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT 1 FROM operation WHERE shop = ?1 AND key = ?2 AND state = ?3 AND lease_epoch = 1 \
+           AND lease_owner = ?4",
+    )?;
+    Ok(statement.exists(params![
+        verb.shop.octets(),
+        verb.key.as_str(),
+        codes::of_state(OperationState::Sending),
+        verb.lease.owner,
+    ])?)
+}
+
+fn insert_operation(
+    db: &Connection,
+    verb: &BeginOperation,
+    payment: i64,
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO operation (shop, key, fingerprint, payment, id, kind, state, amount, \
+           allow_partial, not_after, created_at, inquiries, lease_epoch, lease_owner, due_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 1, ?12, ?13)",
+    )?
+    .execute(params![
+        verb.shop.octets(),
+        verb.key.as_str(),
+        verb.fingerprint,
+        payment,
+        verb.operation.octets(),
+        codes::of_kind(verb.kind),
+        codes::of_state(OperationState::Sending),
+        unsigned(verb.amount.minor())?,
+        verb.allow_partial,
+        ms(verb.not_after),
+        ms(verb.now),
+        verb.lease.owner,
+        ms(verb.lease.expires_at),
+    ])?;
+    Ok(())
+}
+
+/// The operation is written only where version and lease are still the caller's; the rest follows
+/// it.
+pub(super) fn record_outcome(
+    db: &Connection,
+    verb: &RecordOutcome,
+) -> Result<Recorded, StoreError> {
+    let version = verb.version.checked_add(1).ok_or(corrupt("version"))?;
+    let (moved, reason) = match verb.state {
+        OperationState::Done(amount) => (Some(unsigned(amount.minor())?), None),
+        OperationState::Declined(reason) => (None, Some(reason.wire())),
+        _ => (None, None),
+    };
+    let found = db
+        .prepare_cached(
+            "UPDATE operation SET state = ?6, moved = ?7, reason = ?8, \
+               reference = coalesce(?9, reference), \
+               card_reference = coalesce(?10, card_reference), \
+               raw_code = coalesce(?11, raw_code), \
+               inquiries = ?12, ended_at = ?13, due_at = ?14, lease_owner = NULL \
+             WHERE payment = \
+                 (SELECT row FROM payment WHERE shop = ?1 AND id = ?2 AND version = ?3) \
+               AND id = ?4 AND lease_epoch = ?5",
+        )?
+        .execute(params![
+            verb.shop.octets(),
+            verb.payment.octets(),
+            verb.version,
+            verb.operation.octets(),
+            verb.lease_epoch,
+            codes::of_state(verb.state),
+            moved,
+            reason,
+            verb.evidence.reference,
+            verb.evidence.card_reference,
+            verb.evidence.raw_code,
+            verb.inquiries,
+            maybe_ms(verb.ended_at),
+            maybe_ms(verb.due_at),
+        ])?;
+    if found != 1 {
+        return Ok(Recorded::Moved);
+    }
+    db.prepare_cached(
+        "UPDATE payment SET version = ?3, authorised = ?4, captured = ?5, released = ?6, \
+           refunded = ?7 WHERE shop = ?1 AND id = ?2",
+    )?
+    .execute(params![
+        verb.shop.octets(),
+        verb.payment.octets(),
+        version,
+        unsigned(verb.sums.authorised)?,
+        unsigned(verb.sums.captured)?,
+        unsigned(verb.sums.released)?,
+        unsigned(verb.sums.refunded)?,
+    ])?;
+    if verb.frees_order {
+        free_order(db, verb)?;
+    }
+    for task in &verb.tasks {
+        insert_task(db, verb, task)?;
+    }
+    Ok(Recorded::Done { version })
+}
+
+/// Only while this payment still holds it: an order that another payment claimed stays claimed.
+fn free_order(db: &Connection, verb: &RecordOutcome) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE shop_order SET claimed = 0 WHERE shop = ?1 \
+           AND order_id = (SELECT order_id FROM payment WHERE shop = ?1 AND id = ?2) \
+           AND payment = ?2 AND claimed = 1",
+    )?
+    .execute(params![verb.shop.octets(), verb.payment.octets()])?;
+    Ok(())
+}
+
+fn insert_task(db: &Connection, verb: &RecordOutcome, task: &TaskRow) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "INSERT INTO task (shop, id, created_at, payment, operation, text, resolved_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![
+        verb.shop.octets(),
+        task.id.octets(),
+        ms(task.created_at),
+        task.payment.octets(),
+        task.operation.octets(),
+        task.text,
+        maybe_ms(task.resolved_at),
+    ])?;
+    Ok(())
+}
+
+/// Kept as a row among the operations, so that the key is used up for both.
+pub(super) fn keep_refusal(db: &Connection, verb: &KeepRefusal) -> Result<Kept, StoreError> {
+    if let Some(fingerprint) = claim_under(db, verb.shop, &verb.key)? {
+        return Ok(Some(taken_by_claim(fingerprint, verb.now)));
+    }
+    let kept = db
+        .prepare_cached(
+            "INSERT INTO operation (shop, key, fingerprint, state, created_at, reason, field) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            verb.shop.octets(),
+            verb.key.as_str(),
+            verb.fingerprint,
+            codes::REFUSED,
+            ms(verb.now),
+            verb.code.wire(),
+            verb.field,
+        ])?;
+    if kept == 1 { Ok(None) } else { rows::under_key(db, verb.shop, &verb.key) }
+}
+
+/// Those whose time has come, the longest due first; under a sole owner also what other
+/// incarnations hold, whatever its time.
+pub(super) fn lease_due_work(
+    db: &Connection,
+    adopted: &mut Adopted,
+    verb: &LeaseDueWork,
+) -> Result<Vec<LeasedWork>, StoreError> {
+    if *adopted != Some(verb.owner) {
+        *adopted = None;
+    }
+    let verb = LeaseDueWork { limit: verb.limit.min(MOST_ROWS), ..*verb };
+    let mut due = take(db, &verb, Due::Now)?;
+    let left = verb.limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
+    let mut all_adopted = false;
+    if verb.sole_owner && adopted.is_none() && left > 0 {
+        let rest = LeaseDueWork { limit: left, ..verb };
+        let foreign = take(db, &rest, Due::LeasedToOthers)?;
+        all_adopted = u32::try_from(foreign.len()).is_ok_and(|found| found < left);
+        due.extend(foreign);
+    }
+    let leased = due.into_iter().map(|(row, operation)| {
+        let payment = rows::payment_in_row(db, row)?;
+        Ok(LeasedWork { payment, operation })
+    });
+    let leased = leased.collect::<Result<_, StoreError>>()?;
+    if all_adopted {
+        *adopted = Some(verb.owner);
+    }
+    Ok(leased)
+}
+
+/// Which rows are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// Those whose time has come.
+    Now,
+    /// Those whose time has not come, but whose holder is another incarnation.
+    LeasedToOthers,
+}
+
+fn take(
+    db: &Connection,
+    verb: &LeaseDueWork,
+    due: Due,
+) -> Result<Vec<(i64, OperationId)>, StoreError> {
+    let mut statement = db.prepare_cached(match due {
+        Due::Now => {
+            "SELECT row, payment, id FROM operation WHERE due_at <= ?1 AND ?2 IS NOT NULL \
+             ORDER BY due_at LIMIT ?3"
+        }
+        Due::LeasedToOthers => {
+            "SELECT row, payment, id FROM operation WHERE due_at > ?1 AND lease_owner <> ?2 \
+             ORDER BY due_at LIMIT ?3"
+        }
+    })?;
+    let mut rows = statement.query(params![ms(verb.now), verb.owner, verb.limit])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let cells = Cells(row);
+        let operation = OperationId::from_octets(cells.array(2)?);
+        found.push((cells.number(0)?, cells.number(1)?, operation));
+    }
+    let mut lease = db.prepare_cached(
+        "UPDATE operation SET lease_owner = ?2, lease_epoch = lease_epoch + 1, due_at = ?3 \
+         WHERE row = ?1",
+    )?;
+    for (row, _, _) in &found {
+        lease.execute(params![row, verb.owner, ms(verb.expires_at)])?;
+    }
+    Ok(found.into_iter().map(|(_, payment, operation)| (payment, operation)).collect())
+}

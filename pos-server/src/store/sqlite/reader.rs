@@ -1,0 +1,433 @@
+//! The readers: a bounded pool of connections that only read.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pos_protocol::id::{
+    ContractId, IdempotencyKey, OperationId, OrderId, PaymentId, PosId, ShopId, TaskId, UserId,
+};
+use pos_protocol::key::KeyId;
+use pos_protocol::wire::TimeGap;
+use rusqlite::{Connection, Params};
+
+use super::rows::{self, Cells, corrupt, select_payment};
+use super::{OpenError, codes};
+use crate::store::StoreError;
+use crate::store::engine::Reader;
+use crate::store::rows::{
+    ContractRow, EnrolmentRow, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow, ShopRow,
+    StoredPayment, TaskRow, TimeGaps, UnderKey,
+};
+
+/// Connections that take turns; who finds none waits for one.
+pub(super) struct SqliteReader {
+    idle: Mutex<Vec<Connected>>,
+    returned: Condvar,
+    started: Instant,
+    limit: Duration,
+}
+
+struct Connected {
+    db: Connection,
+    /// Milliseconds after `started` when the present read is ended.
+    deadline: Arc<AtomicU64>,
+}
+
+/// Instructions of SQLite's machine between two looks at the clock: some tens of microseconds.
+const OPERATIONS_PER_LOOK: i32 = 10_000;
+
+impl SqliteReader {
+    pub(super) fn open(path: &Path, count: usize, limit: Duration) -> Result<Self, OpenError> {
+        let started = Instant::now();
+        let mut idle = Vec::with_capacity(count.max(1));
+        for _ in 0..count.max(1) {
+            let mut db = super::connect(path)?;
+            db.pragma_update(None, "query_only", true)?;
+            let deadline = Arc::new(AtomicU64::new(u64::MAX));
+            let end = Arc::clone(&deadline);
+            let late = move || whole_ms(started.elapsed()) > end.load(Ordering::Relaxed);
+            db.progress_handler(OPERATIONS_PER_LOOK, Some(late))?;
+            idle.push(Connected { db, deadline });
+        }
+        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), started, limit })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let lent = Lent::take(self);
+        if let Some(connected) = &lent.connected {
+            let end = self.started.elapsed().saturating_add(self.limit);
+            connected.deadline.store(whole_ms(end), Ordering::Relaxed);
+            read(&connected.db)
+        } else {
+            Err(StoreError::Crossed)
+        }
+    }
+
+    fn list<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl Fn(&Cells<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(statement)?;
+            let mut rows = statement.query(params)?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(read(&Cells(row))?);
+            }
+            Ok(found)
+        })
+    }
+
+    fn one<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl Fn(&Cells<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(statement)?;
+            let mut rows = statement.query(params)?;
+            rows.next()?.map(|row| read(&Cells(row))).transpose()
+        })
+    }
+}
+
+/// A connection on loan; goes back when dropped, also when the read panics.
+struct Lent<'p> {
+    pool: &'p SqliteReader,
+    connected: Option<Connected>,
+}
+
+impl<'p> Lent<'p> {
+    fn take(pool: &'p SqliteReader) -> Self {
+        let idle = pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = pool
+            .returned
+            .wait_while(idle, |idle| idle.is_empty())
+            .unwrap_or_else(PoisonError::into_inner);
+        let connected = idle.pop();
+        Self { pool, connected }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(connected) = self.connected.take() {
+            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.push(connected);
+            drop(idle);
+            self.pool.returned.notify_one();
+        }
+    }
+}
+
+impl Reader for SqliteReader {
+    fn key(&self, id: KeyId) -> Result<Option<KeyRow>, StoreError> {
+        self.one(
+            "SELECT shop, public, role, pos, created_at, ends_at, idle_at, first_used_at, \
+               ended_at FROM key_record WHERE id = ?1",
+            (id.octets(),),
+            key_row,
+        )
+    }
+
+    fn keys(&self, shop: ShopId) -> Result<Vec<KeyRow>, StoreError> {
+        self.list(
+            "SELECT shop, public, role, pos, created_at, ends_at, idle_at, first_used_at, \
+               ended_at FROM key_record WHERE shop = ?1 AND ended_at IS NULL \
+             ORDER BY created_at DESC, id LIMIT 100",
+            (shop.octets(),),
+            key_row,
+        )
+    }
+
+    fn login(&self, user: UserId) -> Result<Option<LoginRow>, StoreError> {
+        self.one(
+            "SELECT s.id, s.password_hash, s.failures, s.locked_until, e.enrolment_key, \
+               e.expires_at, e.spent_for \
+             FROM shop s LEFT JOIN enrolment e ON e.shop = s.id WHERE s.user_id = ?1",
+            (user.octets(),),
+            login_row,
+        )
+    }
+
+    fn under_key(
+        &self,
+        shop: ShopId,
+        key: &IdempotencyKey,
+    ) -> Result<Option<UnderKey>, StoreError> {
+        self.with(|db| rows::under_key(db, shop, key))
+    }
+
+    fn payment(&self, shop: ShopId, id: PaymentId) -> Result<Option<StoredPayment>, StoreError> {
+        self.with(|db| rows::payment(db, shop, id))
+    }
+
+    fn payment_of_order(
+        &self,
+        shop: ShopId,
+        order: &OrderId,
+    ) -> Result<Option<StoredPayment>, StoreError> {
+        self.with(|db| {
+            let mut statement = db.prepare_cached(select_payment!(
+                "FROM shop_order s \
+                   JOIN payment p ON p.shop = s.shop AND p.id = s.payment \
+                   JOIN operation o ON o.payment = p.row \
+                 WHERE s.shop = ?1 AND s.order_id = ?2 ORDER BY o.row"
+            ))?;
+            let mut rows = statement.query((shop.octets(), order.as_str()))?;
+            Ok(rows::payments(&mut rows)?.pop())
+        })
+    }
+
+    fn history(
+        &self,
+        shop: ShopId,
+        pos: Option<PosId>,
+        after: Option<PaymentId>,
+        limit: u32,
+    ) -> Result<Vec<StoredPayment>, StoreError> {
+        // Seventeen octets lie behind every id.
+        let end: &[u8] = &[0xff; 17];
+        let before = after.as_ref().map_or(end, |after| &after.octets()[..]);
+        self.with(|db| match pos {
+            None => {
+                let mut statement = db.prepare_cached(select_payment!(
+                    "FROM (SELECT * FROM payment WHERE shop = ?1 AND id < ?2 \
+                       ORDER BY id DESC LIMIT ?3) p \
+                       JOIN operation o ON o.payment = p.row ORDER BY p.id DESC, o.row"
+                ))?;
+                let mut rows = statement.query((shop.octets(), before, limit))?;
+                rows::payments(&mut rows)
+            }
+            Some(pos) => {
+                let mut statement = db.prepare_cached(select_payment!(
+                    "FROM (SELECT * FROM payment WHERE shop = ?1 AND pos = ?4 AND id < ?2 \
+                       ORDER BY id DESC LIMIT ?3) p \
+                       JOIN operation o ON o.payment = p.row ORDER BY p.id DESC, o.row"
+                ))?;
+                let mut rows = statement.query((shop.octets(), before, limit, pos.octets()))?;
+                rows::payments(&mut rows)
+            }
+        })
+    }
+
+    fn contracts(&self, shop: ShopId) -> Result<Vec<ContractRow>, StoreError> {
+        self.list(
+            "SELECT id, pos, institution, number, enabled, created_at FROM contract \
+             WHERE shop = ?1 ORDER BY created_at, id",
+            (shop.octets(),),
+            contract_row,
+        )
+    }
+
+    fn contract(&self, shop: ShopId, id: ContractId) -> Result<Option<ContractRow>, StoreError> {
+        self.one(
+            "SELECT id, pos, institution, number, enabled, created_at FROM contract \
+             WHERE shop = ?1 AND id = ?2",
+            (shop.octets(), id.octets()),
+            contract_row,
+        )
+    }
+
+    fn poses(&self, shop: ShopId) -> Result<Vec<PosRow>, StoreError> {
+        self.list(
+            "SELECT id, name, purpose, created_at FROM pos WHERE shop = ?1 \
+             ORDER BY created_at, id",
+            (shop.octets(),),
+            |cells| {
+                Ok(PosRow {
+                    id: PosId::from_octets(cells.array(0)?),
+                    name: cells.boxed(1)?,
+                    purpose: cells.boxed(2)?,
+                    created_at: cells.instant(3)?,
+                })
+            },
+        )
+    }
+
+    fn time_gaps(&self) -> Result<TimeGaps, StoreError> {
+        self.list("SELECT from_ms, to_ms FROM time_gap ORDER BY from_ms", (), |cells| {
+            Ok(TimeGap { from_ms: cells.instant(0)?, to_ms: cells.instant(1)? })
+        })
+    }
+
+    fn institutions(&self) -> Result<Vec<InstitutionRow>, StoreError> {
+        self.list(
+            "SELECT id, name, name_ja, url, ca_pem, verify_key, seal_root, seal_key_version, \
+               capabilities, enabled FROM institution ORDER BY id",
+            (),
+            |cells| {
+                Ok(InstitutionRow {
+                    id: cells.named(0)?,
+                    name: cells.boxed(1)?,
+                    name_ja: cells.boxed(2)?,
+                    url: cells.boxed(3)?,
+                    ca_pem: cells.maybe(4, Cells::boxed)?,
+                    verify_key: cells.public_key(5)?,
+                    seal_root: cells.public_key(6)?,
+                    seal_key_version: cells.sum(7)?,
+                    capabilities: cells.boxed(8)?,
+                    enabled: cells.flag(9)?,
+                })
+            },
+        )
+    }
+
+    fn shops(&self, after: Option<ShopId>, limit: u32) -> Result<Vec<ShopRow>, StoreError> {
+        let after = after.as_ref().map_or(&[][..], |after| &after.octets()[..]);
+        self.list(
+            "SELECT id, name, email, user_id, created_at FROM shop WHERE id > ?1 \
+             ORDER BY id LIMIT ?2",
+            (after, limit),
+            shop_row,
+        )
+    }
+
+    fn shop(&self, id: ShopId) -> Result<Option<ShopRow>, StoreError> {
+        self.one(
+            "SELECT id, name, email, user_id, created_at FROM shop WHERE id = ?1",
+            (id.octets(),),
+            shop_row,
+        )
+    }
+
+    fn shop_of_pos(&self, id: PosId) -> Result<Option<ShopId>, StoreError> {
+        self.one("SELECT shop FROM pos WHERE id = ?1", (id.octets(),), |cells| {
+            cells.array(0).map(ShopId::from_octets)
+        })
+    }
+
+    fn shop_of_contract(&self, id: ContractId) -> Result<Option<ShopId>, StoreError> {
+        self.one("SELECT shop FROM contract WHERE id = ?1", (id.octets(),), |cells| {
+            cells.array(0).map(ShopId::from_octets)
+        })
+    }
+
+    fn tasks(&self, limit: u32) -> Result<Vec<TaskRow>, StoreError> {
+        self.list(
+            "SELECT id, created_at, shop, payment, operation, text, resolved_at FROM task \
+             WHERE resolved_at IS NULL ORDER BY created_at, id LIMIT ?1",
+            (limit,),
+            task_row,
+        )
+    }
+
+    fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
+        self.one(
+            "SELECT id, created_at, shop, payment, operation, text, resolved_at FROM task \
+             WHERE id = ?1",
+            (id.octets(),),
+            task_row,
+        )
+    }
+
+    fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {
+        // Both halves have a partial index, so that the ended ones are never looked at.
+        let counts = self.list(
+            "SELECT state, count(*), min(created_at) FROM operation \
+               WHERE due_at IS NOT NULL AND state < 16 GROUP BY state \
+             UNION ALL SELECT state, count(*), min(created_at) FROM operation \
+               WHERE due_at IS NULL AND state < 16 GROUP BY state",
+            (),
+            |cells| {
+                Ok(OpenCount {
+                    state: codes::open_name(cells.number(0)?).ok_or(corrupt("state"))?,
+                    count: cells.sum(1)?,
+                    oldest: cells.instant(2)?,
+                })
+            },
+        )?;
+        Ok(merged(counts))
+    }
+}
+
+/// One entry a name: two states may share one.
+fn merged(counts: Vec<OpenCount>) -> Vec<OpenCount> {
+    let mut merged: Vec<OpenCount> = Vec::with_capacity(counts.len());
+    for one in counts {
+        match merged.iter_mut().find(|other| other.state == one.state) {
+            Some(other) => {
+                other.count = other.count.saturating_add(one.count);
+                other.oldest = other.oldest.min(one.oldest);
+            }
+            None => merged.push(one),
+        }
+    }
+    merged
+}
+
+fn key_row(cells: &Cells<'_>) -> Result<KeyRow, StoreError> {
+    Ok(KeyRow {
+        shop: ShopId::from_octets(cells.array(0)?),
+        public: cells.public_key(1)?,
+        role: codes::to_role(cells.number(2)?).ok_or(corrupt("role"))?,
+        pos: cells.maybe(3, Cells::array)?.map(PosId::from_octets),
+        created_at: cells.instant(4)?,
+        ends_at: cells.maybe(5, Cells::instant)?,
+        idle_at: cells.maybe(6, Cells::instant)?,
+        first_used_at: cells.maybe(7, Cells::instant)?,
+        ended_at: cells.maybe(8, Cells::instant)?,
+    })
+}
+
+fn login_row(cells: &Cells<'_>) -> Result<LoginRow, StoreError> {
+    let enrolment = |cells: &Cells<'_>, at: usize| {
+        Ok(EnrolmentRow {
+            enrolment_key: cells.public_key(at)?,
+            expires_at: cells.instant(5)?,
+            spent_for: cells.maybe(6, Cells::array)?.map(KeyId::from_octets),
+        })
+    };
+    Ok(LoginRow {
+        shop: ShopId::from_octets(cells.array(0)?),
+        password_hash: cells.maybe(1, Cells::boxed)?,
+        failures: cells.small(2)?,
+        locked_until: cells.maybe(3, Cells::instant)?,
+        enrolment: cells.maybe(4, enrolment)?,
+    })
+}
+
+fn contract_row(cells: &Cells<'_>) -> Result<ContractRow, StoreError> {
+    Ok(ContractRow {
+        id: ContractId::from_octets(cells.array(0)?),
+        pos: PosId::from_octets(cells.array(1)?),
+        institution: cells.named(2)?,
+        number: cells.named(3)?,
+        enabled: cells.flag(4)?,
+        created_at: cells.instant(5)?,
+    })
+}
+
+fn shop_row(cells: &Cells<'_>) -> Result<ShopRow, StoreError> {
+    Ok(ShopRow {
+        id: ShopId::from_octets(cells.array(0)?),
+        name: cells.boxed(1)?,
+        email: cells.maybe(2, Cells::boxed)?,
+        user_id: UserId::from_octets(cells.array(3)?),
+        created_at: cells.instant(4)?,
+    })
+}
+
+fn task_row(cells: &Cells<'_>) -> Result<TaskRow, StoreError> {
+    Ok(TaskRow {
+        id: TaskId::from_octets(cells.array(0)?),
+        created_at: cells.instant(1)?,
+        shop: ShopId::from_octets(cells.array(2)?),
+        payment: PaymentId::from_octets(cells.array(3)?),
+        operation: OperationId::from_octets(cells.array(4)?),
+        text: cells.boxed(5)?,
+        resolved_at: cells.maybe(6, Cells::instant)?,
+    })
+}
+
+fn whole_ms(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

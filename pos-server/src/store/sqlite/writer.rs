@@ -1,0 +1,207 @@
+//! The one writer: a group of verbs, one synced transaction.
+
+use std::sync::Arc;
+
+use pos_protocol::id::{IdempotencyKey, ShopId};
+use rusqlite::Connection;
+
+use super::checkpoint::Checkpointer;
+use super::rows::Cells;
+use super::{access, manage, money};
+use crate::store::StoreError;
+use crate::store::engine::Writer;
+use crate::store::rows::Incarnation;
+use crate::store::verbs::{Claim, Reply, Verb};
+
+/// The connection that writes.
+pub(super) struct SqliteWriter {
+    db: Connection,
+    adopted: Adopted,
+    stopped: bool,
+    /// Ends with the writer.
+    _checkpointer: Checkpointer,
+}
+
+/// The incarnation that has taken over every lease of older ones. It spares the search for such
+/// leases, and holds only as long as nobody else takes any.
+pub(super) type Adopted = Option<Incarnation>;
+
+/// How the verbs of a group are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Apart {
+    /// Not at all: each looks before it writes, so only a failing engine leaves one half done.
+    Trusted,
+    /// By a savepoint each, so that one that fails leaves its neighbours alone.
+    Savepoints,
+}
+
+impl SqliteWriter {
+    /// Takes over a connection that was set up and migrated.
+    pub(super) const fn new(db: Connection, checkpointer: Checkpointer) -> Self {
+        Self { db, adopted: None, stopped: false, _checkpointer: checkpointer }
+    }
+
+    /// One transaction of the whole group. `None`: a verb failed, and nothing was kept.
+    fn attempt(
+        &mut self,
+        verbs: &[Verb],
+        apart: Apart,
+    ) -> Result<Option<Vec<Result<Reply, StoreError>>>, StoreError> {
+        if let Err(error) = self.run("BEGIN IMMEDIATE") {
+            return Err(self.roll_back(error));
+        }
+        let mut replies = Vec::with_capacity(verbs.len());
+        for verb in verbs {
+            let reply = match apart {
+                Apart::Trusted => match apply(&self.db, &mut self.adopted, verb) {
+                    Ok(reply) => Ok(reply),
+                    Err(error) => {
+                        return match self.roll_back(error) {
+                            StoreError::Stopped => Err(StoreError::Stopped),
+                            _ => Ok(None),
+                        };
+                    }
+                },
+                Apart::Savepoints => self.apply_in_savepoint(verb)?,
+            };
+            replies.push(reply);
+        }
+        match self.run("COMMIT") {
+            Ok(()) => Ok(Some(replies)),
+            Err(StoreError::Engine { cause }) => {
+                self.stopped = true;
+                Err(StoreError::Unknown { cause })
+            }
+            Err(other) => {
+                self.stopped = true;
+                Err(StoreError::Unknown { cause: Arc::new(other) })
+            }
+        }
+    }
+
+    /// The inner error is the verb's own; the outer one means that the transaction is gone.
+    fn apply_in_savepoint(&mut self, verb: &Verb) -> Result<Result<Reply, StoreError>, StoreError> {
+        let done =
+            self.run("SAVEPOINT verb").and_then(|()| apply(&self.db, &mut self.adopted, verb));
+        if done.is_err() {
+            self.adopted = None;
+        }
+        let ended = match &done {
+            Ok(_) => self.run("RELEASE verb"),
+            // SQLite ends the whole transaction itself when memory, disk or the file fail it.
+            Err(error) if self.db.is_autocommit() => Err(error.clone()),
+            Err(_) => self.run("ROLLBACK TO verb").and_then(|()| self.run("RELEASE verb")),
+        };
+        match ended {
+            Ok(()) => Ok(done),
+            Err(error) => Err(self.roll_back(error)),
+        }
+    }
+
+    /// Ends the transaction without keeping it; answers what the caller is to be told.
+    fn roll_back(&mut self, error: StoreError) -> StoreError {
+        self.adopted = None;
+        if self.db.is_autocommit() || self.run("ROLLBACK").is_ok() || self.db.is_autocommit() {
+            return error;
+        }
+        self.stopped = true;
+        StoreError::Stopped
+    }
+
+    fn run(&self, statement: &'static str) -> Result<(), StoreError> {
+        self.db.prepare_cached(statement)?.execute(())?;
+        Ok(())
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn commit(&mut self, verbs: &[Verb]) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+        if self.stopped {
+            return Err(StoreError::Stopped);
+        }
+        if let Some(replies) = self.attempt(verbs, Apart::Trusted)? {
+            return Ok(replies);
+        }
+        // Verbs are plain data and nothing was kept, so the group can be done over.
+        let replies = self.attempt(verbs, Apart::Savepoints)?;
+        replies.ok_or(StoreError::Crossed)
+    }
+}
+
+fn apply(db: &Connection, adopted: &mut Adopted, verb: &Verb) -> Result<Reply, StoreError> {
+    Ok(match verb {
+        Verb::BeginOperation(verb) => {
+            if *adopted != Some(verb.lease.owner) {
+                *adopted = None;
+            }
+            Reply::BeginOperation(money::begin_operation(db, verb)?)
+        }
+        Verb::RecordOutcome(verb) => Reply::RecordOutcome(money::record_outcome(db, verb)?),
+        Verb::KeepRefusal(verb) => Reply::KeepRefusal(money::keep_refusal(db, verb)?),
+        Verb::LeaseDueWork(verb) => Reply::LeaseDueWork(money::lease_due_work(db, adopted, verb)?),
+        Verb::Register(verb) => Reply::Register(access::register(db, verb)?),
+        Verb::OpenSession(verb) => Reply::OpenSession(access::open_session(db, verb)?),
+        Verb::CountLogin(verb) => Reply::CountLogin(access::count_login(db, verb)?),
+        Verb::TouchKey(verb) => Reply::TouchKey(access::touch_key(db, verb)?),
+        Verb::RollKey(verb) => Reply::RollKey(access::roll_key(db, verb)?),
+        Verb::EndKey(verb) => Reply::EndKey(access::end_key(db, verb)?),
+        Verb::SetEnrolment(verb) => Reply::SetEnrolment(access::set_enrolment(db, verb)?),
+        Verb::BeginCheck(verb) => Reply::BeginCheck(manage::begin_check(db, verb)?),
+        Verb::FinishCheck(verb) => Reply::FinishCheck(manage::finish_check(db, verb)?),
+        Verb::AddInstitution(row) => Reply::AddInstitution(manage::add_institution(db, row)?),
+        Verb::SetInstitutionEnabled(verb) => {
+            Reply::SetInstitutionEnabled(manage::set_institution_enabled(db, verb)?)
+        }
+        Verb::RecordTest(verb) => Reply::RecordTest(manage::record_test(db, verb)?),
+        Verb::RaiseSealKeyVersion(verb) => {
+            Reply::RaiseSealKeyVersion(manage::raise_seal_key_version(db, verb)?)
+        }
+        Verb::AddShop(row) => Reply::AddShop(manage::add_shop(db, row)?),
+        Verb::AddPos(verb) => Reply::AddPos(manage::add_pos(db, verb)?),
+        Verb::AddContract(verb) => Reply::AddContract(manage::add_contract(db, verb)?),
+        Verb::SetContractEnabled(verb) => {
+            Reply::SetContractEnabled(manage::set_contract_enabled(db, verb)?)
+        }
+        Verb::Prune(verb) => Reply::Prune(manage::prune(db, verb)?),
+    })
+}
+
+/// What the idempotency key of a management call says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claimed {
+    /// Free so far.
+    Free,
+    /// Taken by the same call.
+    Same,
+    /// Taken by another call.
+    Other,
+}
+
+/// Looks a key up among the claims and among the operations.
+pub(super) fn claimed(db: &Connection, shop: ShopId, claim: &Claim) -> Result<Claimed, StoreError> {
+    Ok(match claim_under(db, shop, &claim.key)? {
+        Some(fingerprint) if fingerprint == claim.fingerprint => Claimed::Same,
+        Some(_) => Claimed::Other,
+        None => {
+            let mut statement =
+                db.prepare_cached("SELECT 1 FROM operation WHERE shop = ?1 AND key = ?2")?;
+            if statement.exists((shop.octets(), claim.key.as_str()))? {
+                Claimed::Other
+            } else {
+                Claimed::Free
+            }
+        }
+    })
+}
+
+/// The fingerprint of the management call or check that has this key.
+pub(super) fn claim_under(
+    db: &Connection,
+    shop: ShopId,
+    key: &IdempotencyKey,
+) -> Result<Option<[u8; 32]>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT fingerprint FROM claim WHERE shop = ?1 AND key = ?2")?;
+    let mut rows = statement.query((shop.octets(), key.as_str()))?;
+    rows.next()?.map(|row| Cells(row).array(0)).transpose()
+}

@@ -1,0 +1,520 @@
+//! The verbs: each one atomic step that writes (`payments.md` 6).
+//!
+//! A verb is plain data. An engine takes a batch of them and answers each: a verb is atomic within
+//! its batch, and one that is refused never harms its neighbours.
+
+use pos_protocol::id::{
+    ContractId, ContractNumber, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId,
+    PosId, ShopId,
+};
+use pos_protocol::key::{KeyId, PublicKey};
+use pos_protocol::money::Amount;
+use pos_protocol::payment::{OperationKind, OperationState, Sums};
+use pos_protocol::{Currency, ErrorCode, Timestamp};
+
+use super::rows::{
+    ContractRow, Evidence, Incarnation, InstitutionRow, KeyRow, LeasedWork, PosRow, ShopRow,
+    TaskRow, UnderKey,
+};
+
+/// No verb reads or writes more rows than this of one kind, so that none keeps the others waiting
+/// (`payments.md` 6.6). Larger limits are cut to it.
+pub const MOST_ROWS: u32 = 500;
+
+/// Writes an operation down before its first byte leaves.
+#[derive(Clone, Debug)]
+pub struct BeginOperation {
+    /// The actor.
+    pub shop: ShopId,
+    /// The key that signed the call; looked at again inside the transaction.
+    pub signer: KeyId,
+    /// Of the call.
+    pub key: IdempotencyKey,
+    /// Of the call.
+    pub fingerprint: [u8; 32],
+    /// The operation's id at the institution, random: it recognises its own row when the answer to
+    /// a commit was lost.
+    pub operation: OperationId,
+    /// What it moves.
+    pub kind: OperationKind,
+    /// How much.
+    pub amount: Amount,
+    /// Whether a smaller approval is welcome.
+    pub allow_partial: bool,
+    /// The institution refuses it when it arrives later.
+    pub not_after: Timestamp,
+    /// The payment it makes or moves.
+    pub target: Target,
+    /// Who owns it, and until when.
+    pub lease: Lease,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// A lease as it is first taken (epoch 1).
+#[derive(Clone, Copy, Debug)]
+pub struct Lease {
+    /// The process.
+    pub owner: Incarnation,
+    /// After this anybody may take the operation over; later than its `not_after`.
+    pub expires_at: Timestamp,
+}
+
+/// The payment that an operation makes or moves.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A new payment, which claims its order.
+    New(NewPayment),
+    /// A payment that stands, as it was when the guards looked at it.
+    Existing {
+        /// The payment.
+        payment: PaymentId,
+        /// Its version then.
+        version: u32,
+    },
+}
+
+/// A payment to be made by its first operation.
+#[derive(Clone, Debug)]
+pub struct NewPayment {
+    /// Its id.
+    pub id: PaymentId,
+    /// The POS.
+    pub pos: PosId,
+    /// The contract; its switch and its institution's are looked at inside the transaction.
+    pub contract: ContractId,
+    /// Its number at the institution.
+    pub contract_number: ContractNumber,
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The order that is claimed.
+    pub order_id: OrderId,
+    /// In which currency; the amount is the operation's.
+    pub currency: Currency,
+    /// SHA-256 of the envelope: it pays once.
+    pub envelope: [u8; 32],
+    /// Until when the envelope could be used again.
+    pub envelope_not_after: Timestamp,
+}
+
+/// What came of beginning an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is written down: send it. The payment's version after the step.
+    New {
+        /// Of the payment.
+        version: u32,
+    },
+    /// The key was used before; whether for the same call, the fingerprint tells.
+    Known(UnderKey),
+    /// The order has a payment that stands or may stand.
+    OrderTaken(PaymentId),
+    /// The envelope was used before.
+    EnvelopeUsed,
+    /// The signing key ended meanwhile.
+    SignerEnded,
+    /// The contract was switched off.
+    ContractDisabled,
+    /// The institution was switched off.
+    InstitutionDisabled,
+    /// The payment has moved since the guards looked at it: load it and look again.
+    Moved,
+    /// No such payment of this shop.
+    NotFound,
+}
+
+/// Writes down what was learnt about an operation, before anybody is told.
+#[derive(Clone, Debug)]
+pub struct RecordOutcome {
+    /// The actor.
+    pub shop: ShopId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// Its version that `state` and `sums` were reckoned from.
+    pub version: u32,
+    /// Its sums from now on.
+    pub sums: Sums,
+    /// The operation.
+    pub operation: OperationId,
+    /// The lease under which it was learnt.
+    pub lease_epoch: u32,
+    /// Where it stands from now on.
+    pub state: OperationState,
+    /// What the institution left; `None` fields leave what is there.
+    pub evidence: Evidence,
+    /// How often its outcome has been asked for.
+    pub inquiries: u32,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+    /// When somebody must look again; `None` ends the work. The lease ends either way.
+    pub due_at: Option<Timestamp>,
+    /// Whether the order may be paid anew.
+    pub frees_order: bool,
+    /// What a person must decide.
+    pub tasks: Vec<TaskRow>,
+}
+
+/// What came of recording an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written down.
+    Done {
+        /// Of the payment, now.
+        version: u32,
+    },
+    /// Version or lease have moved: load the payment and give the answer to `step` as late news.
+    Moved,
+}
+
+/// Keeps a refusal under its idempotency key.
+#[derive(Clone, Debug)]
+pub struct KeepRefusal {
+    /// The actor.
+    pub shop: ShopId,
+    /// Of the call.
+    pub key: IdempotencyKey,
+    /// Of the call.
+    pub fingerprint: [u8; 32],
+    /// What the call is answered.
+    pub code: ErrorCode,
+    /// The field that is named.
+    pub field: Option<Box<str>>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What came of keeping a refusal: `None` when it was kept, else what already stood there.
+pub type Kept = Option<UnderKey>;
+
+/// Takes operations whose lease has run out, or whose next inquiry is due.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseDueWork {
+    /// The process that takes them.
+    pub owner: Incarnation,
+    /// Whether every other incarnation is known to be dead (the data folder's lock proves it), so
+    /// that their leases count as expired.
+    pub sole_owner: bool,
+    /// The present time.
+    pub now: Timestamp,
+    /// Until when the taken ones are leased.
+    pub expires_at: Timestamp,
+    /// At most this many.
+    pub limit: u32,
+}
+
+/// Registers the first module key of a shop and spends its enrolment code.
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// The shop.
+    pub shop: ShopId,
+    /// The enrolment key whose proof was verified.
+    pub enrolment_key: PublicKey,
+    /// The module key.
+    pub key: KeyRow,
+    /// PHC string of the password.
+    pub password_hash: Box<str>,
+    /// SHA-256 of each recovery code.
+    pub recovery_codes: Vec<[u8; 32]>,
+    /// SHA-256 of the panic code.
+    pub panic_code: [u8; 32],
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What came of a registration or a sign-in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// The key is registered; also for a repeat with the same key that has not been used since.
+    Yes,
+    /// Code spent for another key, ended or replaced; or the key has ended or is another's.
+    No,
+}
+
+/// Registers a session key.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// The session key.
+    pub key: KeyRow,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Counts a sign-in.
+#[derive(Clone, Copy, Debug)]
+pub struct CountLogin {
+    /// The shop.
+    pub shop: ShopId,
+    /// Whether the password was right; a right one sets the count back.
+    pub right: bool,
+    /// Lock after this many failures in a row …
+    pub limit: u32,
+    /// … until then.
+    pub lock_until: Timestamp,
+}
+
+/// Notes that a key was used: its first call, and a session's silence limit.
+#[derive(Clone, Copy, Debug)]
+pub struct TouchKey {
+    /// The shop.
+    pub shop: ShopId,
+    /// The key.
+    pub key: KeyId,
+    /// The present time.
+    pub now: Timestamp,
+    /// The session's new silence limit.
+    pub idle_at: Option<Timestamp>,
+}
+
+/// Claims an idempotency key for a management call, in the same transaction as its effect.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Of the call.
+    pub key: IdempotencyKey,
+    /// Of the call.
+    pub fingerprint: [u8; 32],
+}
+
+/// Registers the successor of a module key and plans the end of the old one.
+#[derive(Clone, Debug)]
+pub struct RollKey {
+    /// The shop.
+    pub shop: ShopId,
+    /// Of the call.
+    pub claim: Claim,
+    /// The key that signed the call.
+    pub old: KeyId,
+    /// When the old key ends.
+    pub old_ends_at: Timestamp,
+    /// The new key.
+    pub new: KeyRow,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Ends a key at once.
+#[derive(Clone, Debug)]
+pub struct EndKey {
+    /// The shop.
+    pub shop: ShopId,
+    /// Of the call; none when the operator does it.
+    pub claim: Option<Claim>,
+    /// The key to end.
+    pub key: KeyId,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What came of changing a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyChanged {
+    /// As asked; also when it was so already.
+    Yes,
+    /// No such key of this shop.
+    NotFound,
+    /// The idempotency key was used for another call.
+    KeyReused,
+    /// The new key is registered already, and not as this key's successor.
+    Taken,
+}
+
+/// Claims an idempotency key for a check; its answer is kept later by [`FinishCheck`].
+#[derive(Clone, Debug)]
+pub struct BeginCheck {
+    /// The actor.
+    pub shop: ShopId,
+    /// Of the call.
+    pub claim: Claim,
+    /// The id under which the institution is asked.
+    pub operation: OperationId,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What came of claiming a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckBegun {
+    /// Ask the institution.
+    New,
+    /// The same call came before: ask by the id of then unless it has an answer.
+    Repeat {
+        /// The id of then.
+        operation: OperationId,
+        /// The body that was answered.
+        answer: Option<Box<[u8]>>,
+    },
+    /// The key was used for another call.
+    KeyReused,
+}
+
+/// Keeps the answer to a check.
+#[derive(Clone, Debug)]
+pub struct FinishCheck {
+    /// The actor.
+    pub shop: ShopId,
+    /// Of the call.
+    pub key: IdempotencyKey,
+    /// The body that is answered.
+    pub answer: Box<[u8]>,
+}
+
+/// Replaces the enrolment code of a shop.
+#[derive(Clone, Debug)]
+pub struct SetEnrolment {
+    /// The shop.
+    pub shop: ShopId,
+    /// The public half of the new code.
+    pub enrolment_key: PublicKey,
+    /// Until when it counts.
+    pub expires_at: Timestamp,
+}
+
+/// Registers a POS.
+#[derive(Clone, Debug)]
+pub struct AddPos {
+    /// The shop.
+    pub shop: ShopId,
+    /// The POS.
+    pub pos: PosRow,
+}
+
+/// Registers a contract on a POS.
+#[derive(Clone, Debug)]
+pub struct AddContract {
+    /// The shop.
+    pub shop: ShopId,
+    /// The contract.
+    pub contract: ContractRow,
+}
+
+/// Switches a contract on or off.
+#[derive(Clone, Copy, Debug)]
+pub struct SetContractEnabled {
+    /// The shop.
+    pub shop: ShopId,
+    /// The contract.
+    pub contract: ContractId,
+    /// On.
+    pub enabled: bool,
+}
+
+/// Switches an institution on or off.
+#[derive(Clone, Debug)]
+pub struct SetInstitutionEnabled {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// On.
+    pub enabled: bool,
+}
+
+/// Keeps what a passed connection test told of an institution, and switches it on.
+#[derive(Clone, Debug)]
+pub struct RecordTest {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// Its name for people.
+    pub name: Box<str>,
+    /// The same in Japanese.
+    pub name_ja: Box<str>,
+    /// What it can do: JSON of `connectors::Capabilities`.
+    pub capabilities: Box<str>,
+    /// The version of its seal key set; a smaller one than is kept changes nothing.
+    pub seal_key_version: u64,
+}
+
+/// Notes the newest seal key set of an institution, so that an older one is never taken again.
+#[derive(Clone, Debug)]
+pub struct RaiseSealKeyVersion {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The version; a smaller one than is kept changes nothing.
+    pub version: u64,
+}
+
+/// Removes what has served its time: nullifiers past their envelope's end, management claims older
+/// than 30 days, sessions that ended long ago. At most `limit` rows of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Prune {
+    /// The present time.
+    pub now: Timestamp,
+    /// Of each kind.
+    pub limit: u32,
+}
+
+/// Whether a management verb found what it was to change (or, for an addition, found room).
+pub type Changed = bool;
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident($body:ty) -> $out:ty, $method:ident;)*) => {
+        /// Any verb.
+        #[derive(Clone, Debug)]
+        pub enum Verb { $($(#[$doc])* $name(Box<$body>),)* }
+
+        /// The answer to a verb of the same name.
+        #[derive(Clone, Debug)]
+        pub enum Reply { $($(#[$doc])* $name($out),)* }
+
+        impl super::Store {
+            $(
+                $(#[$doc])*
+                ///
+                /// # Errors
+                /// [`super::StoreError`] when the store could not say; see there what it means.
+                pub async fn $method(&self, verb: $body) -> Result<$out, super::StoreError> {
+                    match self.commit(Verb::$name(Box::new(verb))).await? {
+                        Reply::$name(out) => Ok(out),
+                        _ => Err(super::StoreError::Crossed),
+                    }
+                }
+            )*
+        }
+    };
+}
+
+verbs! {
+    /// Writes an operation down before its first byte leaves.
+    BeginOperation(BeginOperation) -> Begun, begin_operation;
+    /// Writes down what was learnt, before anybody is told.
+    RecordOutcome(RecordOutcome) -> Recorded, record_outcome;
+    /// Keeps a refusal under its idempotency key.
+    KeepRefusal(KeepRefusal) -> Kept, keep_refusal;
+    /// Takes operations that somebody must look after.
+    LeaseDueWork(LeaseDueWork) -> Vec<LeasedWork>, lease_due_work;
+    /// Registers the first module key and spends the enrolment code.
+    Register(Register) -> Admitted, register;
+    /// Registers a session key.
+    OpenSession(OpenSession) -> Admitted, open_session;
+    /// Counts a sign-in; answers until when the password is locked, if it is.
+    CountLogin(CountLogin) -> Option<Timestamp>, count_login;
+    /// Notes that a key was used.
+    TouchKey(TouchKey) -> (), touch_key;
+    /// Registers the successor of a module key.
+    RollKey(RollKey) -> KeyChanged, roll_key;
+    /// Ends a key at once.
+    EndKey(EndKey) -> KeyChanged, end_key;
+    /// Claims the idempotency key of a check.
+    BeginCheck(BeginCheck) -> CheckBegun, begin_check;
+    /// Keeps the answer to a check.
+    FinishCheck(FinishCheck) -> (), finish_check;
+    /// Enters an institution; `false` when the id is taken.
+    AddInstitution(InstitutionRow) -> Changed, add_institution;
+    /// Switches an institution on or off; `false` when there is none of this id.
+    SetInstitutionEnabled(SetInstitutionEnabled) -> Changed, set_institution_enabled;
+    /// Keeps what a passed connection test told and switches the institution on; `false` when there
+    /// is none of this id.
+    RecordTest(RecordTest) -> Changed, record_test;
+    /// Notes the newest seal key set; `false` when there is no such institution.
+    RaiseSealKeyVersion(RaiseSealKeyVersion) -> Changed, raise_seal_key_version;
+    /// Admits a shop.
+    AddShop(ShopRow) -> Changed, add_shop;
+    /// Replaces the enrolment code of a shop; `false` when there is no such shop.
+    SetEnrolment(SetEnrolment) -> Changed, set_enrolment;
+    /// Registers a POS; `false` when there is no such shop.
+    AddPos(AddPos) -> Changed, add_pos;
+    /// Registers a contract; `false` when POS or institution are missing, or this POS has the same
+    /// contract already.
+    AddContract(AddContract) -> Changed, add_contract;
+    /// Switches a contract on or off; `false` when there is none of this id.
+    SetContractEnabled(SetContractEnabled) -> Changed, set_contract_enabled;
+    /// Removes what has served its time; answers how many rows went.
+    Prune(Prune) -> u64, prune;
+}
