@@ -226,11 +226,11 @@ impl App {
         for row in rows.iter().filter(|row| !row.capabilities.is_empty()) {
             match pos::institutions::record(row) {
                 Ok(record) => records.push(record),
-                Err(cause) => warn!(institution = %row.id, cause = %cause, "an institution cannot be read"),
+                Err(cause) => warn!(institution_id = %row.id, cause = %cause, "an institution cannot be read"),
             }
         }
         for (institution, cause) in self.institutions.replace(records) {
-            warn!(%institution, cause = %cause, "an institution cannot be used");
+            warn!(institution_id = %institution, cause = %cause, "an institution cannot be used");
         }
         Ok(())
     }

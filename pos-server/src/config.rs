@@ -162,7 +162,7 @@ impl Default for LimitSettings {
             in_flight: 512,
             request: Duration::from_secs(70),
             header_bytes: 16 * 1024,
-            body_bytes: 64 * 1024,
+            body_bytes: pos_protocol::wire::MAX_BODY,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(30),
             body: Duration::from_secs(10),

@@ -23,6 +23,10 @@ use crate::store::verbs::{BeginOperation, Begun, KeepRefusal, Lease, NewPayment,
 /// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
 const LEAST_TIME: Duration = Duration::from_secs(2);
 
+/// So much earlier than its caller stops waiting an operation that is still open is answered, so
+/// that the answer arrives.
+const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
 /// How often a payment that moves under the guards is looked at again.
 const LOOKS: u32 = 8;
 
@@ -128,11 +132,13 @@ async fn replay(
     match found {
         UnderKey::Refusal(refusal) => Err(view::refusal(&refusal)),
         UnderKey::Operation(payment, id) => {
-            if app.conductor.wait_for(id, left(app, call)).await {
-                // It ended while we waited: what stands now is the answer.
-                return status(app, call, payment.id, id);
+            let open = payment.operation(id).is_some_and(|one| one.state.is_open());
+            if !open {
+                return view::answer(&payment, id);
             }
-            view::answer(&payment, id)
+            app.conductor.wait_for(id, patience(app, call)).await;
+            // It may have ended meanwhile, also before we could wait: what stands now is the answer.
+            status(app, call, payment.id, id)
         }
     }
 }
@@ -149,6 +155,11 @@ fn status(
 
 fn left(app: &App, call: &Call) -> Duration {
     call.deadline.saturating_sub(app.clock.monotonic())
+}
+
+/// How long an answer may be waited for.
+fn patience(app: &App, call: &Call) -> Duration {
+    left(app, call).saturating_sub(ANSWER_MARGIN)
 }
 
 /// Keeps a refusal under its key where a held copy of the call could otherwise still act.
@@ -441,7 +452,7 @@ impl Beginning<'_> {
             send_before: self.call.deadline,
         };
         let outcome = conduct::start(app, owned);
-        match tokio::time::timeout(left(app, self.call), outcome).await {
+        match tokio::time::timeout(patience(app, self.call), outcome).await {
             Ok(Ok(ended)) => view::answer(&ended, id),
             // The caller's time is up, or the store keeps the outcome from being written: the
             // operation goes on, and its state is asked for by key.

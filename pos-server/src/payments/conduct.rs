@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::{OperationId, TaskId};
-use pos_protocol::payment::{Action, Event, OperationState, step};
+use pos_protocol::payment::{Action, Event, OperationState, Outcome, step};
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
@@ -19,6 +19,7 @@ use crate::readiness::Fault;
 use crate::store::StoreError;
 use crate::store::rows::{Evidence, StoredPayment, TaskRow};
 use crate::store::verbs::{RecordOutcome, Recorded};
+use crate::telemetry::logs::chain;
 
 /// Waits between inquiries: 1, 2, 4 … 60 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -112,7 +113,9 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
             not_after: owned.send_before,
             lease_until: lease_end(&app, &owned),
         };
+        let began = app.clock.monotonic();
         let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
+        count(&app, &owned.order, &answer, began);
         record(&app, owned.payment, owned.order.operation_id, &answer, 0, Some(tell)).await;
         drop(entered);
     });
@@ -132,11 +135,28 @@ pub fn inquire(app: &Arc<App>, owned: Owned, inquiries: u32) {
     let entered = app.conductor.enter(owned.order.operation_id);
     let app = Arc::clone(app);
     tokio::spawn(async move {
+        let began = app.clock.monotonic();
         let answer = app.driver.inquire(&owned.institution, &owned.order).await;
+        count(&app, &owned.order, &answer, began);
         let inquiries = inquiries.saturating_add(1);
         record(&app, owned.payment, owned.order.operation_id, &answer, inquiries, None).await;
         drop(entered);
     });
+}
+
+fn count(app: &App, order: &OperationOrder, answer: &Answer, began: Duration) {
+    let outcome = match answer.outcome {
+        Outcome::Done(_) => "done",
+        Outcome::Declined(_) => "declined",
+        Outcome::NotSent => "not_sent",
+        Outcome::NeedsPayer => "needs_payer",
+        Outcome::Pending => "pending",
+        Outcome::Unknown => "unknown",
+        Outcome::Mismatched => "mismatched",
+        Outcome::NeedsHuman => "needs_human",
+    };
+    let took = app.clock.monotonic().saturating_sub(began);
+    app.metrics.institution_call(order.institution.as_str(), outcome, took);
 }
 
 /// Gives an answer to `step` and writes what follows, however often the payment moves meanwhile:
@@ -152,7 +172,7 @@ async fn record(
     let mut tell = tell;
     loop {
         let Some((verb, after)) = stepped(app, &payment, id, answer, inquiries) else {
-            error!(operation = %id, "an operation is not among its payment's");
+            error!(operation_id = %id, "an operation is not among its payment's");
             return;
         };
         match app.store.record_outcome(verb).await {
@@ -171,11 +191,11 @@ async fn record(
                 None => return,
             },
             Err(StoreError::Stopped) => {
-                error!(operation = %id, "the store has stopped: the outcome is asked for again after the restart");
+                error!(operation_id = %id, "the store has stopped: the outcome is asked for again after the restart");
                 return;
             }
             Err(cause) => {
-                warn!(operation = %id, cause = %cause, "an outcome could not be written; trying again");
+                warn!(operation_id = %id, cause = %cause, "an outcome could not be written; trying again");
                 app.readiness.raise(Fault::Database);
                 tell = None; // The caller gets 202 now.
                 tokio::time::sleep(STORE_RETRY).await;
@@ -190,7 +210,7 @@ async fn reload(app: &Arc<App>, payment: &StoredPayment) -> Option<StoredPayment
             Ok(found) => return found,
             Err(StoreError::Stopped) => return None,
             Err(cause) => {
-                warn!(payment = %payment.id, cause = %cause, "a payment could not be read; trying again");
+                warn!(payment_id = %payment.id, cause = %cause, "a payment could not be read; trying again");
                 tokio::time::sleep(STORE_RETRY).await;
             }
         }
@@ -289,17 +309,20 @@ fn next_look(state: OperationState, answer: &Answer, inquiries: u32) -> Option<D
 /// One line for each outcome, with ids alone.
 fn log(payment: &StoredPayment, id: OperationId, answer: &Answer) {
     let Some(one) = payment.operation(id) else { return };
-    let (operation, kind, state) = (id, one.kind.wire(), one.state.wire());
+    let (kind, state, payment_id) = (one.kind.wire(), one.state.wire(), payment.id);
+    let raw_code = answer.raw_code.as_deref().unwrap_or_default();
     match &answer.fault {
-        None => info!(%operation, payment = %payment.id, kind, state, "outcome"),
-        Some(fault) => warn!(%operation, payment = %payment.id, kind, state, cause = %fault, "outcome"),
+        None => info!(operation_id = %id, %payment_id, kind, state, raw_code, "outcome"),
+        Some(fault) => {
+            let cause = chain(fault);
+            warn!(operation_id = %id, %payment_id, kind, state, raw_code, cause, "outcome");
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use pos_protocol::money::Amount;
-    use pos_protocol::payment::Outcome;
 
     use super::*;
 

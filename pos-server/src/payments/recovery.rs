@@ -44,12 +44,12 @@ pub async fn turn(app: &Arc<App>) -> Result<usize, StoreError> {
 fn take_over(app: &Arc<App>, work: LeasedWork) {
     let LeasedWork { payment, operation: id } = work;
     let Some(one) = payment.operation(id) else {
-        warn!(operation = %id, "work without its operation");
+        warn!(operation_id = %id, "work without its operation");
         return;
     };
     let Some(institution) = app.institutions.get(&payment.institution) else {
         // The lease runs out again; until the operator enters it anew nobody can be asked.
-        warn!(operation = %id, institution = %payment.institution, "nobody to ask");
+        warn!(operation_id = %id, institution_id = %payment.institution, "nobody to ask");
         return;
     };
     let first = payment.operations.first().map(|first| first.id);

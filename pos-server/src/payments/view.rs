@@ -3,6 +3,7 @@
 //! octets for ever.
 
 use axum::http::StatusCode;
+use pos_protocol::Retry;
 use pos_protocol::id::OperationId;
 use pos_protocol::payment::OperationState;
 use pos_protocol::wire::{Decline, OperationView, PaymentView, WireOperationState, route};
@@ -37,6 +38,7 @@ pub fn operation(payment: &StoredPayment, operation: &StoredOperation) -> Operat
         institution_reference: operation.evidence.reference.as_deref().map(str::to_owned),
         created_at_ms: operation.created_at,
         ended_at_ms: operation.ended_at,
+        retry: (operation.state == OperationState::NotSent).then_some(Retry::NewQuote),
         status_path: open.then(|| {
             route::OPERATION.replace("{idempotency_key}", operation.key.as_str())
         }),

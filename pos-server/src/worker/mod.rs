@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::payments::recovery;
 use crate::shutdown::Shutdown;
-use crate::store::verbs::Prune;
+use crate::store::verbs::{Prune, RaiseSealKeyVersion};
 
 /// How often the worker looks for due operations.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -38,6 +38,7 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
         }
         if turns.is_multiple_of(PRUNE_EVERY) {
             prune(&app).await;
+            note_seal_keys(&app).await;
         }
         turns = turns.wrapping_add(1);
     }
@@ -69,6 +70,25 @@ async fn count(app: &Arc<App>) {
     let unknown = open.iter().find(|one| one.state == "unknown");
     app.metrics.oldest_unknown(unknown.map(|one| now.since(one.oldest)));
     app.metrics.open_tasks(tasks as u64);
+}
+
+/// Keeps the newest version of each seal key set, so that no restart takes an older one.
+async fn note_seal_keys(app: &Arc<App>) {
+    for institution in app.institutions.all() {
+        let record = institution.record();
+        let Ok(keys) = app.driver.seal_keys(&institution).await else { continue };
+        let version = keys.set.version;
+        if version <= record.seal_key_version {
+            continue;
+        }
+        let raise = RaiseSealKeyVersion { institution: record.id.clone(), version };
+        match app.store.raise_seal_key_version(raise).await.map(|_| app.load_institutions()) {
+            Ok(Ok(())) => {}
+            Ok(Err(cause)) | Err(cause) => {
+                warn!(institution_id = %record.id, cause = %cause, "a seal key version was not kept");
+            }
+        }
+    }
 }
 
 async fn prune(app: &Arc<App>) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Timestamp;
+use crate::code::Retry;
 use crate::id::{
     ContractId, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId, PosId,
 };
@@ -210,6 +211,9 @@ pub struct OperationView {
     /// When it ended, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at_ms: Option<Timestamp>,
+    /// With `not_sent`: `new_quote`, for a new try takes a quote, a new key and a new envelope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
     /// While it is open: where to ask (a path), and after how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_path: Option<String>,

@@ -99,6 +99,11 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
         },
         Err(error) => Err(error.into()),
     };
+    if let Err(refusal) = &answered
+        && refusal.code().status() == 401
+    {
+        app.metrics.signature_refused(refusal.code().wire());
+    }
     let (status, body) = match answered {
         Ok(response) => finish(response, request_id).await,
         Err(refusal) => problem(&refusal, request_id),
@@ -135,6 +140,7 @@ async fn admit(
         None => key_in_body(&body)?,
     };
     let idempotency_key = verify(app, &claimed, &parts, &body, &public)?;
+    app.metrics.clock_offset_ms(ahead_ms(claimed.created(), now));
     match known {
         Some(key) => {
             let shop = Shop::verified(&key, claimed.key_id());
@@ -175,6 +181,12 @@ async fn read_body(body: Body) -> Result<Bytes, ApiError> {
         BodyError::TooSlow { .. } => ErrorCode::NotReady.into(),
         BodyError::Broken(_) => ErrorCode::InvalidJson.into(),
     })
+}
+
+/// How far a caller's clock is ahead of ours; whole seconds, as the signature has them.
+fn ahead_ms(created: Timestamp, now: Timestamp) -> i64 {
+    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    ms(created.since(now)).saturating_sub(ms(now.since(created)))
 }
 
 /// The key of a registration or a sign-in, read leniently: the body is read strictly later.
