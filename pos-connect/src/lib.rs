@@ -1,1 +1,34 @@
+#![doc = include_str!("../README.md")]
+// Arithmetic in a test overflows loudly; only shipped code has to say what happens.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
+mod client;
+pub mod config;
+pub mod env;
+pub mod error;
+mod exchange;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
+pub mod journal;
+pub mod keys;
+mod seal;
+mod transport;
+mod verify;
+
+pub use pos_protocol as protocol;
+pub use pos_protocol::enrolment::EnrolmentCode;
+pub use pos_protocol::id::{
+    ContractId, IdempotencyKey, InstitutionId, Method, OrderId, PaymentId, PosId, ShopId, UserId,
+};
+pub use pos_protocol::money::{Amount, Currency, Money};
+pub use pos_protocol::seal::{Binding, Envelope, Instrument, SealedOperation, SignedSealKeySet};
+pub use pos_protocol::secret::SecretText;
+pub use pos_protocol::{ErrorCode, Retry, Timestamp, wire};
+
+pub use client::{Connection, HistoryQuery, Order, Pages, Setup};
+pub use config::{Config, ConfigError, Language};
+pub use error::{Code, Error, ErrorKind, ModuleCode};
+#[cfg(not(target_arch = "wasm32"))]
+pub use files::FileError;
+pub use seal::{ENVELOPE_LIFE, SealError, seal, seal_at};
+pub use verify::verify;

@@ -1,0 +1,203 @@
+//! Registration, sign-in and keys.
+
+use std::collections::BTreeMap;
+
+use pos_protocol::ErrorCode;
+use pos_protocol::enrolment::{EnrolmentCode, key_roll_proof, registration_proof};
+use pos_protocol::id::{IdempotencyKey, UserId};
+use pos_protocol::key::KeyId;
+use pos_protocol::secret::SecretText;
+use pos_protocol::wire::{
+    KeyAnswer, KeyList, LoginRequest, RegisterRequest, RegistrationAnswer, RevokeKeyRequest,
+    RollKeyRequest, SessionAnswer, SignOutRequest, route,
+};
+use serde::de::IgnoredAny;
+
+use super::drive::json;
+use super::{Connection, Role, Setup};
+use crate::config::ConfigError;
+use crate::error::{Error, ModuleCode};
+use crate::exchange::{Call, Effect, Trust};
+use crate::keys::{Change, StoredKeys};
+
+impl Connection {
+    /// Registers the shop's software with the code that the operator gave: makes a module key,
+    /// stores it, then sends it with the password that `user_id` signs in by from now on (15 to 128
+    /// characters). The code pins the server's answer key, so that nobody in between can stand in
+    /// for the server.
+    ///
+    /// The answer holds the recovery codes and the panic code: show them once to the person in
+    /// charge. After a crash or an error of kind `Wait`, register again with the same code: the
+    /// stored key is used again.
+    ///
+    /// # Errors
+    /// `SignInAgain` (`credential_refused`) for a code or user id that is not right or has ended;
+    /// `FixTheRequest` for a password that is too simple, or a key store that holds a registered
+    /// key; `GiveUp` when the server cannot prove that it is the one that the code was made for.
+    pub async fn register(
+        setup: Setup,
+        user_id: UserId,
+        password: SecretText,
+        code: &EnrolmentCode,
+    ) -> Result<(Self, RegistrationAnswer), Error> {
+        let language = setup.config.language;
+        let keys = keys_to_register(&setup, code).await;
+        let keys = keys.map_err(|error| error.in_language(language))?;
+        let module_key = keys.module_key.key();
+        let key = module_key.public();
+        let body = RegisterRequest {
+            code_proof: code.enrolment_key().sign(&registration_proof(&user_id, &key)),
+            user_id,
+            password,
+            key,
+        };
+        let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
+        let connection = setup.connect(Role::Module, module_key, trust, keys.seals)?;
+        let call = Call::post(route::REGISTRATIONS, json(&body), Effect::Repeatable(None));
+        let answer = connection.ask(call).await?;
+        connection.store(Change::Registered).await?;
+        Ok((connection, answer))
+    }
+
+    /// Opens the line with the key of the store. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// `SignInAgain` (`not_registered`) when the store holds no registered key; `FixTheRequest`
+    /// (`configuration`) for settings that cannot be used.
+    pub async fn open(setup: Setup) -> Result<Self, Error> {
+        let language = setup.config.language;
+        let stored = setup.keys.load().await;
+        let stored = stored.map_err(|cause| Error::from(cause).in_language(language))?;
+        let Some(keys) = stored.filter(|keys| keys.registered) else {
+            return Err(Error::module(ModuleCode::NotRegistered, None).in_language(language));
+        };
+        let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
+        setup.connect(Role::Module, keys.module_key.key(), trust, keys.seals)
+    }
+
+    /// Signs a person in: a fresh key, held in memory only, acts for the shop until
+    /// [`sign_out`](Self::sign_out), 15 minutes of silence, or 12 hours.
+    ///
+    /// The server's answer key is the one that the key store has pinned, or else the one of
+    /// [`Config::with_answer_key`](crate::Config::with_answer_key).
+    ///
+    /// # Errors
+    /// `SignInAgain` (`credential_refused`) for a wrong user id or password; `Wait`
+    /// (`login_locked`) after too many wrong ones.
+    pub async fn login(
+        setup: Setup,
+        user_id: UserId,
+        password: SecretText,
+    ) -> Result<(Self, SessionAnswer), Error> {
+        let language = setup.config.language;
+        let told = |error: Error| error.in_language(language);
+        let stored = setup.keys.load().await.map_err(|cause| told(cause.into()))?;
+        let (pin, answer_key, seals) = match (stored, setup.config.answer_key) {
+            (Some(keys), _) => (keys.pin, keys.answer_key, keys.seals),
+            (None, Some(pin)) => (pin, None, BTreeMap::new()),
+            (None, None) => return Err(told(ConfigError::NoAnswerKey.into())),
+        };
+        let session_key = setup.seed().map_err(told)?.key();
+        let body = LoginRequest { user_id, password, key: session_key.public() };
+        let trust = Trust { pin, answer_key, offset_ms: 0 };
+        let connection = setup.connect(Role::Session, session_key, trust, seals)?;
+        let call = Call::post(route::SESSIONS, json(&body), Effect::Repeatable(None));
+        let answer = connection.ask(call).await?;
+        Ok((connection, answer))
+    }
+
+    /// Ends the session that this connection acts with, here and at the server, and closes it.
+    ///
+    /// # Errors
+    /// As for every call. One whose session had ended before is signed out all the same.
+    pub async fn sign_out(&self) -> Result<(), Error> {
+        let key = self.key_named("out", &self.key_id())?;
+        let effect = Effect::Repeatable(Some(key));
+        let call = Call::post(route::SIGN_OUT, json(&SignOutRequest {}), effect);
+        match self.ask::<IgnoredAny>(call).await {
+            Err(error) if !error.says(ErrorCode::SessionEnded) => return Err(error),
+            Ok(_) | Err(_) => self.close(),
+        }
+        Ok(())
+    }
+
+    /// Closes this connection and its clones: verbs begun from now on are refused, those under way
+    /// go on. Neither key nor session ends by it.
+    pub fn close(&self) {
+        self.state().is_closed = true;
+    }
+
+    /// The shop's keys that have not ended, newest first.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn list_keys(&self) -> Result<Vec<KeyAnswer>, Error> {
+        let list: KeyList = self.ask(Call::get(route::KEYS)).await?;
+        Ok(list.keys)
+    }
+
+    /// Replaces the module key by a fresh one, which is stored before it is sent and used once the
+    /// server has it. The old one stays good for 24 hours, for other processes that still hold it;
+    /// they find the new one in the store.
+    ///
+    /// # Errors
+    /// `FixTheRequest` on a session's connection. After any error the old key is still used, and
+    /// rolling again goes on with the same new key.
+    pub async fn roll_key(&self) -> Result<KeyAnswer, Error> {
+        if self.0.role == Role::Session {
+            return Err(self.told(Error::module(ModuleCode::NotRegistered, None)));
+        }
+        let fresh = self.0.setup.seed().map_err(|error| self.told(error))?;
+        let stored = self.store(Change::NextKey(fresh)).await?;
+        let next = stored.next_key.map(|seed| seed.key());
+        let next = next.expect("a successor was stored just now");
+        let old = self.state().signer.public();
+        let body = RollKeyRequest {
+            key: next.public(),
+            proof: next.sign(&key_roll_proof(&old, &next.public())),
+        };
+        let key = self.key_named("roll", &next.public().id())?;
+        let call = Call::post(route::KEY_ROLL, json(&body), Effect::Repeatable(Some(key)));
+        let answer = self.ask(call).await?;
+        self.store(Change::Promote(next.public())).await?;
+        self.state().signer = next.into();
+        Ok(answer)
+    }
+
+    /// Ends a key of the shop at once, for good. The one that signs this call may end itself;
+    /// another one takes a person's session.
+    ///
+    /// # Errors
+    /// `FixTheRequest` (`not_found`) for a key that is none of the shop's; `GiveUp`
+    /// (`not_permitted`) when this key may not.
+    pub async fn revoke_key(&self, key_id: &KeyId) -> Result<KeyAnswer, Error> {
+        let path = route::KEY_REVOKE.replace("{key_id}", &key_id.to_string());
+        let effect = Effect::Repeatable(Some(self.fresh_key()?));
+        self.ask(Call::post(path, json(&RevokeKeyRequest {}), effect)).await
+    }
+
+    async fn store(&self, change: Change) -> Result<StoredKeys, Error> {
+        self.keys().change(change).await.map_err(|cause| self.told(cause.into()))
+    }
+
+    /// The same idempotency key for every try of something that can happen once to a key.
+    fn key_named(&self, verb: &str, key_id: &KeyId) -> Result<IdempotencyKey, Error> {
+        Ok(format!("{verb}-{key_id}").parse().expect("a verb and 43 characters of base64url fit"))
+    }
+}
+
+/// The key to register with: one that an earlier try has stored, or a fresh one, stored now.
+async fn keys_to_register(setup: &Setup, code: &EnrolmentCode) -> Result<StoredKeys, Error> {
+    let pin = code.answer_key();
+    match setup.keys.load().await? {
+        None => {
+            let keys = StoredKeys::new(setup.seed()?, pin);
+            setup.keys.create(keys.clone()).await?;
+            Ok(keys)
+        }
+        Some(keys) if keys.registered => Err(Error::module(ModuleCode::AlreadyRegistered, None)),
+        // Walked on from the code's pin in an earlier try, or pinned by another code.
+        Some(keys) if keys.pin != pin => Ok(setup.keys.change(Change::Pin(pin)).await?),
+        Some(keys) => Ok(keys),
+    }
+}

@@ -1,0 +1,308 @@
+//! Does what an exchange asks for: sends, sleeps, stores, and tells it what came of that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pos_protocol::Timestamp;
+use pos_protocol::code::{Retry, WireCode};
+use pos_protocol::id::IdempotencyKey;
+use pos_protocol::key::{KeyId, PublicKey, SigningKey};
+use pos_protocol::succession::Fingerprint;
+use pos_protocol::text::base64url;
+use pos_protocol::wire::OperationView;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Connection, Role};
+use crate::env::EnvironmentError;
+use crate::error::{Cause, Code, Error, ModuleCode};
+use crate::exchange::{
+    Action, Call, Effect, Event, Exchange, Expected, Limits, Now, Outcome, Request,
+};
+use crate::journal::{Attempt, Begun, Entry, JournalError};
+use crate::keys::Change;
+
+/// What the journal is to be told before a call is sent.
+enum Note {
+    /// Nothing: no money moves.
+    Nothing,
+    /// The entry, with the first attempt.
+    Begin(Entry),
+    /// One more attempt.
+    Add(IdempotencyKey),
+}
+
+impl Connection {
+    /// Makes a call that moves no money, and reads its answer.
+    pub(super) async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        let exchange = self.exchange(call)?;
+        let outcome = self.run(exchange, Note::Nothing).await.map_err(|error| self.told(error))?;
+        let read = match outcome {
+            Outcome::Answer(body) => serde_json::from_slice(&body)
+                .map_err(|unreadable| Error::without_answer(unreadable.into())),
+            other => Err(unanswered(other)),
+        };
+        read.map_err(|error| self.told(error))
+    }
+
+    /// Makes a call that moves money, from journal to outcome.
+    pub(super) async fn settle(&self, call: Call) -> Result<OperationView, Error> {
+        let Effect::Money(expected) = &call.effect else {
+            return Err(self.told(Error::module(ModuleCode::NotInJournal, None)));
+        };
+        let expected = expected.clone();
+        let entry = Entry {
+            key: expected.key.clone(),
+            operation: expected.operation,
+            order_id: expected.order_id.clone(),
+            payment_id: expected.payment_id,
+            digest: call.digest(),
+            attempts: Vec::new(),
+        };
+        let exchange = self.exchange(call).map_err(|error| error.about(Some(&expected.key)))?;
+        self.settled(exchange, Note::Begin(entry), &expected).await
+    }
+
+    /// Asks for the outcome of a call of an earlier life, and sends nothing that could make one.
+    pub(super) async fn settle_entry(&self, entry: Entry) -> Result<OperationView, Error> {
+        let expected = Expected {
+            key: entry.key,
+            operation: entry.operation,
+            money: None,
+            order_id: entry.order_id,
+            payment_id: entry.payment_id,
+        };
+        // Neither path nor body: this call is only asked about.
+        let call = Call::post("/", Vec::new(), Effect::Money(expected.clone()));
+        let now = self.now().map_err(|cause| self.told(Error::from(cause)))?;
+        let exchange = self.exchange(call)?.resume(entry.attempts, now);
+        self.settled(exchange, Note::Nothing, &expected).await
+    }
+
+    async fn settled(
+        &self,
+        exchange: Exchange,
+        note: Note,
+        expected: &Expected,
+    ) -> Result<OperationView, Error> {
+        let outcome = self.run(exchange, note).await;
+        let is_final = match &outcome {
+            Ok(Outcome::Operation(operation)) => operation.state.is_final(),
+            Ok(Outcome::Refused(_) | Outcome::NotMade | Outcome::Failed(_)) => true,
+            Ok(Outcome::Answer(_) | Outcome::NeedsHuman | Outcome::Unknown(_)) | Err(_) => false,
+        };
+        if is_final {
+            // An entry that cannot be removed is asked for once more after the next start, and
+            // answered the same. The outcome stands.
+            let _ = self.journal().finish(expected.key.clone()).await;
+        }
+        let result = match outcome {
+            Ok(Outcome::Operation(operation)) => return Ok(*operation),
+            Ok(other) => unanswered(other),
+            Err(error) => error,
+        };
+        let is_envelope_spent = expected.operation.begins_payment();
+        let result = match result.code() {
+            Code::Module(ModuleCode::NotMade) if !is_envelope_spent => {
+                result.retried_by(Retry::SameKey)
+            }
+            _ => result,
+        };
+        Err(self.told(result.about(Some(&expected.key))))
+    }
+
+    /// Runs an exchange to its end, with another key of the store where the server does not take
+    /// the present one.
+    async fn run(&self, mut exchange: Exchange, mut note: Note) -> Result<Outcome, Error> {
+        let mut tried = vec![self.key_id()];
+        let mut candidate = None;
+        loop {
+            let outcome = self.drive(&mut exchange, &mut note).await?;
+            if !is_about_the_key(&outcome) {
+                if let Some(signer) = candidate.take() {
+                    self.take_over(signer).await;
+                }
+                return Ok(outcome);
+            }
+            let Some(other) = self.other_key(&tried).await else { return Ok(outcome) };
+            let Ok(now) = self.now() else { return Ok(outcome) };
+            tried.push(other.public().id());
+            exchange.sign_as(Arc::clone(&other), now);
+            candidate = Some(other);
+        }
+    }
+
+    async fn drive(&self, exchange: &mut Exchange, note: &mut Note) -> Result<Outcome, Error> {
+        loop {
+            let (now, jitter) = match self.now().and_then(|now| Ok((now, self.jitter()?))) {
+                Ok(both) => both,
+                Err(cause) => {
+                    let last = Now { wall: Timestamp::default(), uptime: self.uptime() };
+                    exchange.take(Event::Interrupted(cause.into()), last);
+                    (last, 0)
+                }
+            };
+            match exchange.next(now, jitter) {
+                Action::Done(outcome) => {
+                    self.state().trust.offset_ms = exchange.trust().offset_ms;
+                    return Ok(outcome);
+                }
+                Action::Wait(span) => self.environment().sleep(span).await,
+                Action::Pin { from, to } => self.pin(from, to).await,
+                Action::Send(outgoing) => {
+                    let event = match outgoing.attempt {
+                        Some(attempt) => self.noted(note, attempt).await?,
+                        None => None,
+                    };
+                    let event = match event {
+                        Some(event) => event,
+                        None => self.send(&outgoing.request, outgoing.timeout).await,
+                    };
+                    let (event, now) = match self.now() {
+                        Ok(now) => (event, now),
+                        Err(cause) => (Event::Interrupted(cause.into()), now),
+                    };
+                    exchange.take(event, now);
+                }
+            }
+        }
+    }
+
+    async fn send(&self, request: &Request, timeout: Duration) -> Event {
+        match self.0.sender.send(request, timeout).await {
+            Ok(response) => Event::Answered(response),
+            Err(failure) => Event::Failed(failure),
+        }
+    }
+
+    /// Writes an attempt down. `Some` where it must not be sent now.
+    async fn noted(&self, note: &mut Note, attempt: Attempt) -> Result<Option<Event>, Error> {
+        let failed = |cause: JournalError| Event::NotNoted(cause.into());
+        match note {
+            Note::Nothing => Ok(None),
+            Note::Add(key) => {
+                let noted = self.journal().attempt(key.clone(), attempt).await;
+                Ok(noted.err().map(failed))
+            }
+            Note::Begin(entry) => {
+                entry.attempts = vec![attempt];
+                let (key, digest) = (entry.key.clone(), entry.digest);
+                let begun = match self.journal().begin(entry.clone()).await {
+                    Ok(begun) => begun,
+                    Err(cause) => return Ok(Some(failed(cause))),
+                };
+                *note = Note::Add(key);
+                match begun {
+                    Begun::New => Ok(None),
+                    Begun::Known { entry, .. } if entry.digest != digest => {
+                        Err(Error::key_reused())
+                    }
+                    Begun::Known { entry, ours } => {
+                        Ok(Some(Event::Known { attempts: entry.attempts, may_send: ours }))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Believes a new answer key from now on. Where it cannot be stored it is believed all the
+    /// same, being proved; the next process proves it again.
+    async fn pin(&self, from: Fingerprint, to: PublicKey) {
+        {
+            let trust = &mut self.state().trust;
+            // Somebody else may have walked further meanwhile.
+            if trust.pin == from {
+                trust.pin = Fingerprint::of(&to);
+                trust.answer_key = Some(to);
+            }
+        }
+        let _ = self.keys().change(Change::AnswerKey { from, to }).await;
+    }
+
+    /// A key of the store that was not tried: another process may have rolled it, or this one was
+    /// ended between rolling and writing it down.
+    async fn other_key(&self, tried: &[KeyId]) -> Option<Arc<SigningKey>> {
+        if self.0.role == Role::Session {
+            return None;
+        }
+        let stored = self.keys().load().await.ok().flatten()?;
+        [Some(stored.module_key), stored.next_key]
+            .into_iter()
+            .flatten()
+            .map(|seed| seed.key())
+            .find(|key| !tried.contains(&key.public().id()))
+            .map(Arc::new)
+    }
+
+    /// The server took this key where it had refused the one before.
+    async fn take_over(&self, signer: Arc<SigningKey>) {
+        let public = signer.public();
+        self.state().signer = signer;
+        // Where it cannot be stored, the next process finds it out again in the same way.
+        let _ = self.keys().change(Change::Promote(public)).await;
+    }
+
+    fn exchange(&self, call: Call) -> Result<Exchange, Error> {
+        let config = &self.0.setup.config;
+        let state = self.state();
+        if state.is_closed {
+            return Err(self.told(Error::module(ModuleCode::Closed, None)));
+        }
+        let limits = Limits { attempt: config.attempt_timeout, total: config.total_timeout };
+        let (authority, signer) = (Arc::clone(&self.0.authority), Arc::clone(&state.signer));
+        Ok(Exchange::new(call, authority, signer, state.trust, limits))
+    }
+
+    fn now(&self) -> Result<Now, EnvironmentError> {
+        Ok(Now { wall: self.environment().now()?, uptime: self.uptime() })
+    }
+
+    fn uptime(&self) -> Duration {
+        self.environment().uptime()
+    }
+
+    fn jitter(&self) -> Result<u32, EnvironmentError> {
+        let mut octets = [0; 4];
+        self.environment().fill(&mut octets)?;
+        Ok(u32::from_le_bytes(octets))
+    }
+
+    /// A fresh key: milliseconds, so that keys made later sort later, and 128 random bits.
+    pub(super) fn fresh_key(&self) -> Result<IdempotencyKey, Error> {
+        let made = self.now().and_then(|now| {
+            let mut octets = [0; 24];
+            self.environment().fill(&mut octets[8..])?;
+            octets[..8].copy_from_slice(&now.wall.as_ms().to_be_bytes());
+            Ok(base64url(&octets[2..]))
+        });
+        let text = made.map_err(|cause| self.told(cause.into()))?;
+        Ok(text.parse().expect("30 characters of base64url are an idempotency key"))
+    }
+}
+
+/// The octets of a body.
+pub(super) fn json(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("the bodies of the wire have a JSON form")
+}
+
+fn is_about_the_key(outcome: &Outcome) -> bool {
+    use pos_protocol::ErrorCode::{KeyRevoked, KeyUnknown};
+    match outcome {
+        Outcome::Refused(problem) | Outcome::Unknown(Some(Cause::Refused(problem))) => {
+            matches!(problem.code, WireCode::Known(KeyRevoked | KeyUnknown))
+        }
+        _ => false,
+    }
+}
+
+/// The error for an outcome that brought nothing.
+fn unanswered(outcome: Outcome) -> Error {
+    match outcome {
+        Outcome::Failed(cause) => Error::without_answer(cause),
+        Outcome::NeedsHuman => Error::module(ModuleCode::NeedsHuman, None),
+        Outcome::NotMade => Error::module(ModuleCode::NotMade, None),
+        Outcome::Refused(problem) => Error::refused(*problem),
+        Outcome::Unknown(cause) => Error::outcome_unknown(cause),
+        Outcome::Answer(_) | Outcome::Operation(_) => Error::outcome_unknown(None),
+    }
+}

@@ -1,0 +1,192 @@
+//! The verbs.
+
+mod access;
+mod drive;
+mod payments;
+mod reads;
+mod seals;
+
+use std::collections::BTreeMap;
+use std::fmt;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use pos_protocol::Timestamp;
+use pos_protocol::id::InstitutionId;
+use pos_protocol::key::{KeyId, SigningKey};
+use zeroize::Zeroizing;
+
+pub use payments::Order;
+pub use reads::{HistoryQuery, Pages};
+
+use crate::config::{Config, ConfigError};
+use crate::env::{Environment, System};
+use crate::error::Error;
+use crate::exchange::Trust;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::files::FileError;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::journal::FileJournal;
+use crate::journal::Journal;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::keys::FileKeyStore;
+use crate::keys::{KeyStore, SealPin, Seed};
+use crate::transport::Sender;
+
+/// What a connection is made of: settings, and where keys and open payments are kept.
+#[derive(Clone)]
+pub struct Setup {
+    config: Config,
+    keys: Arc<dyn KeyStore>,
+    journal: Arc<dyn Journal>,
+    environment: Arc<dyn Environment>,
+}
+
+impl Setup {
+    /// With the given stores, and the system's clock and randomness.
+    pub fn new(config: Config, keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
+        Self { config, keys, journal, environment: Arc::new(System) }
+    }
+
+    /// With files in a folder: `keys.json`, and one file for each open payment in `journal`. The
+    /// folder is made (0700) if need be; keep it out of everybody's reach, and in the backup.
+    ///
+    /// # Errors
+    /// [`FileError`] when the folder cannot be made.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn in_folder(config: Config, folder: impl AsRef<Path>) -> Result<Self, FileError> {
+        let folder = folder.as_ref();
+        let keys = FileKeyStore::new(folder.join("keys.json"))?;
+        let journal = FileJournal::new(folder.join("journal"))?;
+        Ok(Self::new(config, Arc::new(keys), Arc::new(journal)))
+    }
+
+    /// The same with another clock, randomness and sleep.
+    #[must_use]
+    pub fn with_environment(mut self, environment: Arc<dyn Environment>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    fn connect(
+        self,
+        role: Role,
+        signer: SigningKey,
+        trust: Trust,
+        seals: BTreeMap<InstitutionId, SealPin>,
+    ) -> Result<Connection, Error> {
+        let sender = Sender::new(&self.config)
+            .map_err(|cause: ConfigError| Error::from(cause).in_language(self.config.language))?;
+        let authority = self.config.authority.as_str().into();
+        let state = State { signer: Arc::new(signer), trust, seals, is_closed: false };
+        let inner = Inner { setup: self, authority, role, sender, state: Mutex::new(state) };
+        Ok(Connection(Arc::new(inner)))
+    }
+
+    fn seed(&self) -> Result<Seed, Error> {
+        let mut octets = Zeroizing::new([0; 32]);
+        self.environment.fill(&mut *octets)?;
+        Ok(Seed::new(octets))
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Setup").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// A shop's line to the operator's server. Clones share it; all verbs may run at the same time.
+///
+/// Made by [`register`](Self::register) the first time, by [`open`](Self::open) ever after, and by
+/// [`login`](Self::login) for a person. Every verb signs its call, retries within the limits of the
+/// [`Config`], and believes nothing but answers that the server has signed. All futures are `Send`
+/// natively, and need a tokio runtime with time and I/O. One that is dropped leaves its payment in
+/// the journal.
+#[derive(Clone)]
+pub struct Connection(Arc<Inner>);
+
+struct Inner {
+    setup: Setup,
+    authority: Arc<str>,
+    role: Role,
+    sender: Sender,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Module,
+    Session,
+}
+
+struct State {
+    signer: Arc<SigningKey>,
+    trust: Trust,
+    seals: BTreeMap<InstitutionId, SealPin>,
+    is_closed: bool,
+}
+
+impl Connection {
+    /// The key that signs: the module key, or the session's.
+    pub fn key_id(&self) -> KeyId {
+        self.state().signer.public().id()
+    }
+
+    /// The server's time, as far as its signed answers have told it; before the first one, this
+    /// machine's. Seal by it where the local clock may be wrong.
+    ///
+    /// # Errors
+    /// Kind `GiveUp` when the system has no clock.
+    pub fn server_time(&self) -> Result<Timestamp, Error> {
+        let now = self.environment().now().map_err(|cause| self.told(cause.into()))?;
+        let offset_ms = self.state().trust.offset_ms;
+        Ok(Timestamp::from_ms(now.as_ms().saturating_add_signed(offset_ms)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every change is a plain assignment, so that a panic elsewhere leaves nothing half done.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn environment(&self) -> &dyn Environment {
+        &*self.0.setup.environment
+    }
+
+    fn keys(&self) -> &dyn KeyStore {
+        &*self.0.setup.keys
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        &*self.0.setup.journal
+    }
+
+    /// The error in the language that the shop has chosen.
+    fn told(&self, error: Error) -> Error {
+        error.in_language(self.0.setup.config.language)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("server", &self.0.setup.config.origin)
+            .field("role", &self.0.role)
+            .field("key_id", &self.key_id())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_and_errors_cross_threads() {
+        fn crosses<T: Send + Sync + 'static>() {}
+        crosses::<Connection>();
+        crosses::<Error>();
+        crosses::<Setup>();
+    }
+}

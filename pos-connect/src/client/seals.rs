@@ -1,0 +1,66 @@
+//! Whose seal keys are passed on: those of the root key that was named first, and none older than
+//! what was seen before.
+
+use pos_protocol::seal::SignedSealKeySet;
+use pos_protocol::wire::{ContractView, MethodsAnswer, QuoteAnswer};
+
+use super::Connection;
+use crate::error::{Cause, Error, ModuleCode};
+use crate::keys::{Change, SealPin};
+
+impl Connection {
+    pub(super) async fn check_quote(&self, answer: &QuoteAnswer) -> Result<(), Error> {
+        let Some(contract) = &answer.contract else { return Ok(()) };
+        self.check_root(contract)?;
+        let Some(keys) = &answer.seal_keys else { return Ok(()) };
+        self.check_set(contract, keys).await
+    }
+
+    /// Takes sets out that no contract of the answer vouches for: one institution's fault must not
+    /// keep the shop from all others.
+    pub(super) async fn check_methods(&self, answer: &mut MethodsAnswer) -> Result<(), Error> {
+        for contract in &answer.contracts {
+            self.check_root(contract)?;
+        }
+        let mut good = Vec::with_capacity(answer.seal_keys.len());
+        for set in std::mem::take(&mut answer.seal_keys) {
+            for contract in &answer.contracts {
+                if self.check_set(contract, &set).await.is_ok() {
+                    good.push(set);
+                    break;
+                }
+            }
+        }
+        answer.seal_keys = good;
+        Ok(())
+    }
+
+    fn check_root(&self, contract: &ContractView) -> Result<(), Error> {
+        let institution = &contract.institution;
+        let configured = self.0.setup.config.seal_roots.get(institution).copied();
+        let known = configured.or_else(|| Some(self.state().seals.get(institution)?.root));
+        match known {
+            Some(root) if root != contract.seal_root => {
+                Err(self.told(Error::module(ModuleCode::SealRootChanged, None)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Verifies a set, and remembers its root and version.
+    async fn check_set(&self, of: &ContractView, set: &SignedSealKeySet) -> Result<(), Error> {
+        let now = self.server_time()?;
+        let known = self.state().seals.get(&of.institution).copied();
+        let version = known.map_or(0, |known| known.version);
+        let verified = set
+            .verify(&of.seal_root, &of.institution, now, version)
+            .map_err(|cause| self.told(Error::without_answer(Cause::KeySet(cause))))?;
+        let seen = SealPin { root: of.seal_root, version: verified.version };
+        if known != Some(seen) {
+            self.state().seals.insert(of.institution.clone(), seen);
+            // Where nothing can be stored (a session without a key store) it lives in memory.
+            let _ = self.keys().change(Change::Seal(of.institution.clone(), seen)).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,624 @@
+//! One verb from first attempt to outcome, without I/O: what to send, when to wait, what to
+//! believe. Clocks and randomness are arguments.
+//!
+//! The owner asks [`Exchange::next`] what to do, does it, and tells [`Exchange::take`] what came
+//! of it, until [`Action::Done`]. Every answer is verified before anything in it counts.
+//!
+//! For a call that moves money, whatever is not a verified answer leaves the outcome unknown, and
+//! is followed by a question by the same key. The same body is sent again, signed afresh, only
+//! where a verified answer says that nothing stands under the key.
+
+mod answer;
+mod call;
+mod money;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pos_protocol::Timestamp;
+use pos_protocol::code::Retry;
+use pos_protocol::key::{PublicKey, Signature, SigningKey};
+use pos_protocol::sign::{self, POS_CONNECT};
+use pos_protocol::succession::{self, Fingerprint};
+use pos_protocol::wire::{AnswerKeys, OperationView, Problem, route};
+
+pub(crate) use answer::{Header, Response, Unverified};
+pub(crate) use call::{Call, Effect, Expected, Request};
+
+use crate::error::Cause;
+use crate::journal::Attempt;
+use crate::transport::SendFailure;
+
+/// How often a call is sent again because the server asked for a fresh signature.
+const MAX_RESIGNED: u32 = 2;
+/// How many messages one verb sends at most, questions included.
+const MAX_MESSAGES: u32 = 200;
+/// The least time worth beginning an attempt that moves money; the server wants 2 s of it.
+const LEAST_FOR_MONEY: Duration = Duration::from_millis(4_500);
+/// The least time worth beginning any other attempt.
+const LEAST: Duration = Duration::from_millis(500);
+/// The least life of a signature that is not a payment's deadline.
+const LEAST_LIFE: Duration = Duration::from_secs(5);
+/// How long a single question by key may take.
+const MOST_FOR_QUESTION: Duration = Duration::from_secs(10);
+/// First and longest wait between attempts.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// The two clocks at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    /// This machine's wall clock.
+    pub(crate) wall: Timestamp,
+    /// A clock that never goes back.
+    pub(crate) uptime: Duration,
+}
+
+/// What is believed of the server, learnt from verified answers only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Trust {
+    /// The pinned answer key's fingerprint.
+    pub(crate) pin: Fingerprint,
+    /// That key, once it was met.
+    pub(crate) answer_key: Option<PublicKey>,
+    /// Server time less this machine's, in milliseconds.
+    pub(crate) offset_ms: i64,
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// One attempt.
+    pub(crate) attempt: Duration,
+    /// The whole verb.
+    pub(crate) total: Duration,
+}
+
+/// What the owner of an exchange has to do next.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// The verb is over.
+    Done(Outcome),
+    /// Store that this answer key follows the pinned one, then ask on.
+    Pin { from: Fingerprint, to: PublicKey },
+    /// Note the attempt, if there is one, then send.
+    Send(Outgoing),
+    /// Sleep.
+    Wait(Duration),
+}
+
+/// One message to send.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    /// What to send.
+    pub(crate) request: Request,
+    /// How long to wait for its answer.
+    pub(crate) timeout: Duration,
+    /// What the journal must hold before the first octet leaves.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+/// What came of an action.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The journal did not take the attempt, and nothing was sent.
+    NotNoted(Cause),
+    /// The key was in the journal before, with these attempts, and nothing was sent by this call.
+    Known { attempts: Vec<Attempt>, may_send: bool },
+    /// An answer, of whatever honesty.
+    Answered(Response),
+    /// No answer.
+    Failed(SendFailure),
+    /// The clock or the randomness gave out.
+    Interrupted(Cause),
+}
+
+/// How a verb ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A verified success; not for calls that move money.
+    Answer(Vec<u8>),
+    /// Nothing stands and nothing was sent that could: no verified answer, or for a read no answer.
+    Failed(Cause),
+    /// The server lost its memory of the time in which the call may have arrived.
+    NeedsHuman,
+    /// Proved: no attempt arrived, and none can any more.
+    NotMade,
+    /// The operation, perhaps still open.
+    Operation(Box<OperationView>),
+    /// A verified refusal that is the last word.
+    Refused(Box<Problem>),
+    /// The call may have moved money, and no verified answer says what became of it.
+    Unknown(Option<Cause>),
+}
+
+/// One verb under way.
+pub(crate) struct Exchange {
+    call: Call,
+    authority: Arc<str>,
+    signer: Arc<SigningKey>,
+    trust: Trust,
+    limits: Limits,
+    /// Uptime at which the verb ends, set by the first `next`.
+    deadline: Option<Duration>,
+    state: State,
+    attempts: Vec<Tried>,
+    may_send: bool,
+    messages: u32,
+    resigned: u32,
+    failures: u32,
+    walked: bool,
+    /// The operation as last heard, while it is open.
+    latest: Option<Box<OperationView>>,
+    /// The refusal of the last attempt, once no later copy of that attempt can do otherwise.
+    refusal: Option<Box<Problem>>,
+    /// Why the last message brought nothing.
+    trouble: Option<Cause>,
+}
+
+/// An attempt that may have reached the server.
+#[derive(Clone, Copy, Debug)]
+struct Tried {
+    attempt: Attempt,
+    /// A verified answer refused this very copy.
+    refused: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Send the message at this uptime.
+    Ready {
+        message: Message,
+        not_before: Duration,
+    },
+    /// Waiting for its answer.
+    Sent(Sent),
+    /// The answer keys are to be fetched, to judge the answer held.
+    Walk {
+        held: Option<Held>,
+        not_before: Duration,
+    },
+    /// Waiting for the answer keys.
+    Walking {
+        held: Option<Held>,
+    },
+    /// A new answer key is to be stored first.
+    Pinning {
+        from: Fingerprint,
+        to: PublicKey,
+        held: Option<Held>,
+    },
+    Over(Outcome),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    Call,
+    /// `GET /v1/operations/{key}`.
+    Question,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    message: Message,
+    signature: Signature,
+    at: Now,
+}
+
+/// An answer that is signed by a key not yet known.
+#[derive(Debug)]
+struct Held {
+    sent: Sent,
+    received: Now,
+    response: Response,
+}
+
+impl Exchange {
+    /// A verb that begins with its call.
+    pub(crate) fn new(
+        call: Call,
+        authority: Arc<str>,
+        signer: Arc<SigningKey>,
+        trust: Trust,
+        limits: Limits,
+    ) -> Self {
+        let not_before = Duration::ZERO;
+        let state = if trust.answer_key.is_some() {
+            State::Ready { message: Message::Call, not_before }
+        } else {
+            State::Walk { held: None, not_before }
+        };
+        Self {
+            call,
+            authority,
+            signer,
+            trust,
+            limits,
+            deadline: None,
+            state,
+            attempts: Vec::new(),
+            may_send: true,
+            messages: 0,
+            resigned: 0,
+            failures: 0,
+            walked: false,
+            latest: None,
+            refusal: None,
+            trouble: None,
+        }
+    }
+
+    /// What is believed now.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// What to do next. `jitter` is random.
+    pub(crate) fn next(&mut self, now: Now, jitter: u32) -> Action {
+        let deadline =
+            *self.deadline.get_or_insert_with(|| now.uptime.saturating_add(self.limits.total));
+        let left = deadline.saturating_sub(now.uptime);
+        if let State::Ready { not_before, .. } | State::Walk { not_before, .. } = self.state {
+            let wait = not_before.saturating_sub(now.uptime);
+            let spare = left.saturating_sub(wait).checked_sub(self.least());
+            let Some(spare) = spare.filter(|_| self.messages < MAX_MESSAGES) else {
+                return Action::Done(self.end());
+            };
+            if !wait.is_zero() {
+                // Up to a quarter longer, so that clients that were cut off together do not come
+                // back together.
+                return Action::Wait(wait.saturating_add(share(wait, jitter).min(spare)));
+            }
+            self.messages = self.messages.saturating_add(1);
+        }
+        match self.take_state() {
+            State::Ready { message, .. } => Action::Send(self.sign(message, now, left)),
+            State::Walk { held, .. } => {
+                self.state = State::Walking { held };
+                let timeout = left.min(MOST_FOR_QUESTION);
+                let request = Request::unsigned_get(route::ANSWER_KEYS);
+                Action::Send(Outgoing { request, timeout, attempt: None })
+            }
+            State::Pinning { from, to, held } => {
+                match held {
+                    // Judged now that the key is known; `next` is asked again after pinning.
+                    Some(held) => self.judge(held.sent, held.response, held.received),
+                    None => self.again(Message::Call, now),
+                }
+                Action::Pin { from, to }
+            }
+            State::Over(outcome) => Action::Done(outcome),
+            waiting @ (State::Sent(_) | State::Walking { .. }) => {
+                // The owner asks only after it has told what became of the last message; should it
+                // not, the message counts as lost.
+                self.state = waiting;
+                self.lost(now);
+                Action::Wait(Duration::ZERO)
+            }
+        }
+    }
+
+    /// What came of the last [`Action::Send`].
+    pub(crate) fn take(&mut self, event: Event, now: Now) {
+        match event {
+            Event::Answered(response) => self.answered(response, now),
+            Event::Failed(failure) => self.failed(failure, now),
+            Event::Known { attempts, may_send } => self.known(attempts, may_send, now),
+            Event::NotNoted(cause) => {
+                self.attempts.pop();
+                self.interrupted(cause);
+            }
+            Event::Interrupted(cause) => self.interrupted(cause),
+        }
+    }
+
+    /// The verb ended because the server does not take the key, and another key is at hand: goes on
+    /// with that.
+    pub(crate) fn sign_as(&mut self, signer: Arc<SigningKey>, now: Now) {
+        self.signer = signer;
+        self.refusal = None;
+        self.trouble = None;
+        let may_stand = self.attempts.iter().any(|tried| !tried.refused);
+        self.again(if may_stand { Message::Question } else { Message::Call }, now);
+    }
+
+    /// The least time that what is to be done next is worth beginning with.
+    fn least(&self) -> Duration {
+        let is_call = matches!(self.state, State::Ready { message: Message::Call, .. });
+        if is_call && self.call.is_money() { LEAST_FOR_MONEY } else { LEAST }
+    }
+
+    /// Takes the state out; whoever does puts another in.
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Over(Outcome::NotMade))
+    }
+
+    /// Signs the message with times by the server's clock.
+    fn sign(&mut self, message: Message, now: Now, left: Duration) -> Outgoing {
+        let most = match message {
+            Message::Call => self.limits.attempt,
+            Message::Question => self.limits.attempt.min(MOST_FOR_QUESTION),
+        };
+        let timeout = left.min(most);
+        let created = self.by_server(now.wall);
+        let is_noted = message == Message::Call && self.call.is_money();
+        // A second earlier than we stop waiting, so that a 202 given at the deadline still arrives.
+        let span = timeout.saturating_sub(Duration::from_secs(1));
+        let span = if is_noted { span } else { span.max(LEAST_LIFE) };
+        let expires = Timestamp::from_secs(created.plus(span).as_secs());
+        let created = Timestamp::from_secs(created.as_secs());
+        let question;
+        let call = match message {
+            Message::Call => &self.call,
+            Message::Question => {
+                question = self.call.question();
+                &question
+            }
+        };
+        let (request, signature) = call.sign(&self.authority, &self.signer, created, expires);
+        let attempt = Attempt { created_ms: created, expires_ms: expires };
+        if is_noted {
+            self.attempts.push(Tried { attempt, refused: false });
+        }
+        self.state = State::Sent(Sent { message, signature, at: now });
+        Outgoing { request, timeout, attempt: is_noted.then_some(attempt) }
+    }
+
+    fn answered(&mut self, response: Response, now: Now) {
+        match self.take_state() {
+            State::Sent(sent) => self.judge(sent, response, now),
+            State::Walking { held } => self.walk(held, &response, now),
+            // An answer to nothing that was asked.
+            other => self.state = other,
+        }
+    }
+
+    fn failed(&mut self, failure: SendFailure, now: Now) {
+        let nothing_left = failure.nothing_was_sent();
+        let is_untrusted = failure.is_untrusted();
+        self.trouble = Some(failure.into());
+        if nothing_left && matches!(self.state, State::Sent(Sent { message: Message::Call, .. })) {
+            self.attempts.pop();
+        }
+        if is_untrusted {
+            // A wrong certificate does not mend itself within seconds.
+            self.state = State::Over(self.end());
+        } else {
+            self.lost(now);
+        }
+    }
+
+    /// The last message brought nothing that can be believed.
+    fn lost(&mut self, now: Now) {
+        self.failures = self.failures.saturating_add(1);
+        let message = match &self.state {
+            State::Sent(sent) => sent.message,
+            State::Walking { held: Some(held) } => held.sent.message,
+            _ => Message::Call,
+        };
+        let next = if self.call.is_money() && !self.attempts.is_empty() {
+            Message::Question
+        } else {
+            message
+        };
+        self.after(next, backoff(self.failures), now);
+    }
+
+    fn known(&mut self, attempts: Vec<Attempt>, may_send: bool, now: Now) {
+        let tried = |attempt| Tried { attempt, refused: false };
+        self.attempts = attempts.into_iter().map(tried).collect();
+        self.may_send = may_send;
+        self.again(Message::Question, now);
+    }
+
+    fn interrupted(&mut self, cause: Cause) {
+        self.trouble = Some(cause);
+        self.state = State::Over(self.end());
+    }
+
+    /// Proves an answer and acts on it.
+    fn judge(&mut self, sent: Sent, response: Response, now: Now) {
+        let verified = self.verify(sent, &response, now);
+        match verified {
+            Ok(server_time) => match sent.message {
+                Message::Call => self.call_answered(response, server_time, now),
+                Message::Question => self.question_answered(&response, server_time, now),
+            },
+            Err(Unverified::OtherKey { .. }) if !self.walked => {
+                let held = Some(Held { sent, received: now, response });
+                self.state = State::Walk { held, not_before: now.uptime };
+            }
+            Err(unverified) => {
+                self.trouble = Some(unverified.into());
+                self.state = State::Sent(sent);
+                self.lost(now);
+            }
+        }
+    }
+
+    fn verify(
+        &mut self,
+        sent: Sent,
+        response: &Response,
+        now: Now,
+    ) -> Result<Timestamp, Unverified> {
+        let claimed = sign::answer::parse(&POS_CONNECT, &response.signature_fields())?;
+        let key = match self.trust.answer_key {
+            Some(key) if key.id() == claimed.key_id() => key,
+            _ => return Err(Unverified::OtherKey { key_id: claimed.key_id() }),
+        };
+        let server_time = claimed.verify(response.status, &response.body, &sent.signature, &key)?;
+        self.learn_time(server_time, sent.at, now);
+        Ok(server_time)
+    }
+
+    /// The server signed between sending and receiving, in the second that it names. The offset is
+    /// moved only when that proves it wrong, so that a delayed answer cannot shift a right clock.
+    fn learn_time(&mut self, server_time: Timestamp, sent: Now, received: Now) {
+        let elapsed = received.uptime.saturating_sub(sent.uptime);
+        let latest = signed_ms(received.wall);
+        let earliest = latest.saturating_sub(i64::try_from(elapsed.as_millis()).unwrap_or(0));
+        let least = signed_ms(server_time).saturating_sub(latest);
+        let most = signed_ms(server_time).saturating_add(999).saturating_sub(earliest);
+        if !(least..=most).contains(&self.trust.offset_ms) {
+            self.trust.offset_ms = least.midpoint(most);
+        }
+    }
+
+    /// Follows the succession from the pin to the server's present answer key.
+    fn walk(&mut self, held: Option<Held>, response: &Response, now: Now) {
+        let pin = self.trust.pin;
+        match answer_keys(&pin, response) {
+            Ok(key) => {
+                self.walked = true;
+                let is_new = self.trust.answer_key != Some(key);
+                self.trust.pin = Fingerprint::of(&key);
+                self.trust.answer_key = Some(key);
+                match (is_new, held) {
+                    (true, held) => self.state = State::Pinning { from: pin, to: key, held },
+                    (false, Some(held)) => self.judge(held.sent, held.response, held.received),
+                    (false, None) => self.again(Message::Call, now),
+                }
+            }
+            Err(unverified) => {
+                self.walked = matches!(unverified, Unverified::Succession(_));
+                self.trouble = Some(unverified.into());
+                self.state = State::Walking { held };
+                if self.walked && self.trust.answer_key.is_none() {
+                    self.state = State::Over(self.end());
+                } else {
+                    self.lost(now);
+                }
+            }
+        }
+    }
+
+    /// A verified answer to the call.
+    fn call_answered(&mut self, response: Response, server_time: Timestamp, now: Now) {
+        if matches!(response.status, 200 | 202) {
+            if self.call.is_money() {
+                self.operation_answered(&response.body, now);
+            } else {
+                self.state = State::Over(Outcome::Answer(response.body));
+            }
+            return;
+        }
+        let problem: Problem = match serde_json::from_slice(&response.body) {
+            Ok(problem) => problem,
+            Err(unreadable) => return self.unreadable(unreadable.into(), now),
+        };
+        if self.may_send && self.is_to_be_signed_again(response.status, &problem) {
+            self.mark_refused();
+            self.trouble = Some(Cause::Refused(Box::new(problem)));
+            self.again(Message::Call, now);
+        } else if response.status == 429 || response.status >= 500 {
+            self.put_off(problem, now);
+        } else {
+            self.mark_refused();
+            self.conclude(problem, server_time, now);
+        }
+    }
+
+    /// Whether a fresh signature is all that the server wants: the clock was wrong, or the call too
+    /// long on its way.
+    fn is_to_be_signed_again(&mut self, status: u16, problem: &Problem) -> bool {
+        let wanted = status < 429 && problem.retry == Retry::SameKey;
+        if wanted && self.resigned < MAX_RESIGNED {
+            self.resigned = self.resigned.saturating_add(1);
+            true
+        } else {
+            false
+        }
+    }
+
+    /// 429 and 5xx: later, and for money by a question first, because such an answer says nothing
+    /// of what was begun.
+    fn put_off(&mut self, problem: Problem, now: Now) {
+        self.failures = self.failures.saturating_add(1);
+        let advised = problem.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
+        let is_final = problem.retry == Retry::Never;
+        self.trouble = Some(Cause::Refused(Box::new(problem)));
+        if is_final && !self.call.is_money() {
+            self.state = State::Over(self.end());
+            return;
+        }
+        let next = if self.call.is_money() { Message::Question } else { Message::Call };
+        self.after(next, advised.max(backoff(self.failures)), now);
+    }
+
+    /// A verified answer that this build cannot read; sending again would bring the same.
+    fn unreadable(&mut self, cause: Cause, now: Now) {
+        self.trouble = Some(cause);
+        if self.call.is_money() {
+            self.failures = self.failures.saturating_add(1);
+            self.after(Message::Question, backoff(self.failures), now);
+        } else {
+            self.state = State::Over(self.end());
+        }
+    }
+
+    fn mark_refused(&mut self) {
+        if let Some(last) = self.attempts.last_mut() {
+            last.refused = true;
+        }
+    }
+
+    fn again(&mut self, message: Message, now: Now) {
+        self.after(message, Duration::ZERO, now);
+    }
+
+    fn after(&mut self, message: Message, wait: Duration, now: Now) {
+        let not_before = now.uptime.saturating_add(wait);
+        self.state = if self.trust.answer_key.is_some() {
+            State::Ready { message, not_before }
+        } else {
+            // Without an answer key nothing can be believed, so nothing is begun.
+            State::Walk { held: None, not_before }
+        };
+    }
+
+    /// The outcome when there is no time left, or no use in going on.
+    fn end(&mut self) -> Outcome {
+        let trouble = self.trouble.take().or_else(|| self.refusal.take().map(Cause::Refused));
+        if let Some(latest) = self.latest.take() {
+            return Outcome::Operation(latest);
+        }
+        if self.call.is_money() && !self.attempts.is_empty() {
+            return Outcome::Unknown(trouble);
+        }
+        match trouble {
+            Some(Cause::Refused(problem)) => Outcome::Refused(problem),
+            Some(cause) => Outcome::Failed(cause),
+            None => Outcome::Failed(SendFailure::no_time().into()),
+        }
+    }
+
+    fn by_server(&self, wall: Timestamp) -> Timestamp {
+        Timestamp::from_ms(wall.as_ms().saturating_add_signed(self.trust.offset_ms))
+    }
+}
+
+fn answer_keys(pin: &Fingerprint, response: &Response) -> Result<PublicKey, Unverified> {
+    if response.status != 200 {
+        return Err(Unverified::NoAnswerKeys { status: response.status });
+    }
+    let keys: AnswerKeys = serde_json::from_slice(&response.body)
+        .map_err(|_| Unverified::NoAnswerKeys { status: response.status })?;
+    Ok(succession::walk(pin, &keys.current, &keys.statements)?)
+}
+
+/// Doubling from the first wait to the longest.
+fn backoff(failures: u32) -> Duration {
+    let doubled = 2_u32.saturating_pow(failures.saturating_sub(1).min(16));
+    BACKOFF.0.saturating_mul(doubled).min(BACKOFF.1)
+}
+
+/// Up to a quarter of a span.
+fn share(span: Duration, jitter: u32) -> Duration {
+    span.mul_f64(f64::from(jitter) / f64::from(u32::MAX) / 4.0)
+}
+
+fn signed_ms(time: Timestamp) -> i64 {
+    i64::try_from(time.as_ms()).unwrap_or(i64::MAX)
+}

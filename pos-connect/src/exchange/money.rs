@@ -1,0 +1,143 @@
+//! What verified answers mean for a call that moves money (`docs/PROTOCOL.md`, idempotency).
+
+use std::time::Duration;
+
+use pos_protocol::Timestamp;
+use pos_protocol::wire::{
+    KeyStatus, NotFoundEvidence, OperationView, Problem, TimeGap, WireOperationState as State,
+};
+
+use super::{Exchange, LEAST, LEAST_FOR_MONEY, Message, Now, Outcome, Response, backoff};
+use crate::error::Cause;
+use crate::journal::Attempt;
+
+/// How far past its `expires` an attempt may still be on its way through the server.
+const ARRIVAL: Duration = Duration::from_secs(15);
+/// How far the server's clock may be behind ours when it takes a call.
+const AHEAD: Duration = Duration::from_secs(10);
+/// The most often a call is sent; then it is only asked for.
+const MAX_SENT: usize = 5;
+/// The shortest and longest wait before asking for an open operation.
+const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+
+impl Exchange {
+    /// Only asks, for a call of an earlier life of this process.
+    pub(crate) fn resume(mut self, attempts: Vec<Attempt>, now: Now) -> Self {
+        self.known(attempts, false, now);
+        self
+    }
+
+    pub(super) fn operation_answered(&mut self, body: &[u8], now: Now) {
+        match serde_json::from_slice::<OperationView>(body) {
+            Ok(operation) => self.heard(operation, now),
+            Err(unreadable) => self.unreadable(unreadable.into(), now),
+        }
+    }
+
+    /// A verified answer to the question by key.
+    pub(super) fn question_answered(&mut self, response: &Response, time: Timestamp, now: Now) {
+        if response.status == 200 {
+            match serde_json::from_slice(&response.body) {
+                Ok(KeyStatus::Operation(operation)) => self.heard(operation, now),
+                Ok(KeyStatus::Refusal(problem)) => self.over(Outcome::Refused(Box::new(problem))),
+                Ok(KeyStatus::Nothing(evidence)) => self.nothing_there(&evidence, time, now),
+                Err(unreadable) => self.unreadable(unreadable.into(), now),
+            }
+            return;
+        }
+        match serde_json::from_slice::<Problem>(&response.body) {
+            Ok(problem) if self.is_to_be_signed_again(response.status, &problem) => {
+                self.trouble = Some(Cause::Refused(Box::new(problem)));
+                self.again(Message::Question, now);
+            }
+            Ok(problem) if response.status == 429 || response.status >= 500 => {
+                self.put_off(problem, now);
+            }
+            // The question itself is refused: nobody answers it to this key, and the outcome stays
+            // unknown.
+            Ok(problem) => {
+                self.trouble = Some(Cause::Refused(Box::new(problem)));
+                let outcome = self.end();
+                self.over(outcome);
+            }
+            Err(unreadable) => self.unreadable(unreadable.into(), now),
+        }
+    }
+
+    /// A verified refusal of the last attempt. It is the last word only if no other attempt can
+    /// still arrive, or have arrived.
+    pub(super) fn conclude(&mut self, problem: Problem, server_time: Timestamp, now: Now) {
+        let before = self.attempts.split_last().map_or(&[][..], |(_, before)| before);
+        let may_stand =
+            before.iter().any(|tried| !tried.refused || tried.attempt.expires_ms > server_time);
+        if may_stand {
+            self.refusal = Some(Box::new(problem));
+            self.may_send = false;
+            self.again(Message::Question, now);
+        } else {
+            self.over(Outcome::Refused(Box::new(problem)));
+        }
+    }
+
+    /// Verified word of the operation.
+    fn heard(&mut self, operation: OperationView, now: Now) {
+        if let Some(wrong) = self.call.mismatch(&operation) {
+            return self.unreadable(Cause::Unverified(wrong), now);
+        }
+        // What a person or another day decides is not waited for; a state of a newer server counts
+        // as pending.
+        let is_settling =
+            matches!(operation.state, State::Processing | State::Unknown | State::Reversing);
+        if !is_settling {
+            return self.over(Outcome::Operation(Box::new(operation)));
+        }
+        let asked_for =
+            operation.ask_after_ms.map_or(Duration::from_secs(1), Duration::from_millis);
+        self.latest = Some(Box::new(operation));
+        self.after(Message::Question, asked_for.clamp(ASK_AFTER.0, ASK_AFTER.1), now);
+    }
+
+    /// Verified: no call has arrived under this key so far, as far as the server remembers.
+    fn nothing_there(&mut self, evidence: &NotFoundEvidence, signed: Timestamp, now: Now) {
+        let server_time = signed.min(evidence.server_time_ms);
+        let is_lost = self.latest.is_some()
+            || self.attempts.iter().any(|tried| is_in_gap(&tried.attempt, &evidence.gaps));
+        if is_lost {
+            return self.over(Outcome::NeedsHuman);
+        }
+        let last = self.attempts.iter().map(|tried| tried.attempt.expires_ms).max();
+        let settled = last.unwrap_or_default().plus(ARRIVAL);
+        if server_time > settled {
+            let outcome = self.refusal.take().map_or(Outcome::NotMade, Outcome::Refused);
+            self.over(outcome);
+        } else if self.may_send && self.attempts.len() < MAX_SENT && self.has_time_to_send(now) {
+            self.again(Message::Call, now);
+        } else {
+            self.failures = self.failures.saturating_add(1);
+            let proof = settled.since(server_time).saturating_add(Duration::from_secs(1));
+            self.after(Message::Question, self.in_time(proof, now), now);
+        }
+    }
+
+    /// Waits for the proof if the verb lives that long; asks now and then otherwise, because the
+    /// call may yet arrive.
+    fn in_time(&self, proof: Duration, now: Now) -> Duration {
+        let left = self.deadline.unwrap_or_default().saturating_sub(now.uptime);
+        if proof.saturating_add(LEAST) < left { proof } else { backoff(self.failures) }
+    }
+
+    fn has_time_to_send(&self, now: Now) -> bool {
+        let left = self.deadline.unwrap_or_default().saturating_sub(now.uptime);
+        left >= LEAST_FOR_MONEY
+    }
+
+    fn over(&mut self, outcome: Outcome) {
+        self.state = super::State::Over(outcome);
+    }
+}
+
+/// Whether the call may have been taken at a time of which the server remembers nothing.
+fn is_in_gap(attempt: &Attempt, gaps: &[TimeGap]) -> bool {
+    let (from, to) = (attempt.created_ms.minus(AHEAD), attempt.expires_ms.plus(ARRIVAL));
+    gaps.iter().any(|gap| gap.from_ms <= to && from <= gap.to_ms)
+}
