@@ -4,11 +4,13 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use pos_protocol::key::PublicKey;
 
 use crate::admin::{AdminError, Answer, Command};
-use crate::app::ServeError;
+use crate::app::{Environment, ServeError};
 use crate::config::{self, Config, ConfigError, ConfigErrors};
-use crate::data_folder::keys;
+use crate::data_folder::succession::{self, SuccessionFileError};
+use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
 use crate::http::tls::TlsIdentity;
 
 /// The operator's server: keeps each shop's virtual POS and routes its payments to institutions
@@ -38,6 +40,10 @@ pub enum Action {
     Config,
     /// Check the settings and the files they name, without starting anything
     CheckConfig,
+    /// Print the OpenAPI 3.1 document of the calls that shops make
+    Openapi,
+    /// Make the next answer key, which the one in use signs for; stop the server first
+    RollAnswerKey,
     /// One of the operator's commands.
     #[command(flatten)]
     Command(Command),
@@ -52,6 +58,9 @@ pub enum Failure {
     /// The settings were refused.
     #[error(transparent)]
     Config(#[from] ConfigErrors),
+    /// Another process holds the data folder, or it cannot be used.
+    #[error(transparent)]
+    DataFolder(#[from] DataFolderError),
     /// A command did what it should and found a fault, which it has shown.
     #[error("the check failed")]
     Finding,
@@ -61,6 +70,9 @@ pub enum Failure {
     /// The server did not start, or stopped itself.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The answer key was not rolled.
+    #[error(transparent)]
+    Succession(#[from] SuccessionFileError),
 }
 
 impl Failure {
@@ -68,7 +80,12 @@ impl Failure {
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
-            Self::Command(_) | Self::Finding | Self::Io(_) | Self::Serve(_) => 1,
+            Self::Command(_)
+            | Self::DataFolder(_)
+            | Self::Finding
+            | Self::Io(_)
+            | Self::Serve(_)
+            | Self::Succession(_) => 1,
         }
     }
 }
@@ -126,6 +143,16 @@ pub fn check_config(cli: &Cli) -> Result<(), Failure> {
     } else {
         Err(ConfigErrors(errors).into())
     }
+}
+
+/// Makes the next answer key. Gives its public half.
+///
+/// # Errors
+/// A server that runs on the data folder, or a file that is not as it should be.
+pub fn roll_answer_key(config: &Config, environment: &Environment) -> Result<PublicKey, Failure> {
+    let folder = DataFolder::open(&config.data_folder, Purpose::Command)?;
+    let (entropy, now) = (environment.entropy.as_ref(), environment.clock.now());
+    Ok(succession::roll(&folder, &config.keys, entropy, now)?)
 }
 
 /// Writes to standard output, at once.

@@ -6,6 +6,7 @@ use clap::Parser as _;
 use pos_server::app::{self, Environment, ServeError};
 use pos_server::cli::{self, Action, Cli, Failure};
 use pos_server::config::DEFAULT_FILE;
+use pos_server::http::v1;
 use pos_server::shutdown::{self, Trigger};
 use pos_server::{admin, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,6 +17,8 @@ fn main() -> ExitCode {
         Action::Serve => serve(&cli),
         Action::Config => cli::print(DEFAULT_FILE).map_err(Failure::Io),
         Action::CheckConfig => cli::check_config(&cli),
+        Action::Openapi => cli::print(&v1::document()).map_err(Failure::Io),
+        Action::RollAnswerKey => roll_answer_key(&cli),
         Action::Command(command) => run_command(&cli, command.clone()),
     };
     match outcome {
@@ -56,6 +59,12 @@ async fn end_on_signal((mut terminate, mut interrupt): (Signal, Signal), trigger
 
 fn environment() -> Result<Environment, Failure> {
     Ok(Environment::of_the_system().map_err(ServeError::Start)?)
+}
+
+fn roll_answer_key(cli: &Cli) -> Result<(), Failure> {
+    let environment = environment()?;
+    let key = cli::roll_answer_key(&cli.settings()?, &environment)?;
+    Ok(cli::print_line(&format!("answer key  {}", key.id()))?)
 }
 
 fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {
