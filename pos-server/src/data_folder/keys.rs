@@ -156,7 +156,7 @@ impl ServerKeys {
             }
             Ok(path)
         };
-        let new_key = || new_pem(&Zeroizing::new(entropy.array()));
+        let new_key = || new_key(entropy);
         let new_pepper = || Zeroizing::new(entropy.array::<32>().to_vec());
         Ok(Self {
             answer: read_key(path(&files.answer_key, &own.answer_key, &new_key)?)?,
@@ -196,7 +196,7 @@ pub fn check_named(config: &Config) -> Vec<(&'static str, KeyFileError)> {
     errors
 }
 
-fn read_key(path: PathBuf) -> Result<SigningKeyPair, KeyFileError> {
+pub(super) fn read_key(path: PathBuf) -> Result<SigningKeyPair, KeyFileError> {
     let octets = private_file::read(&path)?;
     let wanted = "an Ed25519 private key in PKCS#8, PEM or DER";
     SigningKeyPair::from_pkcs8(&octets).ok_or(KeyFileError::Broken { path, wanted })
@@ -215,6 +215,11 @@ fn read_pepper(path: PathBuf) -> Result<Pepper, KeyFileError> {
 const PKCS8_HEAD: [u8; 16] = [
     0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
 ];
+
+/// A fresh key as its file holds it.
+pub(super) fn new_key(entropy: &dyn Entropy) -> Zeroizing<Vec<u8>> {
+    new_pem(&Zeroizing::new(entropy.array()))
+}
 
 fn new_pem(seed: &[u8; 32]) -> Zeroizing<Vec<u8>> {
     let mut der = Zeroizing::new([0; 48]);
