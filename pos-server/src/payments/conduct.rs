@@ -125,7 +125,7 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
 /// When the lease of a fresh operation ends, on the monotonic clock.
 fn lease_end(app: &App, owned: &Owned) -> Duration {
     let begun = owned.payment.operation(owned.order.operation_id);
-    let begun = begun.map_or(app.clock.now(), |one| one.created_at);
+    let begun = begun.map_or_else(|| app.clock.now(), |one| one.created_at);
     let left = begun.plus(app.config.worker.lease).since(app.clock.now());
     app.clock.monotonic().saturating_add(left)
 }
