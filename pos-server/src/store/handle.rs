@@ -168,15 +168,11 @@ struct Line {
 
 impl Line {
     fn run(mut self) {
-        let _closes = ClosesQueue(Arc::clone(&self.queue));
+        // However this thread ends, nobody waits for it in vain.
+        let end = End { queue: Arc::clone(&self.queue), observer: Arc::clone(&self.observer) };
         while let Some(group) = self.queue.take(self.group) {
             if let Err(cause) = self.commit(group) {
-                // What waits behind was not tried: nothing of it is kept.
-                self.queue.close();
-                while let Some(rest) = self.queue.take(self.group) {
-                    refuse(rest, &StoreError::Stopped);
-                }
-                self.observer.stopped(&cause);
+                end.stop(&cause);
                 return;
             }
         }
@@ -197,24 +193,42 @@ impl Line {
                 Ok(())
             }
             Err(error) => {
-                refuse(Group { verbs, answers }, &error);
+                for answer in answers {
+                    let _ = answer.send(Err(error.clone()));
+                }
                 if error.is_final() { Err(error) } else { Ok(()) }
             }
         }
     }
 }
 
-fn refuse(group: Group, error: &StoreError) {
-    for answer in group.answers {
-        let _ = answer.send(Err(error.clone()));
+/// The end of the writer's thread.
+struct End {
+    queue: Arc<Queue>,
+    observer: Arc<dyn Observer>,
+}
+
+impl End {
+    /// What waits was not tried: nothing of it is kept.
+    fn stop(&self, cause: &StoreError) {
+        self.queue.close();
+        while let Some(rest) = self.queue.take(usize::MAX) {
+            for answer in rest.answers {
+                let _ = answer.send(Err(StoreError::Stopped));
+            }
+        }
+        self.observer.stopped(cause);
     }
 }
 
-/// Closes the queue when the thread ends, by whatever way.
-struct ClosesQueue(Arc<Queue>);
-
-impl Drop for ClosesQueue {
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.close();
+        if std::thread::panicking() {
+            self.stop(&StoreError::Stopped);
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "handle_tests.rs"]
+mod tests;

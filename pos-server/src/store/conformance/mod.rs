@@ -3,10 +3,7 @@
 //!
 //! [`Reader`]: super::engine::Reader
 
-#![expect(
-    clippy::arithmetic_side_effects,
-    reason = "arithmetic in a test overflows loudly"
-)]
+#![expect(clippy::arithmetic_side_effects, reason = "arithmetic in a test overflows loudly")]
 
 pub(super) mod access;
 pub(super) mod bed;

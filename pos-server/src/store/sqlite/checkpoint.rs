@@ -99,20 +99,72 @@ impl Drop for Checkpointer {
 fn run(db: &Connection, signal: &Signal) {
     let mut done = 0;
     while let Some(pages) = signal.wait(done) {
-        // A failure leaves the log as it is and longer than before; the next commit asks again.
-        match checkpoint(db, "PRAGMA wal_checkpoint(PASSIVE)") {
-            // The bulk was just moved, so that the writer waits for the rest only.
-            Ok(_) if pages >= TOO_MANY_PAGES => {
-                done = match checkpoint(db, "PRAGMA wal_checkpoint(RESTART)") {
-                    Ok(_) => 0,
-                    Err(_) => pages,
-                };
-            }
-            Ok(()) | Err(_) => done = pages,
-        }
+        done = relieve(db, pages);
+    }
+}
+
+/// Moves what can be moved of a log of so many pages; answers after how many pages of the log the
+/// next checkpoint is to be reckoned.
+fn relieve(db: &Connection, pages: u32) -> u32 {
+    // A failure leaves the log whole, only longer than before: the next commit asks again.
+    let moved = checkpoint(db, "PRAGMA wal_checkpoint(PASSIVE)");
+    if moved.is_err() || pages < TOO_MANY_PAGES {
+        return pages;
+    }
+    // The bulk was just moved, so that the writer waits for the rest only.
+    match checkpoint(db, "PRAGMA wal_checkpoint(RESTART)") {
+        Ok(()) => 0,
+        Err(_) => pages,
     }
 }
 
 fn checkpoint(db: &Connection, statement: &str) -> rusqlite::Result<()> {
     db.query_row(statement, (), |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages of the log and how many of them have been moved.
+    fn log(db: &Connection) -> (i64, i64) {
+        db.query_row("PRAGMA wal_checkpoint(NOOP)", (), |row| Ok((row.get(1)?, row.get(2)?)))
+            .unwrap()
+    }
+
+    #[test]
+    fn a_long_log_is_moved_and_a_longer_one_begins_anew() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("shop.sqlite");
+        let writer = super::super::open_writer(&path).unwrap();
+        let write = |at: u32| {
+            let statement = "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, ?1)";
+            writer.connection().execute(statement, (at,)).unwrap();
+        };
+        let beside = super::super::connect(&path).unwrap();
+        write(1);
+        let (pages, _) = log(&beside);
+        assert!(pages > 0);
+        assert_eq!(relieve(&beside, WORTH_PAGES), WORTH_PAGES);
+        assert_eq!(log(&beside), (pages, pages));
+        write(2);
+        assert_eq!(relieve(&beside, TOO_MANY_PAGES), 0);
+        write(3);
+        let (after, _) = log(&beside);
+        assert!(after < pages, "the log began anew: {after} of {pages}");
+    }
+
+    #[test]
+    fn the_thread_is_asked_when_it_is_worth_it() {
+        let signal = Signal::default();
+        signal.pages(WORTH_PAGES);
+        assert_eq!(signal.wait(0), Some(WORTH_PAGES));
+        signal.pages(WORTH_PAGES * 2 + 5);
+        assert_eq!(signal.wait(WORTH_PAGES), Some(WORTH_PAGES * 2 + 5));
+        // Fewer pages than before: the log began anew meanwhile.
+        signal.pages(WORTH_PAGES + 1);
+        assert_eq!(signal.wait(WORTH_PAGES * 2), Some(WORTH_PAGES + 1));
+        signal.close();
+        assert_eq!(signal.wait(0), None);
+    }
 }

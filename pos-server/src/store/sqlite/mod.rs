@@ -104,6 +104,16 @@ impl Default for SqliteOptions {
 /// # Errors
 /// [`OpenError`], whose sentence says what the operator can do.
 pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
+    let writer = open_writer(path)?;
+    let readers = |count| SqliteReader::open(path, count, options.read_limit).map(Arc::new);
+    Ok(Engine {
+        writer: Box::new(writer),
+        reader: readers(options.readers)?,
+        lists: readers(options.list_readers)?,
+    })
+}
+
+fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
     make_private(path)?;
     let mut db = connect(path)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
@@ -111,20 +121,15 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
         return Err(OpenError::NoWal { mode });
     }
     migrate::migrate(&mut db)?;
+    // 16 MiB hold the ends of the hot trees, where new rows go.
+    db.pragma_update(None, "cache_size", -16_384)?;
     let checkpointer = Checkpointer::start(path)?;
     let signal = checkpointer.signal();
     db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
         signal.pages(pages.unsigned_abs());
         Ok(())
     }))?;
-    // 16 MiB hold the ends of the hot trees, where new rows go.
-    db.pragma_update(None, "cache_size", -16_384)?;
-    let readers = |count| SqliteReader::open(path, count, options.read_limit).map(Arc::new);
-    Ok(Engine {
-        writer: Box::new(SqliteWriter::new(db, checkpointer)),
-        reader: readers(options.readers)?,
-        lists: readers(options.list_readers)?,
-    })
+    Ok(SqliteWriter::new(db, checkpointer))
 }
 
 impl From<rusqlite::Error> for StoreError {

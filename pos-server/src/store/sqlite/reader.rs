@@ -54,7 +54,17 @@ impl SqliteReader {
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), started, limit })
     }
 
-    fn with<T>(
+    /// Makes every statement fail that takes more instructions.
+    #[cfg(test)]
+    pub(super) fn interrupt_after(&self, instructions: i32) {
+        for connected in self.idle.lock().unwrap().iter_mut() {
+            let stop = || true;
+            connected.db.progress_handler(instructions, Some(stop)).unwrap();
+        }
+    }
+
+    /// Reads on a connection of the pool, for at most the time limit.
+    pub(super) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {

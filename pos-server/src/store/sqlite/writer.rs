@@ -41,6 +41,18 @@ impl SqliteWriter {
         Self { db, adopted: None, stopped: false, _checkpointer: checkpointer }
     }
 
+    /// For tests that break the connection.
+    #[cfg(test)]
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.db
+    }
+
+    /// The same.
+    #[cfg(test)]
+    pub(super) const fn connection_mut(&mut self) -> &mut Connection {
+        &mut self.db
+    }
+
     /// One transaction of the whole group. `None`: a verb failed, and nothing was kept.
     fn attempt(
         &mut self,
