@@ -1,1 +1,18 @@
+//! The test bed: the real server and the example institution as processes of their own, a shop
+//! registered through the real module, and what a test needs to look behind them.
+//!
+//! [`bed::Bed`] is for Rust; the binary `pos-testbed` offers the same to every other language as one
+//! JSON line (`tests/README.md`).
 
+pub mod bed;
+pub mod error;
+pub mod folder;
+pub mod forge;
+pub mod line;
+pub mod process;
+pub mod raw;
+pub mod testbed;
+pub mod tls;
+
+pub use bed::{Bed, BedOptions};
+pub use error::BedError;

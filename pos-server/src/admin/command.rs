@@ -63,10 +63,10 @@ pub struct InstitutionAdd {
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
     pub ca: Option<PemText>,
     /// The Ed25519 key that signs its answers (43 characters of base64url)
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub verify_key: PublicKey,
     /// The Ed25519 key that signs its seal key sets (43 characters of base64url)
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub seal_root: PublicKey,
 }
 
@@ -77,7 +77,7 @@ pub struct InstitutionCheck {
     #[arg(value_parser = https_url)]
     pub url: String,
     /// The Ed25519 key that signs its answers (43 characters of base64url)
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub verify_key: PublicKey,
     /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
@@ -209,6 +209,7 @@ pub enum KeyCommand {
         /// The shop
         shop_id: ShopId,
         /// The key
+        #[arg(allow_hyphen_values = true)]
         key_id: KeyId,
     },
 }
@@ -321,6 +322,19 @@ mod tests {
         let command = command.unwrap();
         let line = serde_json::to_string(&command).unwrap();
         assert_eq!(serde_json::from_str::<Command>(&line).unwrap(), command);
+    }
+
+    /// base64url has the hyphen among its digits.
+    #[test]
+    fn a_key_may_begin_with_a_hyphen() {
+        let key = "-ZozBUzwTRP9Hl3ZPYeZZiaCT044YXUhe0oaoO6rY74";
+        for line in [
+            format!("institution check https://a.jp --verify-key {key}"),
+            format!("institution add a --url https://a.jp --verify-key {key} --seal-root {key}"),
+            format!("key revoke {SHOP} {key}"),
+        ] {
+            assert!(read(&line).is_ok(), "{line}: {:?}", read(&line));
+        }
     }
 
     #[test]

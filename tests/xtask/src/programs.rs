@@ -18,7 +18,9 @@ struct Program {
 
 #[rustfmt::skip]
 const PROGRAMS: &[Program] = &[
-    Program { name: "demo", binary: "pos-demo", about: "Tells the whole story with real processes" },
+    Program { name: "bench", binary: "pos-bench", about: "Measures what a payment costs beside a bare HTTPS call" },
+    Program { name: "demo",    binary: "pos-demo",    about: "Tells the whole story with real processes" },
+    Program { name: "testbed", binary: "pos-testbed", about: "Starts server, institutions and a shop; one JSON line says where" },
 ];
 
 /// One subcommand for each program.

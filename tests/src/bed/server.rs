@@ -1,0 +1,222 @@
+//! The operator's server as a process, with certificates, ports and data that outlive it.
+
+use std::fs;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pos_protocol::key::PublicKey;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::process::Command;
+use tokio::sync::Mutex;
+
+use crate::error::BedError;
+use crate::folder::Folder;
+use crate::line::Place;
+use crate::process::{self, Process, free_ports};
+use crate::tls::Certificates;
+
+const PROGRAM: &str = "pos-server";
+
+/// How often another set of ports is tried when somebody else was faster.
+const PORT_TRIES: u32 = 5;
+
+/// Where the server answers and how it is recognised.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Address {
+    /// Plain HTTP on loopback.
+    pub url: String,
+    /// TLS with a certificate of the bed's CA.
+    pub tls_url: String,
+    /// Where the metrics are read.
+    pub metrics_url: String,
+    /// The name that calls are signed for, at either address.
+    pub authority: String,
+    /// Signs the answers.
+    pub answer_key: PublicKey,
+    /// Signs the calls to institutions.
+    pub institution_call_key: PublicKey,
+}
+
+/// What a bed's server is configured with beside its addresses.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// How long a process owns an operation before another may take it over.
+    pub lease_seconds: u32,
+    /// Open connections at most.
+    pub connections: u32,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { lease_seconds: 15, connections: 1024 }
+    }
+}
+
+/// The server: running, killed or ended, always on the same ports and the same data.
+#[derive(Debug)]
+pub struct Server {
+    folder: Arc<Folder>,
+    address: Address,
+    ca_pem: String,
+    running: Mutex<Option<Process>>,
+}
+
+impl Server {
+    /// Writes certificates and settings and starts the server.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] with the log when it does not come up.
+    pub async fn start(folder: Arc<Folder>, options: &ServerOptions) -> Result<Self, BedError> {
+        let certificates = Certificates::new()?;
+        let write = |name: &str, text: &str| {
+            fs::write(folder.path().join(name), text).map_err(BedError::system("writing a file"))
+        };
+        write("server.pem", &certificates.certificate_pem)?;
+        write("server.key", &certificates.key_pem)?;
+        let mut tries: u32 = 0;
+        let (process, address) = loop {
+            tries = tries.saturating_add(1);
+            write("pos.toml", &settings(options, &free_ports()?))?;
+            match start_process(&folder).await {
+                Err(BedError::Ended { .. }) if tries < PORT_TRIES => {}
+                other => break other?,
+            }
+        };
+        let ca_pem = certificates.ca_pem;
+        Ok(Self { folder, address, ca_pem, running: Mutex::new(Some(process)) })
+    }
+
+    /// Where it answers. The same for as long as the bed lives.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// The CA of its certificate.
+    pub fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    /// Its plain address.
+    ///
+    /// # Errors
+    /// [`BedError::Line`] when it cannot be read.
+    pub fn place(&self) -> Result<Place, BedError> {
+        Place::new(&self.address.url, &self.ca_pem)
+    }
+
+    /// Its address that speaks TLS.
+    ///
+    /// # Errors
+    /// [`BedError::Line`] when it cannot be read.
+    pub fn tls_place(&self) -> Result<Place, BedError> {
+        Place::new(&self.address.tls_url, &self.ca_pem)
+    }
+
+    /// Kills it (SIGKILL). Does nothing when it does not run.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub async fn kill(&self) -> Result<(), BedError> {
+        match self.running.lock().await.take() {
+            Some(process) => process.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Ends it as a supervisor does (SIGTERM) and waits at most `limit`. `None` when it did not run.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] when it takes longer.
+    pub async fn end(&self, limit: Duration) -> Result<Option<ExitStatus>, BedError> {
+        match self.running.lock().await.take() {
+            Some(process) => process.end(limit).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Starts it again on the same ports and data; kills it first where it runs.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] with the log when it does not come up.
+    pub async fn restart(&self) -> Result<(), BedError> {
+        self.kill().await?;
+        let mut running = self.running.lock().await;
+        let (process, _) = start_process(&self.folder).await?;
+        *running = Some(process);
+        Ok(())
+    }
+
+    /// Its resident memory in octets.
+    ///
+    /// # Errors
+    /// [`BedError::Unknown`] when it does not run.
+    pub async fn resident_octets(&self) -> Result<u64, BedError> {
+        let running = self.running.lock().await;
+        running.as_ref().ok_or_else(not_running)?.resident_octets()
+    }
+
+    /// The id of its process, which changes with every start.
+    ///
+    /// # Errors
+    /// [`BedError::Unknown`] when it does not run.
+    pub async fn process_id(&self) -> Result<u32, BedError> {
+        Ok(self.running.lock().await.as_ref().ok_or_else(not_running)?.id())
+    }
+
+    /// Asks it to end (SIGTERM) and does not wait.
+    ///
+    /// # Errors
+    /// [`BedError::Unknown`] when it does not run.
+    pub async fn ask_to_end(&self) -> Result<(), BedError> {
+        let running = self.running.lock().await;
+        running.as_ref().ok_or_else(not_running)?.ask_to_end().await
+    }
+
+    /// The end of its log.
+    pub async fn tail(&self) -> String {
+        self.running.lock().await.as_ref().map_or_else(String::new, Process::tail)
+    }
+
+    /// One of the operator's commands, by the real command line beside the running server.
+    ///
+    /// # Errors
+    /// [`BedError::Command`] with what it printed.
+    pub async fn operate(&self, words: &[&str]) -> Result<Value, BedError> {
+        let ran = Command::new(process::program(PROGRAM)?)
+            .args(["--json", "--config", "pos.toml"])
+            .args(words)
+            .current_dir(self.folder.path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(BedError::system("running pos-server"))?;
+        let printed = String::from_utf8_lossy(&ran.stdout);
+        if ran.status.success() {
+            return serde_json::from_str(&printed).map_err(BedError::answer("a command's answer"));
+        }
+        let answer = format!("{printed}{}", String::from_utf8_lossy(&ran.stderr));
+        Err(BedError::Command { command: words.join(" "), answer })
+    }
+}
+
+fn not_running() -> BedError {
+    BedError::Unknown("running server".into())
+}
+
+async fn start_process(folder: &Folder) -> Result<(Process, Address), BedError> {
+    Process::start(PROGRAM, &["serve", "--config", "pos.toml"], folder).await
+}
+
+fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
+    let [plain, tls, metrics] = ports.map(|port| format!("\"127.0.0.1:{port}\""));
+    format!(
+        "data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\n\
+         [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
+         [metrics]\nlisten = {metrics}\n\
+         [limits]\nconnections = {}\n\
+         [worker]\nlease_seconds = {}\n",
+        options.connections, options.lease_seconds
+    )
+}
