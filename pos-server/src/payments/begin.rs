@@ -290,8 +290,9 @@ async fn check_envelope(
             return Err(ApiError::new(ErrorCode::EnvelopeExpired).field("envelope.not_after_ms"));
         }
         Err(EnvelopeTime::TooFarAhead) => {
+            // Kept under the key: a held copy of the call could find the same envelope in time.
             let message = "The envelope's not_after_ms may be at most 15 minutes ahead.";
-            let refusal = ApiError::with_message(ErrorCode::EnvelopeInvalid, message);
+            let refusal = ApiError::with_message(ErrorCode::EnvelopeExpired, message);
             return Err(refusal.field("envelope.not_after_ms"));
         }
     }
