@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pos_protocol::ErrorCode;
 use pos_protocol::id::PosId;
 use pos_protocol::key::PublicKey;
 use pos_protocol::wire::KeyRole;
@@ -9,8 +10,8 @@ use pos_protocol::wire::KeyRole;
 use super::bed::{Bed, tell};
 use crate::store::rows::{EnrolmentRow, KeyRow};
 use crate::store::verbs::{
-    Admitted, BeginCheck, Begun, CheckBegun, Claim, CountLogin, EndKey, KeyChanged, RollKey,
-    TouchKey,
+    Admitted, BeginCheck, Begun, CheckBegun, Claim, CountLogin, EndKey, KeepRefusal, KeyChanged,
+    RollKey, TouchKey,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -320,6 +321,16 @@ pub(in crate::store) fn management_keys_and_payment_keys_are_one_space(bed: &mut
     assert_eq!(tell!(bed, BeginCheck, check), CheckBegun::KeyReused);
     rolling.claim = free.clone();
     assert_eq!(tell!(bed, RollKey, rolling), KeyChanged::Yes);
+    let refusal = KeepRefusal {
+        shop: ours.shop,
+        key: free.key.clone(),
+        fingerprint: [1; 32],
+        code: ErrorCode::Busy,
+        field: None,
+        now: bed.now,
+    };
+    let stands = tell!(bed, KeepRefusal, refusal).expect("the key is used");
+    assert_eq!(stands.fingerprint(), Some(&free.fingerprint));
     let mut sale = bed.sale(&ours);
     sale.key = free.key.clone();
     let Begun::Known(under) = bed.begin(&sale) else {

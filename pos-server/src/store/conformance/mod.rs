@@ -11,6 +11,7 @@ pub(super) mod groups;
 pub(super) mod isolation;
 pub(super) mod leases;
 pub(super) mod manage;
+pub(super) mod model;
 pub(super) mod money;
 pub(super) mod reads;
 
@@ -18,6 +19,11 @@ pub(super) mod reads;
 /// [`bed::Opened`].
 macro_rules! conformance_suite {
     ($open:path) => {
+        #[test]
+        fn a_random_history_goes_as_the_model_says() {
+            $crate::store::conformance::model::a_random_history_goes_as_the_model_says($open);
+        }
+
         conformance_suite! { $open =>
             access {
                 an_enrolment_code_is_spent_once
