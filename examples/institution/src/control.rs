@@ -1,0 +1,239 @@
+//! The control address: for tests and the curious, on loopback, unsigned, JSON.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use pos_protocol::id::{ContractNumber, InstitutionId, OperationId};
+use pos_protocol::key::PublicKey;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::fault::PlannedFault;
+use crate::instrument::Behaviour;
+use crate::ledger::LedgerError;
+use crate::service::Institution;
+
+type Served = Arc<BTreeMap<InstitutionId, Arc<Institution>>>;
+
+/// The routes of the control address.
+pub(crate) fn router(served: BTreeMap<InstitutionId, Arc<Institution>>) -> Router {
+    Router::new()
+        .route("/control/operator-key", post(add_operator_key))
+        .route("/control/contracts", post(add_contract))
+        .route("/control/instruments", get(instruments))
+        .route("/control/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/control/ledger", get(ledger))
+        .route("/control/ledger/{institution}/operations", get(operations))
+        .route("/control/ledger/{institution}/operations/{id}", get(operation))
+        .with_state(Arc::new(served))
+}
+
+/// Why the control address refuses.
+enum Refusal {
+    Body(serde_json::Error),
+    Institution(String),
+    Ledger(LedgerError),
+    NoSuchOperation,
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let (status, error) = match self {
+            Self::Body(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::Institution(name) => {
+                (StatusCode::NOT_FOUND, format!("no institution `{name}` is served here"))
+            }
+            Self::Ledger(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            Self::NoSuchOperation => (StatusCode::NOT_FOUND, "no such operation".into()),
+        };
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}
+
+struct Json<T>(T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let body = serde_json::to_vec(&self.0).expect("reports have a JSON form");
+        ([(CONTENT_TYPE, "application/json")], body).into_response()
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(Refusal::Body)
+}
+
+/// The institution of this name, or all where none is said.
+fn chosen(served: &Served, name: Option<&str>) -> Result<Vec<Arc<Institution>>, Refusal> {
+    let Some(name) = name else { return Ok(served.values().map(Arc::clone).collect()) };
+    let found = name.parse().ok().and_then(|id: InstitutionId| served.get(&id));
+    found.map(|one| vec![Arc::clone(one)]).ok_or_else(|| Refusal::Institution(name.into()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    key: String,
+    institution: Option<String>,
+}
+
+async fn add_operator_key(
+    State(served): State<Served>,
+    body: Bytes,
+) -> Result<Json<Value>, Refusal> {
+    let said: NewKey = read(&body)?;
+    let key: PublicKey = said
+        .key
+        .parse()
+        .map_err(|error| Refusal::Body(serde::de::Error::custom(format!("`key` {error}"))))?;
+    for institution in chosen(&served, said.institution.as_deref())? {
+        institution.add_operator(key).await?;
+    }
+    Ok(Json(json!({ "key_id": key.id() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewContract {
+    number: ContractNumber,
+    institution: Option<String>,
+}
+
+async fn add_contract(State(served): State<Served>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let said: NewContract = read(&body)?;
+    for institution in chosen(&served, said.institution.as_deref())? {
+        institution.add_contract(said.number.clone()).await?;
+    }
+    Ok(Json(json!({ "number": said.number })))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    institution: Option<String>,
+}
+
+async fn instruments(
+    State(served): State<Served>,
+    Query(which): Query<Which>,
+) -> Result<Json<Value>, Refusal> {
+    let mut all = Vec::new();
+    for institution in chosen(&served, which.institution.as_deref())? {
+        for one in institution.instruments.all() {
+            let does = match one.behaviour {
+                Behaviour::Pays(balance) => json!({ "pays_up_to": balance }),
+                Behaviour::Declines(reason) => json!({ "declines": reason }),
+                Behaviour::Fails(fault) => json!({ "fails": fault }),
+                Behaviour::Pends => json!({ "pends": true }),
+            };
+            all.push(json!({
+                "institution": institution.house.id(),
+                "name": one.name,
+                "number": one.number,
+                "instrument": one.json,
+                "does": does,
+            }));
+        }
+    }
+    Ok(Json(Value::Array(all)))
+}
+
+#[derive(Deserialize)]
+struct NewFault {
+    institution: Option<String>,
+    #[serde(flatten)]
+    rest: Value,
+}
+
+async fn add_fault(State(served): State<Served>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let said: NewFault = read(&body)?;
+    let planned: PlannedFault = serde_json::from_value(said.rest).map_err(Refusal::Body)?;
+    for institution in chosen(&served, said.institution.as_deref())? {
+        institution.faults.add(planned.clone());
+    }
+    Ok(Json(json!(planned)))
+}
+
+async fn clear_faults(
+    State(served): State<Served>,
+    Query(which): Query<Which>,
+) -> Result<Json<Value>, Refusal> {
+    for institution in chosen(&served, which.institution.as_deref())? {
+        institution.faults.clear();
+    }
+    Ok(Json(json!({})))
+}
+
+async fn faults(State(served): State<Served>) -> Json<Value> {
+    let on = served.iter().map(|(id, one)| (id.to_string(), json!(one.faults.list())));
+    Json(Value::Object(on.collect()))
+}
+
+async fn ledger(
+    State(served): State<Served>,
+    Query(which): Query<Which>,
+) -> Result<Json<Value>, Refusal> {
+    let mut reports = serde_json::Map::new();
+    for institution in chosen(&served, which.institution.as_deref())? {
+        let report = institution.ledger.run(|books| books.report()).await?;
+        reports.insert(institution.house.id().to_string(), json!(report));
+    }
+    Ok(Json(Value::Object(reports)))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    after: i64,
+    #[serde(default = "Page::usual")]
+    limit: u32,
+}
+
+impl Page {
+    const fn usual() -> u32 {
+        1_000
+    }
+}
+
+async fn operations(
+    State(served): State<Served>,
+    Path(name): Path<String>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, Refusal> {
+    let mut reports = Vec::new();
+    for institution in chosen(&served, Some(&name))? {
+        let Page { after, limit } = page;
+        let limit = limit.min(10_000);
+        let page =
+            institution.ledger.run(move |books| books.operation_reports(after, limit)).await?;
+        reports.extend(page);
+    }
+    Ok(Json(json!(reports)))
+}
+
+async fn operation(
+    State(served): State<Served>,
+    Path((name, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let id: OperationId = id.parse().map_err(|_| Refusal::NoSuchOperation)?;
+    for institution in chosen(&served, Some(&name))? {
+        let found = institution.ledger.run(move |books| books.operation_report(id)).await?;
+        if let Some(found) = found {
+            return Ok(Json(json!(found)));
+        }
+    }
+    Err(Refusal::NoSuchOperation)
+}
