@@ -9,10 +9,13 @@ pub mod error;
 pub mod folder;
 pub mod forge;
 pub mod line;
+pub mod pay;
 pub mod process;
 pub mod raw;
+pub mod shared;
 pub mod testbed;
 pub mod tls;
+pub mod wait;
 
 pub use bed::{Bed, BedOptions};
 pub use error::BedError;

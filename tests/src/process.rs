@@ -189,7 +189,7 @@ impl Drop for Process {
     }
 }
 
-fn tail_of(log: &Path) -> String {
+pub(crate) fn tail_of(log: &Path) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(log)?;
         let length = file.metadata()?.len();
