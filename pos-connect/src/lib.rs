@@ -21,7 +21,10 @@ pub use pos_protocol::id::{
     ContractId, IdempotencyKey, InstitutionId, Method, OrderId, PaymentId, PosId, ShopId, UserId,
 };
 pub use pos_protocol::money::{Amount, Currency, Money};
-pub use pos_protocol::seal::{Binding, Envelope, Instrument, SealedOperation, SignedSealKeySet};
+pub use pos_protocol::seal::{
+    Account, AccountKind, Binding, Card, Envelope, Expiry, Instrument, Prepaid, SealedOperation,
+    SignedSealKeySet,
+};
 pub use pos_protocol::secret::SecretText;
 pub use pos_protocol::{ErrorCode, Retry, Timestamp, wire};
 

@@ -184,7 +184,7 @@ mod tests {
 
         let later = FileJournal::new(folder.path()).unwrap();
         let known = Entry { attempts: vec![attempt(20), attempt(40)], ..entry(KEY) };
-        assert_eq!(listed(&later).await, [known.clone()]);
+        assert_eq!(listed(&later).await, std::slice::from_ref(&known));
         let begun = later.begin(entry(KEY)).await.unwrap();
         assert!(
             matches!(&begun, Begun::Known { entry, ours: false } if *entry == known),

@@ -122,16 +122,16 @@ fn failure(cause: reqwest::Error) -> SendFailure {
 
 /// Whether TLS itself refused the server while the connection was made.
 fn is_tls(cause: &reqwest::Error) -> bool {
-    let mut below = cause.source();
-    while let Some(error) = below {
-        let inside = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = error
-            .downcast_ref::<rustls::Error>()
-            .or_else(|| inside.and_then(|inside| inside.downcast_ref()));
-        if let Some(tls) = tls {
-            return cause.is_connect() && matches!(tls, rustls::Error::InvalidCertificate(_));
-        }
-        below = error.source();
-    }
-    false
+    let tls = cause.source().and_then(tls_below);
+    cause.is_connect() && matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// The error of TLS in a chain. An I/O error tells of what it wraps by another way than as its
+/// source, and several may lie within each other.
+fn tls_below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error
+        .downcast_ref::<rustls::Error>()
+        .or_else(|| wrapped.and_then(|wrapped| tls_below(wrapped)))
+        .or_else(|| error.source().and_then(tls_below))
 }

@@ -1,0 +1,193 @@
+//! `docs/ERRORS.md`, made from the tables of codes and reasons. Only what to do on each code is
+//! written here; a code without it does not compile.
+
+use std::fmt::Write as _;
+
+use pos_protocol::code::{ErrorCode, Retry};
+use pos_protocol::reason::{DeclineReason, ShopperAdvice};
+
+/// The whole page.
+pub(crate) fn page() -> String {
+    let mut page = HEAD.to_owned();
+    page.push_str(&codes());
+    page.push_str(BETWEEN);
+    page.push_str(&reasons());
+    page.push_str(TAIL);
+    page
+}
+
+const HEAD: &str = "\
+# Every error code, and every reason of a decline
+
+Made from the code: `cargo run -p pos-protocol --example write_errors_page`. A test compares.
+
+## What a refusal looks like
+
+Every refusal has a JSON body: `Problem` in [PROTOCOL.md](PROTOCOL.md#problem). It is signed like every
+answer to a call whose signature is well-formed. A decline is no refusal: it is a `200` with the state `declined`
+and one of the [reasons](#reasons-of-a-decline).
+
+| `retry` | what it allows |
+|---|---|
+| `never` | nothing as it stands: change the call, under a new idempotency key |
+| `same_key` | the same call with the same key, signed afresh |
+| `after` | as `same_key`, after `retry_after_ms` |
+| `new_quote` | a new quote, then a new call with a new key and, for a payment, a new envelope |
+
+*Kept* means: the refusal is stored under the idempotency key, and every repeat of the call gets it again, whatever has
+changed meanwhile. A new try takes a new key, also where `retry` says `after`. What is not kept leaves the key unused.
+
+After `429`, any `5xx`, or a refusal of a *repeat*, ask `GET /v1/operations/{idempotency_key}` before anything else: such an
+answer says nothing of an earlier attempt. A code that a client does not know is to be treated as `never`.
+
+## Codes
+
+| code | HTTP | `retry` | kept | English | Japanese | what to do |
+|---|---|---|---|---|---|---|
+";
+
+const BETWEEN: &str = "
+The English sentence may be a more exact one in the answer, and `field` then says where: a JSON path (`envelope.key_id`), a header or
+a part of the path in lower case, a signature parameter, or for `busy` the id of the operation in the way. The Japanese sentence is
+the one above. A refusal that was kept repeats the general sentence.
+
+## Reasons of a decline
+
+`decline.reason` of an operation or a check. The sentences are for the person at the shop and safe to show there: they never say
+that a card is reported stolen or that fraud is suspected. The shopper is told no more than `shopper_advice`. The institution's
+own code stays in the operator's log (`raw_code`).
+
+*Hard* means: the same instrument must not be tried again at all.
+
+| reason | `shopper_advice` | hard | English | Japanese |
+|---|---|---|---|---|
+";
+
+const TAIL: &str = "
+| `shopper_advice` | what to tell the shopper |
+|---|---|
+| `try_another` | another card, account or prepaid number may work |
+| `check_details` | the same may work once the shopper has checked what was typed |
+| `try_later` | the same may work later |
+";
+
+fn codes() -> String {
+    let mut rows = String::new();
+    for code in ErrorCode::ALL {
+        writeln!(
+            rows,
+            "| `{}` | {} | `{}` | {} | {} | {} | {} |",
+            code.wire(),
+            code.status(),
+            retry(code.retry()),
+            if code.is_kept() { "yes" } else { "no" },
+            code.english(),
+            code.japanese(),
+            what_to_do(*code),
+        )
+        .expect("writing to a string does not fail");
+    }
+    rows
+}
+
+fn reasons() -> String {
+    let mut rows = String::new();
+    for reason in DeclineReason::ALL {
+        writeln!(
+            rows,
+            "| `{}` | `{}` | {} | {} | {} |",
+            reason.wire(),
+            advice(reason.shopper_advice()),
+            if reason.is_hard() { "yes" } else { "no" },
+            reason.english(),
+            reason.japanese(),
+        )
+        .expect("writing to a string does not fail");
+    }
+    rows
+}
+
+fn retry(retry: Retry) -> &'static str {
+    match retry {
+        Retry::Never => "never",
+        Retry::SameKey => "same_key",
+        Retry::After => "after",
+        Retry::NewQuote => "new_quote",
+    }
+}
+
+fn advice(advice: ShopperAdvice) -> &'static str {
+    match advice {
+        ShopperAdvice::TryAnother => "try_another",
+        ShopperAdvice::CheckDetails => "check_details",
+        ShopperAdvice::TryLater => "try_later",
+    }
+}
+
+fn what_to_do(code: ErrorCode) -> &'static str {
+    use ErrorCode as E;
+    match code {
+        E::InvalidJson => "Send JSON in UTF-8 without anything before or behind it.",
+        E::InvalidField => "Correct the member that `field` names.",
+        E::IdempotencyKeyMissing => "Make a key, keep it, send it with the call.",
+        E::IdempotencyKeyInvalid => "Make the key of 16 to 64 of `A-Za-z0-9_-`.",
+        E::IdempotencyKeyReused => {
+            "Two different calls were given one key: a fault of the caller. Ask by the key what the first one did."
+        }
+        E::DeadlineTooShort => {
+            "Set `expires` at least 2 s, better 20 s, after the time at which the call arrives."
+        }
+        E::BodyTooLarge => "No call of this protocol needs so much: look at what is sent.",
+        E::UnsupportedMediaType => "Leave out `Content-Encoding`.",
+        E::NotFound => {
+            "Look at the id. Another shop's id, one outside the key's POS, and one that never was are answered alike."
+        }
+        E::MethodNotAllowed => "Use the method of the table of routes.",
+        E::SignatureMissing => "Sign the call.",
+        E::SignatureInvalid => {
+            "Compare with `tests/vectors/signatures.json`; most often `@authority` is not the configured name, or something on the way changes the call."
+        }
+        E::SignatureStale => {
+            "Learn the clock's offset from `created` of this answer's verified signature, sign again."
+        }
+        E::DigestMismatch => {
+            "Digest the octets as they are sent; look for a proxy that rewrites bodies."
+        }
+        E::KeyUnknown => "Register, or use the key that was registered with this server.",
+        E::KeyRevoked => {
+            "Use the successor if the key was rolled; else register anew with a code from the operator."
+        }
+        E::SessionEnded => "Sign in again with a fresh key.",
+        E::CredentialRefused => {
+            "Check what was typed. A code ends 10 minutes after it was made and is spent once: ask the operator for another."
+        }
+        E::LoginLocked => "Wait `retry_after_ms`. Module keys go on paying.",
+        E::NotPermitted => {
+            "Use a key that may: only a module key rolls, only a session signs out, another key is revoked only within 5 minutes of signing in."
+        }
+        E::OrderTaken => "`GET /v1/orders/{order_id}` shows the payment that the order has.",
+        E::Busy => {
+            "Ask for the outcome of the operation that `field` names, then try with a new key."
+        }
+        E::AmountExceeded => "Look at the sums of the payment; ask for no more than is left.",
+        E::NothingLeft => "Look at the sums of the payment.",
+        E::CurrencyMismatch => "Use the payment's currency.",
+        E::OperationUnsupported => {
+            "Look at `operations` and `can_check` of the contract in `methods`."
+        }
+        E::CurrencyNotAccepted => "Quote again; another contract may take it.",
+        E::AmountOutOfLimits => "Quote again; another contract may take it.",
+        E::ContractDisabled => "Quote again; ask the operator if it should be on.",
+        E::InstitutionDisabled => "Quote again; the operator has switched the institution off.",
+        E::EnvelopeInvalid => {
+            "Fetch the seal keys again (`methods` or a quote) and have the shopper's page seal anew."
+        }
+        E::EnvelopeExpired => "Have the shopper's page seal anew.",
+        E::EnvelopeUsed => "Have the shopper's page seal anew: each envelope pays once.",
+        E::InstitutionUnavailable => "Wait, or quote again.",
+        E::TooManyRequests => "Wait `retry_after_ms`, then ask by the key. This release does not give it.",
+        E::Overloaded => "Wait `retry_after_ms`, then ask by the key.",
+        E::NotReady => "Wait `retry_after_ms`, then ask by the key.",
+        E::Internal => "Ask by the key. Tell the operator the request id.",
+    }
+}
