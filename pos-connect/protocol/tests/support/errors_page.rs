@@ -185,7 +185,9 @@ fn what_to_do(code: ErrorCode) -> &'static str {
         E::EnvelopeExpired => "Have the shopper's page seal anew.",
         E::EnvelopeUsed => "Have the shopper's page seal anew: each envelope pays once.",
         E::InstitutionUnavailable => "Wait, or quote again.",
-        E::TooManyRequests => "Wait `retry_after_ms`, then ask by the key. This release does not give it.",
+        E::TooManyRequests => {
+            "Wait `retry_after_ms`, then ask by the key. This release does not give it."
+        }
         E::Overloaded => "Wait `retry_after_ms`, then ask by the key.",
         E::NotReady => "Wait `retry_after_ms`, then ask by the key.",
         E::Internal => "Ask by the key. Tell the operator the request id.",
