@@ -35,14 +35,22 @@ enum Note {
 impl Connection {
     /// Makes a call that moves no money, and reads its answer.
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        let body = self.ask_octets(call).await?;
+        serde_json::from_slice(&body).map_err(|unreadable| self.unreadable(unreadable))
+    }
+
+    /// The same, for an answer that is read otherwise.
+    pub(super) async fn ask_octets(&self, call: Call) -> Result<Vec<u8>, Error> {
         let exchange = self.exchange(call)?;
-        let outcome = self.run(exchange, Note::Nothing).await.map_err(|error| self.told(error))?;
-        let read = match outcome {
-            Outcome::Answer(body) => serde_json::from_slice(&body)
-                .map_err(|unreadable| Error::without_answer(unreadable.into())),
-            other => Err(unanswered(other)),
-        };
-        read.map_err(|error| self.told(error))
+        match self.run(exchange, Note::Nothing).await {
+            Ok(Outcome::Answer(body)) => Ok(body),
+            Ok(other) => Err(self.told(unanswered(other))),
+            Err(error) => Err(self.told(error)),
+        }
+    }
+
+    pub(super) fn unreadable(&self, cause: serde_json::Error) -> Error {
+        self.told(Error::without_answer(cause.into()))
     }
 
     /// Makes a call that moves money, from journal to outcome.

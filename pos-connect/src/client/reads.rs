@@ -8,7 +8,7 @@ use pos_protocol::wire::{
 use super::Connection;
 use super::drive::json;
 use crate::error::Error;
-use crate::exchange::{Call, Effect};
+use crate::exchange::{Call, Effect, key_status};
 use crate::journal::Entry;
 
 /// Which part of the history is wanted.
@@ -74,7 +74,9 @@ impl Connection {
     /// # Errors
     /// As for every call.
     pub async fn operation(&self, key: &IdempotencyKey) -> Result<KeyStatus, Error> {
-        self.ask(Call::get(route::OPERATION.replace("{idempotency_key}", key.as_str()))).await
+        let path = route::OPERATION.replace("{idempotency_key}", key.as_str());
+        let body = self.ask_octets(Call::get(path)).await?;
+        key_status(&body).map_err(|unreadable| self.unreadable(unreadable))
     }
 
     /// One page of the history, newest payments first.

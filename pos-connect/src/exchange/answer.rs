@@ -4,6 +4,8 @@ use pos_protocol::key::KeyId;
 use pos_protocol::sign::answer::Received;
 use pos_protocol::sign::{SignError, header};
 use pos_protocol::succession::SuccessionError;
+use pos_protocol::wire::KeyStatus;
+use serde::Deserialize;
 
 /// The header fields of an answer that are read at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,28 @@ impl Response {
             values.map(|(_, value)| value.as_slice())
         })
     }
+}
+
+/// What stands under an idempotency key, as [`KeyStatus`] itself would be read. That is, read from
+/// the kind first and then from the text again: serde keeps the whole value aside instead, by code
+/// that doubles each type within it, which a browser would have to download.
+pub(crate) fn key_status(body: &[u8]) -> Result<KeyStatus, serde_json::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Found {
+        Operation,
+        Refusal,
+        Nothing,
+    }
+    #[derive(Deserialize)]
+    struct Kind {
+        found: Found,
+    }
+    Ok(match serde_json::from_slice::<Kind>(body)?.found {
+        Found::Operation => KeyStatus::Operation(serde_json::from_slice(body)?),
+        Found::Refusal => KeyStatus::Refusal(serde_json::from_slice(body)?),
+        Found::Nothing => KeyStatus::Nothing(serde_json::from_slice(body)?),
+    })
 }
 
 /// Why an answer was not believed. For a payment it counts as no answer.

@@ -24,7 +24,7 @@ use pos_protocol::sign::{self, POS_CONNECT};
 use pos_protocol::succession::{self, Fingerprint};
 use pos_protocol::wire::{AnswerKeys, OperationView, Problem, route};
 
-pub(crate) use answer::{Header, Response, Unverified};
+pub(crate) use answer::{Header, Response, Unverified, key_status};
 pub(crate) use call::{Call, Effect, Expected, Request};
 
 use crate::error::Cause;

@@ -7,7 +7,9 @@ use pos_protocol::wire::{
     KeyStatus, NotFoundEvidence, OperationView, Problem, TimeGap, WireOperationState as State,
 };
 
-use super::{Exchange, LEAST, LEAST_FOR_MONEY, Message, Now, Outcome, Response, backoff};
+use super::{
+    Exchange, LEAST, LEAST_FOR_MONEY, Message, Now, Outcome, Response, backoff, key_status,
+};
 use crate::error::Cause;
 use crate::journal::Attempt;
 
@@ -37,7 +39,7 @@ impl Exchange {
     /// A verified answer to the question by key.
     pub(super) fn question_answered(&mut self, response: &Response, time: Timestamp, now: Now) {
         if response.status == 200 {
-            match serde_json::from_slice(&response.body) {
+            match key_status(&response.body) {
                 Ok(KeyStatus::Operation(operation)) => self.heard(operation, now),
                 Ok(KeyStatus::Refusal(problem)) => self.over(Outcome::Refused(Box::new(problem))),
                 Ok(KeyStatus::Nothing(evidence)) => self.nothing_there(&evidence, time, now),

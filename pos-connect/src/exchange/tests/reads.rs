@@ -179,3 +179,18 @@ fn unreachable_keys_end_with_the_verb() {
     assert!(matches!(outcome, Outcome::Failed(_)), "nothing was sent: {outcome:?}");
     assert!(line.sent.len() < 20 && line.elapsed_ms() <= 40_000);
 }
+
+/// Both ways of reading give the same, for each kind and for what is none.
+#[test]
+fn what_a_key_holds_is_read_as_its_type_is() {
+    let mut refusal = problem("busy", "after", Some(5));
+    refusal["found"] = "refusal".into();
+    let nothing = nothing(BEGINNING, serde_json::json!([{ "from_ms": 1, "to_ms": 2 }]));
+    for body in [found("done"), refusal, nothing] {
+        let octets = serde_json::to_vec(&body).unwrap();
+        assert_eq!(key_status(&octets).unwrap(), serde_json::from_value(body).unwrap());
+    }
+    for wrong in [r#"{"found":"lost"}"#, r#"{"found":"operation"}"#, "{}", "[]"] {
+        assert!(key_status(wrong.as_bytes()).is_err(), "{wrong}");
+    }
+}
