@@ -6,6 +6,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 pub mod args;
+mod clock;
 mod control;
 pub mod fault;
 pub mod house;

@@ -10,13 +10,14 @@ use pos_protocol::id::{ContractNumber, InstitutionId};
 use pos_protocol::institution::InstitutionInfo;
 use pos_protocol::key::PublicKey;
 use pos_protocol::sign::call::authority;
-use pos_server::env::{Clock, SystemClock};
+use pos_server::env::Clock;
 use pos_server::http::listener::{self, Limits, ListenError, Listener};
 use pos_server::shutdown::{self, Shutdown, Trigger};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::clock::SteadyClock;
 use crate::control;
 use crate::house::House;
 use crate::instrument::{Instruments, currencies};
@@ -159,7 +160,7 @@ impl Running {
 /// [`StartError`] says what is in the way.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let (trigger, shutdown) = shutdown::channel();
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
     let tls = if options.plain {
         None
     } else {

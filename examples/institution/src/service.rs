@@ -208,8 +208,12 @@ impl Institution {
             _ => {}
         }
         let sealed = looked.map(|looked| looked.sealed);
-        let order = Order { house: self.house, request, sealed, arrived: self.clock.now() };
-        let answer = match self.ledger.run(move |books| books.operate(&order)).await {
+        let order = Order { house: self.house, request, sealed };
+        // The time is read where the books are written: what is judged to be in time is recorded
+        // before anybody can be told at a later time that it is not there.
+        let clock = Arc::clone(&self.clock);
+        let operated = self.ledger.run(move |books| books.operate(&order, clock.now())).await;
+        let answer = match operated {
             Ok(Ok(answer)) => answer,
             Ok(Err(refused)) => return self.refuse(refused.code, refused.message),
             Err(error) => return self.broken(&error),
@@ -255,8 +259,8 @@ impl Institution {
                 _ => {}
             }
         }
-        let now = self.clock.now();
-        match self.ledger.run(move |books| books.inquire(id, now)).await {
+        let clock = Arc::clone(&self.clock);
+        match self.ledger.run(move |books| books.inquire(id, clock.now())).await {
             Ok(answer) => Reply::good(&answer),
             Err(error) => self.broken(&error),
         }
@@ -270,8 +274,8 @@ impl Institution {
         if key != Some(request.operation_id.to_string().as_str()) {
             return self.wrong_key();
         }
-        let now = self.clock.now();
-        match self.ledger.run(move |books| books.reverse(&request, now)).await {
+        let clock = Arc::clone(&self.clock);
+        match self.ledger.run(move |books| books.reverse(&request, clock.now())).await {
             Ok(Ok(answer)) => Reply::good(&answer),
             Ok(Err(refused)) => self.refuse(refused.code, refused.message),
             Err(error) => self.broken(&error),
@@ -390,7 +394,7 @@ impl Service for Institution {
             Ok(claimed) => claimed,
             // Nothing to bind an answer to: this one alone is not signed.
             Err(error) => {
-                let code = InstitutionCode::SignatureInvalid;
+                let code = InstitutionCode::SignatureMissing;
                 return self.write(self.refuse(code, error.to_string()), None);
             }
         };

@@ -39,13 +39,17 @@ impl Default for DriverSettings {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
-            answer: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
             idle: Duration::from_secs(20),
             lines: 512,
             answer_octets: 64 * 1024,
         }
     }
 }
+
+/// How much longer than the processing limit an answer is waited for: it may have been decided in
+/// the last moment.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Until when the first byte of a money movement may leave, both on
 /// [`Clock::monotonic`](crate::env::Clock::monotonic). Looked at directly before the write
@@ -206,7 +210,7 @@ impl Driver {
         permit: Option<SendPermit>,
     ) -> Result<Reply, Failure> {
         let limit = institution.connector().capabilities().processing_limit();
-        let longest = self.settings.answer.min(limit);
+        let longest = self.settings.answer.min(limit.saturating_add(GRACE));
         let mut begun = false;
         let permitted = || permit.map_or(Ok(()), |permit| self.may_write(permit));
         let sending = institution.lines.send(&self.settings, request, permitted, &mut begun);

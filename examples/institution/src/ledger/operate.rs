@@ -24,8 +24,6 @@ pub struct Order {
     pub request: OperationRequest,
     /// What became of the envelope; none where the kind has none.
     pub sealed: Option<Result<Sealed, Refused>>,
-    /// When it arrived, by the institution's clock.
-    pub arrived: Timestamp,
 }
 
 /// An envelope that was opened.
@@ -117,18 +115,23 @@ struct Judgement {
 }
 
 impl Books {
-    /// Takes an operation in. The same operation id has the same effect, however often it comes.
-    pub fn operate(&self, order: &Order) -> rusqlite::Result<Result<OperationAnswer, Refused>> {
+    /// Takes an operation in, by the time of this instant. The same operation id has the same
+    /// effect, however often it comes.
+    pub fn operate(
+        &self,
+        order: &Order,
+        now: Timestamp,
+    ) -> rusqlite::Result<Result<OperationAnswer, Refused>> {
         let request = &order.request;
         let id = request.operation_id;
         if let Some(known) = self.find(id)? {
             if known.fingerprint == request.fingerprint() {
-                return Ok(Ok(self.told(&known, order.arrived)?));
+                return Ok(Ok(self.told(&known, now)?));
             }
             let message = "the operation id was used for another request";
             return Ok(Err(Refused { code: InstitutionCode::OperationIdReused, message }));
         }
-        let late = order.arrived > request.not_after || self.is_reversed_in_advance(id)?;
+        let late = now > request.not_after || self.is_reversed_in_advance(id)?;
         let judgement = if late {
             Judgement { state: Some(State::Late), ..Judgement::default() }
         } else {
@@ -137,8 +140,8 @@ impl Books {
                 Err(refused) => return Ok(Err(refused)),
             }
         };
-        let record = self.write(order, judgement)?;
-        Ok(Ok(self.told(&record, order.arrived)?))
+        let record = self.write(order, judgement, now)?;
+        Ok(Ok(self.told(&record, now)?))
     }
 
     /// What became of an operation.
@@ -265,13 +268,13 @@ impl Books {
         original: OperationId,
     ) -> rusqlite::Result<Judgement> {
         let Some(first) = self.find(original)? else {
-            return Ok(decline(DeclineReason::Other, "25"));
+            return Ok(decline(DeclineReason::NotPermitted, "original_not_found"));
         };
         let same = first.contract == request.contract_number.as_str()
             && first.order_id == request.order_id
             && first.currency == request.currency;
         let Some(payer) = first.card_reference.clone().filter(|_| same) else {
-            return Ok(decline(DeclineReason::Other, "25"));
+            return Ok(decline(DeclineReason::NotPermitted, "original_not_found"));
         };
         let card_reference = Some(payer.clone());
         if first.state != State::Done || !first.kind.begins_payment() {
@@ -304,7 +307,7 @@ impl Books {
         Ok(Judgement { card_reference, original: Some(first.row), ..judgement })
     }
 
-    fn write(&self, order: &Order, judged: Judgement) -> rusqlite::Result<Record> {
+    fn write(&self, order: &Order, judged: Judgement, now: Timestamp) -> rusqlite::Result<Record> {
         let request = &order.request;
         let state = judged.state.unwrap_or(State::Declined);
         let captured = if request.kind() == OperationKind::Sale && state == State::Done {
@@ -350,7 +353,7 @@ impl Books {
             record.raw_code,
             record.card_reference,
             captured,
-            order.arrived.as_ms(),
+            now.as_ms(),
         ])?;
         let record = Record { row: self.last_row(), ..record };
         if let Some((from, to)) = &judged.transfer {

@@ -7,7 +7,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
@@ -43,11 +42,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 type Io = TokioIo<Box<dyn Socket>>;
 
+type Connection = Pin<Box<http1::Connection<Io, Full<Bytes>>>>;
+
 /// One HTTP/1.1 connection, driven by whoever holds it.
 struct Line {
     sender: http1::SendRequest<Full<Bytes>>,
-    connection: Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
-    open: bool,
+    /// None once it has ended: only its drop gives a request back that it had not begun to write.
+    connection: Option<Connection>,
     last_used: Instant,
 }
 
@@ -149,7 +150,7 @@ impl Lines {
             .map_err(|cause| Fault::Connect(Arc::new(cause)))?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(socket)).await.map_err(line_fault)?;
-        Ok(Line { sender, connection: Box::pin(connection), open: true, last_used: Instant::now() })
+        Ok(Line { sender, connection: Some(Box::pin(connection)), last_used: Instant::now() })
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Line>> {
@@ -168,9 +169,9 @@ enum Broken {
 impl Line {
     /// Waits until the line takes a request, and finds out if it was closed meanwhile.
     async fn ready(&mut self) -> Result<(), Fault> {
-        let Self { sender, connection, open, .. } = self;
+        let Self { sender, connection, .. } = self;
         poll_fn(|cx| {
-            drive(connection, open, cx);
+            drive(connection, cx);
             sender.poll_ready(cx)
         })
         .await
@@ -182,7 +183,7 @@ impl Line {
         http: hyper::Request<Full<Bytes>>,
         most: usize,
     ) -> Result<Reply, Broken> {
-        let Self { sender, connection, open, last_used } = self;
+        let Self { sender, connection, last_used } = self;
         let answering = async {
             let answer = match sender.try_send_request(http).await {
                 Ok(answer) => answer,
@@ -201,7 +202,7 @@ impl Line {
         };
         let mut answering = Box::pin(answering);
         let reply = poll_fn(|cx| {
-            drive(connection, open, cx);
+            drive(connection, cx);
             answering.as_mut().poll(cx)
         })
         .await;
@@ -214,25 +215,21 @@ impl Line {
     /// the other side closes, only when the connection is driven once more.
     fn is_reusable(&mut self) -> bool {
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-        drive(&mut self.connection, &mut self.open, &mut cx);
-        self.open && self.sender.is_ready()
+        drive(&mut self.connection, &mut cx);
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 
 impl std::fmt::Debug for Line {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Line").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Line").field("open", &self.connection.is_some()).finish_non_exhaustive()
     }
 }
 
 /// Drives a connection as far as it goes. What went wrong with it shows at the sender.
-fn drive(
-    connection: &mut Pin<Box<http1::Connection<Io, Full<Bytes>>>>,
-    open: &mut bool,
-    cx: &mut std::task::Context<'_>,
-) {
-    if *open && !matches!(connection.as_mut().poll(cx), Poll::Pending) {
-        *open = false;
+fn drive(connection: &mut Option<Connection>, cx: &mut std::task::Context<'_>) {
+    if connection.as_mut().is_some_and(|running| running.as_mut().poll(cx).is_ready()) {
+        *connection = None;
     }
 }
 

@@ -1,0 +1,416 @@
+//! What every connector must do, judged by the institution's ledger.
+
+mod support;
+
+use std::time::Duration;
+
+use pos_institution::house::House;
+use pos_protocol::money::{Amount, Currency, Money};
+use pos_protocol::payment::{OperationKind, Outcome};
+use pos_protocol::reason::DeclineReason;
+use pos_server::connectors::{
+    Answer, CheckOutcome, DriverSettings, Fault, Institution, OperationOrder, PrepareError,
+    SendPermit,
+};
+use serde_json::json;
+use support::{Bed, just_past};
+
+fn done(minor: u64) -> Outcome {
+    Outcome::Done(Amount::new(minor).unwrap())
+}
+
+fn moved(minor: u64) -> Option<(String, u64, u64)> {
+    Some(("done".into(), minor, 1))
+}
+
+#[tokio::test]
+async fn a_sale_is_done_once_whatever_is_sent_again() {
+    let bed = Bed::start().await;
+    for house in House::ALL {
+        let at = bed.institution(house);
+        let order = bed.order(&at, OperationKind::Sale, "approve", 1_200).await;
+        let answer = bed.send(&at, &order).await;
+        assert_eq!(answer.outcome, done(1_200), "{house:?}: {answer:?}");
+        assert!(answer.fault.is_none());
+        assert!(answer.reference.is_some() && answer.approval_code.is_some());
+        assert_eq!(answer.shop_record_version, Some(1));
+        let again = OperationOrder { sent_before: true, ..order.clone() };
+        let repeated = bed.send(&at, &again).await;
+        assert_eq!(repeated.outcome, done(1_200));
+        assert_eq!(repeated.reference, answer.reference);
+        assert_eq!(bed.driver.inquire(&at, &order).await.reference, answer.reference);
+        assert_eq!(bed.judged(&order).await, moved(1_200));
+        // Another payment by the same instrument has the same card reference, and no other does.
+        let next = bed.order(&at, OperationKind::Sale, "approve", 1).await;
+        let next = bed.send(&at, &next).await;
+        assert_eq!(next.card_reference, answer.card_reference);
+        let other = bed.order(&at, OperationKind::Sale, "small_balance", 1).await;
+        assert_ne!(bed.send(&at, &other).await.card_reference, answer.card_reference);
+    }
+    bed.ledger_is_sound().await;
+}
+
+#[tokio::test]
+async fn every_decline_arrives_with_its_reason() {
+    let bed = Bed::start().await;
+    for house in House::ALL {
+        let at = bed.institution(house);
+        for reason in DeclineReason::ALL {
+            let order = bed.order(&at, OperationKind::Sale, reason.wire(), 500).await;
+            let answer = bed.send(&at, &order).await;
+            assert_eq!(answer.outcome, Outcome::Declined(*reason), "{house:?} {reason:?}");
+            assert!(answer.raw_code.is_some_and(|code| code != reason.wire()));
+            assert_eq!(bed.judged(&order).await, Some(("declined".into(), 0, 0)));
+        }
+        let order = bed.order(&at, OperationKind::Sale, "small_balance", 1_001).await;
+        let too_low = Outcome::Declined(DeclineReason::InsufficientFunds);
+        assert_eq!(bed.send(&at, &order).await.outcome, too_low);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_lives_its_whole_life() {
+    use OperationKind::{Authorise, Capture, Refund, Void};
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let authorised = bed.order(&at, Authorise, "approve", 1_000).await;
+    assert_eq!(bed.send(&at, &authorised).await.outcome, done(1_000));
+    let following = [(Capture, 400), (Capture, 250), (Refund, 150), (Void, 350)];
+    for (kind, yen) in following {
+        let order = bed.following(&authorised, kind, yen);
+        assert_eq!(bed.send(&at, &order).await.outcome, done(yen), "{kind}");
+        assert_eq!(bed.judged(&order).await, moved(yen), "{kind}");
+    }
+    let beyond = bed.following(&authorised, Capture, 1);
+    let amount_invalid = Outcome::Declined(DeclineReason::AmountInvalid);
+    assert_eq!(bed.send(&at, &beyond).await.outcome, amount_invalid);
+    let totals = &bed.control("GET", "/control/ledger", &json!(null)).await["sakura-card"];
+    let expected = json!([{
+        "contract": support::CONTRACT, "currency": "JPY", "authorised": 1_000, "captured": 650,
+        "released": 350, "refunded": 150, "shop_balance": 500,
+    }]);
+    assert_eq!(totals["totals"], expected);
+    bed.ledger_is_sound().await;
+}
+
+#[tokio::test]
+async fn a_partial_approval_says_how_much() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Prepaid);
+    let order = bed.order(&at, OperationKind::Sale, "small_balance", 1_500).await;
+    let order = OperationOrder { allow_partial: true, ..order };
+    assert_eq!(bed.send(&at, &order).await.outcome, done(1_000));
+    assert_eq!(bed.judged(&order).await, moved(1_000));
+}
+
+#[tokio::test]
+async fn a_pending_payment_ends_when_the_institution_says() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Bank);
+    let order = bed.order(&at, OperationKind::Sale, "pending", 900).await;
+    let answer = bed.send(&at, &order).await;
+    assert_eq!(
+        (answer.outcome, answer.next_look),
+        (Outcome::Pending, Some(Duration::from_secs(1)))
+    );
+    assert_eq!(bed.driver.inquire(&at, &order).await.outcome, Outcome::Pending);
+    assert_eq!(bed.driver.inquire(&at, &order).await.outcome, done(900));
+    assert_eq!(bed.judged(&order).await, moved(900));
+}
+
+/// The faults after which the operation stands but its answer cannot be believed: unknown, never
+/// failed, and found out by asking.
+#[tokio::test]
+async fn what_cannot_be_believed_is_unknown_and_found_out() {
+    let bed = Bed::start().await;
+    let expected: [(&str, fn(&Fault) -> bool); 7] = [
+        ("no_answer", |fault| matches!(fault, Fault::TimedOut)),
+        ("processed_then_cut", |fault| matches!(fault, Fault::Line(_))),
+        ("garbage", |fault| matches!(fault, Fault::Line(_))),
+        ("garbled_body", |fault| matches!(fault, Fault::Body(_))),
+        ("unsigned", |fault| matches!(fault, Fault::Signature { status: 200, .. })),
+        ("error500", |fault| matches!(fault, Fault::Refused { code, .. } if code == "internal")),
+        ("bad_gateway", |fault| matches!(fault, Fault::Signature { status: 502, .. })),
+    ];
+    let at = bed.institution(House::Card);
+    for (name, explains) in expected {
+        let instrument = format!("fault:{name}");
+        let order = bed.order(&at, OperationKind::Sale, &instrument, 700).await;
+        let answer = bed.send(&at, &order).await;
+        assert_eq!(answer.outcome, Outcome::Unknown, "{name}: {answer:?}");
+        assert!(answer.fault.as_ref().is_some_and(explains), "{name}: {answer:?}");
+        assert_eq!(bed.judged(&order).await, moved(700), "{name}");
+        let asked = OperationOrder { envelope: None, ..order.clone() };
+        assert_eq!(bed.driver.inquire(&at, &asked).await.outcome, done(700), "{name}");
+    }
+    bed.ledger_is_sound().await;
+}
+
+/// What never reached the books is unknown too, until the institution's own time proves that it
+/// never will.
+#[tokio::test]
+async fn not_found_is_final_only_after_the_limit() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    for name in ["fault:lost", "fault:cut"] {
+        let order = bed.order(&at, OperationKind::Sale, name, 700).await;
+        assert_eq!(bed.send(&at, &order).await.outcome, Outcome::Unknown, "{name}");
+        assert_eq!(bed.judged(&order).await, None, "{name}");
+        let early = bed.driver.inquire(&at, &order).await;
+        assert_eq!(early.outcome, Outcome::Unknown);
+        assert!(matches!(early.fault, Some(Fault::NotFoundYet)), "{early:?}");
+        let past = OperationOrder { not_after: just_past(&*bed.clock), ..order.clone() };
+        let proved = bed.inquire_until_known(&at, &past).await;
+        assert_eq!(proved.outcome, Outcome::NotSent);
+        assert!(proved.institution_time.is_some_and(|time| time > past.not_after));
+    }
+}
+
+#[tokio::test]
+async fn a_late_arrival_is_refused_and_stays_so() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    bed.plan_fault(json!({"fault": "slow_arrival", "delay_ms": 120, "times": 1})).await;
+    let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    let not_after = bed.clock.now().plus(Duration::from_millis(20));
+    let order = OperationOrder { not_after, ..order };
+    assert_eq!(bed.send(&at, &order).await.outcome, Outcome::NotSent);
+    assert_eq!(bed.judged(&order).await, Some(("not_processed".into(), 0, 0)));
+    assert_eq!(bed.driver.inquire(&at, &order).await.outcome, Outcome::NotSent);
+    assert_eq!(bed.send(&at, &order).await.outcome, Outcome::NotSent);
+    assert_eq!(bed.judged(&order).await, Some(("not_processed".into(), 0, 0)));
+}
+
+#[tokio::test]
+async fn an_answer_about_something_else_is_a_mismatch() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let order = bed.order(&at, OperationKind::Sale, "fault:wrong_amount", 700).await;
+    let answer = bed.send(&at, &order).await;
+    assert_eq!(answer.outcome, Outcome::Mismatched);
+    assert!(matches!(answer.fault, Some(Fault::Mismatch { field: "amount" })), "{answer:?}");
+    assert_eq!(bed.judged(&order).await, moved(700));
+    // The same proved record, held against other orders.
+    let euro = Money::new(700, Currency::EUR).unwrap();
+    let others = [
+        ("order_id", OperationOrder { order_id: "another".parse().unwrap(), ..order.clone() }),
+        ("currency", OperationOrder { money: euro, ..order.clone() }),
+    ];
+    for (member, other) in others {
+        let answer = bed.driver.inquire(&at, &other).await;
+        assert_eq!(answer.outcome, Outcome::Mismatched, "{member}");
+        let named = |fault: &Fault| matches!(fault, Fault::Mismatch { field } if *field == member);
+        assert!(answer.fault.as_ref().is_some_and(named), "{member}");
+    }
+    assert_eq!(bed.driver.inquire(&at, &order).await.outcome, done(700));
+}
+
+/// The second answer must not be taken for the answer to the next call on the same line.
+#[tokio::test]
+async fn an_answer_that_comes_twice_counts_once() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    for round in 1..=5 {
+        let order = bed.order(&at, OperationKind::Sale, "fault:answer_twice", 100 + round).await;
+        assert_eq!(bed.send(&at, &order).await.outcome, done(100 + round));
+        let next = bed.order(&at, OperationKind::Sale, "approve", 200 + round).await;
+        let answer = bed.send(&at, &next).await;
+        // A second answer that was still under way when the next call went out makes it unknown,
+        // because it is bound to the other call; never done by the wrong answer.
+        if answer.outcome == Outcome::Unknown {
+            assert_eq!(bed.inquire_until_known(&at, &next).await.outcome, done(200 + round));
+        } else {
+            assert_eq!(answer.outcome, done(200 + round));
+        }
+        assert_eq!(bed.judged(&next).await, moved(200 + round));
+    }
+    bed.ledger_is_sound().await;
+}
+
+#[tokio::test]
+async fn a_delayed_answer_is_waited_for() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Bank);
+    bed.plan_fault(json!({"fault": "delayed_answer", "delay_ms": 150, "times": 1})).await;
+    let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    assert_eq!(bed.send(&at, &order).await.outcome, done(700));
+    let sale = order;
+    bed.plan_fault(json!({"fault": "no_answer", "operations": ["refund"], "times": 1})).await;
+    let refund = bed.following(&sale, OperationKind::Refund, 300);
+    assert_eq!(bed.send(&at, &refund).await.outcome, Outcome::Unknown);
+    assert_eq!(bed.driver.inquire(&at, &refund).await.outcome, done(300));
+    bed.ledger_is_sound().await;
+}
+
+#[tokio::test]
+async fn a_refusal_proves_only_its_own_sending() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let first = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    assert_eq!(bed.send(&at, &first).await.outcome, done(700));
+    // Another operation with an envelope that was taken: refused, and nothing was done.
+    let stolen = OperationOrder { operation_id: bed.fresh_id(), ..first.clone() };
+    let refused = bed.send(&at, &stolen).await;
+    assert_eq!(refused.outcome, Outcome::NotSent);
+    assert_eq!(refused.raw_code.as_deref(), Some("envelope_used"));
+    let maybe_sent = OperationOrder { sent_before: true, ..stolen };
+    assert_eq!(bed.send(&at, &maybe_sent).await.outcome, Outcome::Unknown);
+    // Under the same id another amount may be refused although the first was done.
+    let other = Money::new(701, Currency::JPY).unwrap();
+    let changed = OperationOrder { money: other, ..first.clone() };
+    assert_eq!(bed.send(&at, &changed).await.outcome, Outcome::Unknown);
+    assert_eq!(bed.judged(&first).await, moved(700));
+    // An envelope for another order opens for nothing else.
+    let second = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    let swapped = OperationOrder { envelope: first.envelope, ..second };
+    let refused = bed.send(&at, &swapped).await;
+    assert_eq!(refused.outcome, Outcome::NotSent);
+    assert_eq!(refused.raw_code.as_deref(), Some("envelope_invalid"));
+}
+
+#[tokio::test]
+async fn what_an_institution_lacks_is_refused_before_anything_is_sent() {
+    let bed = Bed::start().await;
+    let bank = bed.institution(House::Bank);
+    let refused = |answer: Answer| match answer.fault {
+        Some(Fault::Prepare(error)) if answer.outcome == Outcome::NotSent => error,
+        _ => panic!("{answer:?}"),
+    };
+    let sale = bed.order(&bank, OperationKind::Sale, "approve", 700).await;
+    let authorise = OperationOrder { kind: OperationKind::Authorise, ..sale.clone() };
+    let kind = OperationKind::Authorise;
+    let error = refused(bed.send(&bank, &authorise).await);
+    assert_eq!(error, PrepareError::OperationUnsupported { kind });
+    let euro = OperationOrder { money: Money::new(1, Currency::EUR).unwrap(), ..sale.clone() };
+    let currency = Currency::EUR;
+    let error = refused(bed.send(&bank, &euro).await);
+    assert_eq!(error, PrepareError::CurrencyUnsupported { currency });
+    let huge = Money::new(10_000_000_000, Currency::JPY).unwrap();
+    let error = refused(bed.send(&bank, &OperationOrder { money: huge, ..sale.clone() }).await);
+    assert!(matches!(error, PrepareError::AmountOutOfRange { .. }));
+    let error = refused(bed.send(&bank, &OperationOrder { envelope: None, ..sale.clone() }).await);
+    assert_eq!(error, PrepareError::Malformed { kind: OperationKind::Sale, part: "envelope" });
+    let check = bed.check_order(&bank, "approve", 700).await;
+    let error = bed.driver.check(&bank, &check).await.unwrap_err();
+    assert!(matches!(error, Fault::Prepare(PrepareError::CheckUnsupported)));
+    assert_eq!(bed.judged(&sale).await, None);
+}
+
+#[tokio::test]
+async fn a_check_tells_what_a_sale_would_meet_and_moves_nothing() {
+    let bed = Bed::start().await;
+    for house in [House::Card, House::Prepaid] {
+        let at = bed.institution(house);
+        let expected = [
+            ("approve", CheckOutcome::Sufficient),
+            ("small_balance", CheckOutcome::TooLow),
+            ("expired_card", CheckOutcome::Expired),
+            ("wrong_secret", CheckOutcome::Refused(DeclineReason::WrongSecret)),
+        ];
+        for (name, outcome) in expected {
+            let check = bed.check_order(&at, name, 1_001).await;
+            assert_eq!(bed.driver.check(&at, &check).await.unwrap(), outcome, "{name}");
+            // The envelope is used up, and it can never pay.
+            assert!(bed.driver.check(&at, &check).await.is_err(), "{name}");
+        }
+    }
+    let reports = bed.control("GET", "/control/ledger", &json!(null)).await;
+    assert_eq!(reports["sakura-card"]["operations"], 0);
+}
+
+#[tokio::test]
+async fn nothing_leaves_after_the_deadline_or_without_the_lease() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    let now = bed.clock.monotonic();
+    let far = now + Duration::from_secs(60);
+    let late = bed.driver.send(&at, &order, SendPermit { not_after: now, lease_until: far }).await;
+    assert_eq!(late.outcome, Outcome::NotSent);
+    assert!(matches!(late.fault, Some(Fault::Expired)));
+    let lost = bed.driver.send(&at, &order, SendPermit { not_after: far, lease_until: now }).await;
+    assert_eq!(lost.outcome, Outcome::NotSent);
+    assert!(matches!(lost.fault, Some(Fault::LeaseLost)));
+    assert_eq!(bed.judged(&order).await, None);
+    // What may have been sent before stays unknown, whatever becomes of this sending.
+    let again = OperationOrder { sent_before: true, ..order };
+    let permit = SendPermit { not_after: now, lease_until: far };
+    assert_eq!(bed.driver.send(&at, &again, permit).await.outcome, Outcome::Unknown);
+}
+
+#[tokio::test]
+async fn a_dead_line_is_not_sent_and_an_old_line_is_replaced() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let order = bed.order(&at, OperationKind::Sale, "approve", 1).await;
+    assert_eq!(bed.send(&at, &order).await.outcome, done(1));
+    // The institution closes the kept-alive line and comes back: the next call takes a new one.
+    let bed = bed.restart().await;
+    let order = bed.order(&at, OperationKind::Sale, "approve", 2).await;
+    let answer = bed.send(&at, &order).await;
+    assert_eq!(answer.outcome, done(2), "{answer:?}");
+    assert_eq!(bed.judged(&order).await, moved(2));
+
+    let mut record = bed.record(House::Card);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    record.url = format!("https://{}", free.local_addr().unwrap());
+    drop(free);
+    let gone = Institution::new(record, &bed.call_key).unwrap();
+    let order = OperationOrder { operation_id: bed.fresh_id(), ..order };
+    let answer = bed.send(&gone, &order).await;
+    assert_eq!(answer.outcome, Outcome::NotSent);
+    assert!(matches!(answer.fault, Some(Fault::Connect(_))), "{answer:?}");
+}
+
+#[tokio::test]
+async fn lines_are_bounded_and_a_full_house_sends_nothing() {
+    let connect = Duration::from_millis(150);
+    let settings = DriverSettings { lines: 1, connect, ..DriverSettings::default() };
+    let bed = Bed::start_with(DriverSettings { answer: support::PATIENCE, ..settings }).await;
+    let at = bed.institution(House::Card);
+    let silent = bed.order(&at, OperationKind::Sale, "fault:no_answer", 1).await;
+    let other = bed.order(&at, OperationKind::Sale, "approve", 2).await;
+    let (first, second) = tokio::join!(bed.send(&at, &silent), bed.send(&at, &other));
+    assert_eq!(first.outcome, Outcome::Unknown);
+    assert_eq!(second.outcome, Outcome::NotSent);
+    assert!(matches!(second.fault, Some(Fault::Busy)), "{second:?}");
+    assert_eq!(bed.judged(&other).await, None);
+}
+
+#[tokio::test]
+async fn a_connection_test_finds_out_who_answers() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Prepaid);
+    let test = bed.driver.test_connection(&at).await.unwrap();
+    assert_eq!(test.names.en, "Momiji Prepaid");
+    assert_eq!(test.capabilities, at.record().capabilities);
+    assert_eq!(test.seal_key_version, 1);
+
+    let other_key = bed.record(House::Card).verify_key;
+    let other_root = bed.record(House::Card).seal_root;
+    let record = || bed.record(House::Prepaid);
+    let id = "another-id".parse().unwrap();
+    let mut wrong = [record(), record(), record(), record(), record()];
+    wrong[0].verify_key = other_key;
+    wrong[1].seal_root = other_root;
+    wrong[2].seal_key_version = 2;
+    wrong[3].id = id;
+    wrong[4].ca_pem = Some(stranger_ca());
+    let expected: [fn(&Fault) -> bool; 5] = [
+        |fault| matches!(fault, Fault::Signature { .. }),
+        |fault| matches!(fault, Fault::KeySet(_)),
+        |fault| matches!(fault, Fault::KeySet(_)),
+        |fault| matches!(fault, Fault::Foreign { .. }),
+        |fault| matches!(fault, Fault::Connect(_)),
+    ];
+    for (at, (record, explains)) in wrong.into_iter().zip(expected).enumerate() {
+        let institution = Institution::new(record, &bed.call_key).unwrap();
+        let fault = bed.driver.test_connection(&institution).await.unwrap_err();
+        assert!(explains(&fault), "{at}: {fault:?}");
+    }
+}
+
+fn stranger_ca() -> String {
+    let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+}
