@@ -78,6 +78,9 @@ pub async fn sign_in(
         // A replayed sign-in of a session that was ended stays ended.
         Admitted::No => return Err(refused()),
     }
+    // A repeat answers with the end that the session was opened with.
+    let kept = app.store.read(|reader| reader.key(request.key.id()))?;
+    let ends_at = kept.and_then(|key| key.ends_at).unwrap_or(ends_at);
     let poses = app.store.read(|reader| reader.poses(login.shop))?;
     Ok(SessionAnswer {
         shop_id: login.shop,

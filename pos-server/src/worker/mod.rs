@@ -10,6 +10,7 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::payments::recovery;
 use crate::shutdown::Shutdown;
+use crate::store::rows::OpenCount;
 use crate::store::verbs::{Prune, RaiseSealKeyVersion};
 
 /// How often the worker looks for due operations.
@@ -64,12 +65,23 @@ async fn count(app: &Arc<App>) {
         Err(cause) => return warn!(cause = %cause, "open operations could not be counted"),
     };
     let now = app.clock.now();
-    for state in &open {
-        app.metrics.operations_in(state.state, state.count);
+    for (state, count) in by_state(&open) {
+        app.metrics.operations_in(state, count);
     }
     let unknown = open.iter().find(|one| one.state == "unknown");
     app.metrics.oldest_unknown(unknown.map(|one| now.since(one.oldest)));
     app.metrics.open_tasks(tasks as u64);
+}
+
+/// Every state in which an operation is open, with how many are in it: a state that nothing is in any
+/// more must be said too, or its last figure would stand for ever.
+fn by_state(open: &[OpenCount]) -> impl Iterator<Item = (&'static str, u64)> {
+    const OPEN: [&str; 6] =
+        ["processing", "needs_payer", "pending", "unknown", "reversing", "needs_human"];
+    OPEN.into_iter().map(|state| {
+        let found = open.iter().find(|one| one.state == state);
+        (state, found.map_or(0, |one| one.count))
+    })
 }
 
 /// Keeps the newest version of each seal key set, so that no restart takes an older one.
@@ -95,5 +107,20 @@ async fn prune(app: &Arc<App>) {
     let prune = Prune { now: app.clock.now(), limit: PRUNE_LIMIT };
     if let Err(cause) = app.store.prune(prune).await {
         warn!(cause = %cause, "old rows could not be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pos_protocol::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_state_that_nothing_is_in_counts_zero() {
+        let unknown = OpenCount { state: "unknown", count: 3, oldest: Timestamp::from_ms(1) };
+        let told: Vec<_> = by_state(&[unknown]).filter(|(_, count)| *count > 0).collect();
+        assert_eq!(told, [("unknown", 3)]);
+        assert_eq!(by_state(&[]).map(|(_, count)| count).collect::<Vec<_>>(), [0; 6]);
     }
 }
