@@ -205,7 +205,8 @@ async fn try_pay(
     let contract = found.filter(|found| call.shop.may_use(found.pos)).ok_or_else(not_found)?;
     let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
     let money = Money { amount: request.amount, currency: request.currency };
-    routing::usable(&contract, &institution, request.operation, money)?;
+    routing::usable(&contract, &institution, request.operation, money)
+        .map_err(ApiError::of_payment)?;
     let now = app.clock.now();
     check_envelope(app, &institution, &request.envelope, now).await?;
     enough_time(app, call)?;
@@ -266,11 +267,11 @@ async fn try_pay(
             begin.conduct(app, stored, institution).await
         }
         Begun::Known(found) => replay(app, call, &fingerprint, found).await,
-        Begun::OrderTaken(_) => Err(ErrorCode::OrderTaken.into()),
-        Begun::EnvelopeUsed => Err(ErrorCode::EnvelopeUsed.into()),
+        Begun::OrderTaken(_) => Err(ApiError::of_payment(ErrorCode::OrderTaken)),
+        Begun::EnvelopeUsed => Err(ApiError::of_payment(ErrorCode::EnvelopeUsed)),
         Begun::SignerEnded => Err(ErrorCode::KeyRevoked.into()),
-        Begun::ContractDisabled => Err(ErrorCode::ContractDisabled.into()),
-        Begun::InstitutionDisabled => Err(ErrorCode::InstitutionDisabled.into()),
+        Begun::ContractDisabled => Err(ApiError::of_payment(ErrorCode::ContractDisabled)),
+        Begun::InstitutionDisabled => Err(ApiError::of_payment(ErrorCode::InstitutionDisabled)),
         Begun::Moved | Begun::NotFound => {
             Err(ApiError::internal("a new payment cannot have moved"))
         }
@@ -393,7 +394,9 @@ fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiE
         PrepareError::OperationUnsupported { .. } | PrepareError::CheckUnsupported => {
             ErrorCode::OperationUnsupported.into()
         }
-        PrepareError::CurrencyUnsupported { .. } => ErrorCode::CurrencyNotAccepted.into(),
+        PrepareError::CurrencyUnsupported { .. } => {
+            ApiError::of_payment(ErrorCode::CurrencyNotAccepted)
+        }
         PrepareError::AmountOutOfRange { .. } | PrepareError::Inexact { .. } => {
             let refusal = ApiError::with_message(
                 ErrorCode::AmountOutOfLimits,

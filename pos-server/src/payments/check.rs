@@ -30,7 +30,7 @@ pub async fn check(
     let contract = found.filter(|found| shop.may_use(found.pos)).ok_or_else(not_found)?;
     let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
     let money = Money { amount: request.amount, currency: request.currency };
-    routing::open(&contract, &institution, money)?;
+    routing::open(&contract, &institution, money).map_err(ApiError::of_payment)?;
     if !institution.connector().capabilities().can_check {
         return Err(ErrorCode::OperationUnsupported.into());
     }

@@ -7,7 +7,7 @@ use pos_protocol::id::{IdempotencyKey, OrderId, PaymentId, PosId};
 use pos_protocol::wire::{HistoryPage, KeyStatus, NotFoundEvidence, PaymentView};
 use pos_protocol::id::RequestId;
 
-use super::view;
+use super::{routing, view};
 use crate::app::App;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
@@ -66,7 +66,7 @@ pub fn by_key(
 /// Payments newest first.
 ///
 /// # Errors
-/// A fault of the store.
+/// `not_found` for another shop's POS; a fault of the store.
 pub async fn page(
     app: &Arc<App>,
     shop: &Shop,
@@ -74,6 +74,9 @@ pub async fn page(
     after: Option<PaymentId>,
     limit: u32,
 ) -> Result<HistoryPage, ApiError> {
+    if let Some(wanted) = pos {
+        routing::see_pos(app, shop, wanted, "pos")?;
+    }
     let pos = shop.only_pos().or(pos);
     let tenant = shop.id();
     // One more than asked for tells whether there is another page.

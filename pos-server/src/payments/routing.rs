@@ -73,7 +73,7 @@ pub async fn methods(
 ) -> Result<MethodsAnswer, ApiError> {
     let mut contracts = Vec::new();
     let mut seal_keys: BTreeMap<InstitutionId, SignedSealKeySet> = BTreeMap::new();
-    for (contract, institution) in registered(app, shop, pos)? {
+    for (contract, institution) in registered(app, shop, pos, "pos")? {
         let Some(institution) = institution else { continue };
         if !contract.enabled || !institution.record().enabled {
             continue;
@@ -100,7 +100,7 @@ pub async fn quote(
     let money = Money { amount: request.amount, currency: request.currency };
     let mut answer = QuoteAnswer { contract: None, seal_keys: None, considered: Vec::new() };
     let mut known = false;
-    for (contract, institution) in registered(app, shop, request.pos_id)? {
+    for (contract, institution) in registered(app, shop, request.pos_id, "pos_id")? {
         if request.contract_id.is_some_and(|only| only != contract.id) {
             continue;
         }
@@ -136,15 +136,31 @@ pub async fn quote(
     Ok(answer)
 }
 
+/// Lets pass what is a POS of the shop and within the key's scope.
+///
+/// # Errors
+/// `not_found` naming `field`, also for another shop's POS.
+pub fn see_pos(app: &App, shop: &Shop, pos: PosId, field: &str) -> Result<(), ApiError> {
+    let poses = app.store.read(|reader| reader.poses(shop.id()))?;
+    if shop.may_use(pos) && poses.iter().any(|one| one.id == pos) {
+        return Ok(());
+    }
+    Err(ApiError::new(ErrorCode::NotFound).field(field))
+}
+
 type Registered = Vec<(ContractRow, Option<Arc<Institution>>)>;
 
 /// The shop's contracts that the key may see, oldest first: that is the order of preference.
-fn registered(app: &App, shop: &Shop, pos: Option<PosId>) -> Result<Registered, ApiError> {
+///
+/// `field` is what the caller calls the POS that it narrows them to.
+fn registered(
+    app: &App,
+    shop: &Shop,
+    pos: Option<PosId>,
+    field: &str,
+) -> Result<Registered, ApiError> {
     if let Some(wanted) = pos {
-        let poses = app.store.read(|reader| reader.poses(shop.id()))?;
-        if !shop.may_use(wanted) || !poses.iter().any(|one| one.id == wanted) {
-            return Err(ApiError::new(ErrorCode::NotFound).field("pos_id"));
-        }
+        see_pos(app, shop, wanted, field)?;
     }
     let contracts = app.store.read(|reader| reader.contracts(shop.id()))?;
     let seen = contracts.into_iter().filter(|contract| {

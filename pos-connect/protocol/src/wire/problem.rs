@@ -1,6 +1,6 @@
 //! Refusals, and the one way in which a body is read.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
 use crate::code::{ErrorCode, Retry, WireCode};
@@ -67,7 +67,9 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
     };
     let path = error.path().to_string();
     let cause = error.into_inner();
-    if !cause.is_data() {
+    // The reader also calls it bad syntax when an enum meets a number, or a number is too large to
+    // hold; what is wrong then is the field.
+    if !cause.is_data() && serde_json::from_slice::<IgnoredAny>(body).is_err() {
         return Err(not_json(&cause.to_string()));
     }
     let message = without_position(&cause.to_string());
@@ -148,12 +150,17 @@ mod tests {
                 Some("amount"),
             ),
             (r#"{"amount":1,"currency":"JPY","tip":1}"#, Some("tip")),
+            (r#"{"amount":1e400,"currency":"JPY"}"#, Some("amount")),
+            (r#"{"amount":1,"currency":392}"#, Some("currency")),
             (r#"[]"#, None),
         ] {
             let error = error(body);
             assert_eq!(error.field.as_deref(), field, "{body}: {}", error.message);
             assert!(!error.message.contains("line"), "{}", error.message);
         }
+        let enumerated = read_body::<crate::wire::PayRequest>(br#"{"operation":1}"#).unwrap_err();
+        assert_eq!(enumerated.code, ErrorCode::InvalidField);
+        assert_eq!(enumerated.field.as_deref(), Some("operation"));
         let deep = format!(r#"{{"amount":{}"#, "[".repeat(10_000));
         assert_eq!(error(&deep).field.as_deref(), Some("amount"));
         let deep = format!(r#"{{"tip":{}"#, "[".repeat(10_000));

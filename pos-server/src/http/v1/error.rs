@@ -55,6 +55,20 @@ impl ApiError {
         Self { cause: Some(cause.into()), ..Self::new(ErrorCode::Internal) }
     }
 
+    /// A refusal of what a payment asks for, naming the field of the request that it is about.
+    pub fn of_payment(code: ErrorCode) -> Self {
+        let field = match code {
+            ErrorCode::AmountOutOfLimits => "amount",
+            ErrorCode::ContractDisabled | ErrorCode::InstitutionDisabled => "contract_id",
+            ErrorCode::CurrencyNotAccepted => "currency",
+            ErrorCode::EnvelopeUsed => "envelope",
+            ErrorCode::OperationUnsupported => "operation",
+            ErrorCode::OrderTaken => "order_id",
+            _ => return Self::new(code),
+        };
+        Self::new(code).field(field)
+    }
+
     /// The code.
     pub fn code(&self) -> ErrorCode {
         self.code
@@ -107,7 +121,17 @@ impl From<ErrorCode> for ApiError {
 
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
-        let refusal = Self::with_message(error.code, error.message);
+        // A type's own rule begins with what the field "must be".
+        let message = match &error.field {
+            Some(field) if error.message.starts_with("must ") => {
+                format!("`{field}` {}.", error.message)
+            }
+            None if error.code == ErrorCode::InvalidJson => {
+                format!("The body is not JSON: {}.", error.message)
+            }
+            _ => sentence(&error.message),
+        };
+        let refusal = Self::with_message(error.code, message);
         match error.field {
             Some(field) => refusal.field(field),
             None => refusal,
@@ -159,7 +183,7 @@ impl From<StoreError> for ApiError {
 fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str().trim_end_matches('.'))
 }
 
 #[cfg(test)]
@@ -183,5 +207,24 @@ mod tests {
             "The signature was created more than 10 s in the future: check the clock."
         );
         assert_eq!(stale.retry_after_ms, None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_as_a_sentence() {
+        let told = |body: &str| {
+            let read = pos_protocol::wire::read_body::<pos_protocol::wire::CaptureRequest>;
+            let error = ApiError::from(read(body.as_bytes()).expect_err("a bad body"));
+            let id = RequestId::fresh(Timestamp::from_ms(0), [0; 10]);
+            error.problem(id).message
+        };
+        assert_eq!(
+            told(r#"{"amount":1,"currency":"YEN"}"#),
+            "`currency` must be an ISO 4217 code of three capital letters that is in use, such as JPY."
+        );
+        assert_eq!(told(r#"{"amount":1,"amount":1}"#), "Duplicate field `amount`.");
+        assert_eq!(
+            told(r#"{"amount":1,"currency":"JPY"} {}"#),
+            "The body is not JSON: there is something behind the end of the JSON value."
+        );
     }
 }

@@ -247,7 +247,8 @@ async fn finish(response: Response, request_id: RequestId) -> (StatusCode, Bytes
     if let Some(refusal) = response.extensions().get::<Arc<ApiError>>() {
         return problem(refusal, request_id);
     }
-    if status == StatusCode::NOT_FOUND {
+    // An extractor that could not decode a piece of the path: there is nothing under such a name.
+    if status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST {
         return problem(&ErrorCode::NotFound.into(), request_id);
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
