@@ -136,6 +136,20 @@ pub struct Footprint {
     pub history: Vec<serde_json::Value>,
 }
 
+impl Footprint {
+    /// Only what moved money: in the books by operation, and the sums of the shop's payments.
+    pub fn money(&self) -> (Vec<(String, u64, u64)>, Vec<[u64; 4]>) {
+        let moved = self.ledger.iter().filter(|one| one.moved > 0 || one.effects > 0);
+        let moved = moved.map(|one| (one.operation_id.to_string(), one.moved, one.effects));
+        let sum = |payment: &serde_json::Value, name: &str| payment[name].as_u64();
+        let sums = self.history.iter().map(|payment| {
+            ["authorised", "captured", "released", "refunded"]
+                .map(|name| sum(payment, name).unwrap_or(u64::MAX))
+        });
+        (moved.collect(), sums.filter(|sums| *sums != [0; 4]).collect())
+    }
+}
+
 impl Bed {
     /// What a shop has moved so far.
     ///
