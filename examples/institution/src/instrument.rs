@@ -204,7 +204,7 @@ fn always_approved(house: House) -> Vec<Instrument> {
         // The well-known test numbers of the three brands.
         House::Card => ["4111111111111111", "5555555555554444", "3530111333300000"]
             .into_iter()
-            .map(|number| card(number))
+            .map(card)
             .collect(),
         House::Bank | House::Prepaid => vec![numbered(house, 1, 0)],
     }

@@ -1,5 +1,7 @@
 //! What every connector must do, judged by the institution's ledger.
 
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+
 mod support;
 
 use std::time::Duration;
@@ -14,6 +16,9 @@ use pos_server::connectors::{
 };
 use serde_json::json;
 use support::{Bed, just_past};
+
+/// Whether a fault is the one that a test expects.
+type Explains = fn(&Fault) -> bool;
 
 fn done(minor: u64) -> Outcome {
     Outcome::Done(Amount::new(minor).unwrap())
@@ -123,7 +128,7 @@ async fn a_pending_payment_ends_when_the_institution_says() {
 #[tokio::test]
 async fn what_cannot_be_believed_is_unknown_and_found_out() {
     let bed = Bed::start().await;
-    let expected: [(&str, fn(&Fault) -> bool); 7] = [
+    let expected: [(&str, Explains); 7] = [
         ("no_answer", |fault| matches!(fault, Fault::TimedOut)),
         ("processed_then_cut", |fault| matches!(fault, Fault::Line(_))),
         ("garbage", |fault| matches!(fault, Fault::Line(_))),
@@ -396,7 +401,7 @@ async fn a_connection_test_finds_out_who_answers() {
     wrong[2].seal_key_version = 2;
     wrong[3].id = id;
     wrong[4].ca_pem = Some(stranger_ca());
-    let expected: [fn(&Fault) -> bool; 5] = [
+    let expected: [Explains; 5] = [
         |fault| matches!(fault, Fault::Signature { .. }),
         |fault| matches!(fault, Fault::KeySet(_)),
         |fault| matches!(fault, Fault::KeySet(_)),

@@ -1,6 +1,7 @@
 //! The connector for this project's own institution protocol (`docs/INSTITUTION.md`).
 
 mod call;
+pub mod conformance;
 mod read;
 
 use hyper::Method;

@@ -2,6 +2,7 @@
 
 // Each test binary uses a part of it.
 #![allow(dead_code, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -106,6 +106,29 @@ pub(super) fn body<T: Body>(key: &PublicKey, request: &Request, reply: &Reply) -
     if reply.status == 200 { Ok(bodies::parse(&reply.body)?) } else { Err(refusal(reply).0) }
 }
 
+/// A proved answer, or a proved refusal in its place.
+#[derive(Debug)]
+pub(super) enum Said<T> {
+    /// Status 200.
+    Answer(T),
+    /// Any other, with its status.
+    Refusal(u16, InstitutionError),
+}
+
+/// What a proved reply says, a refusal included.
+pub(super) fn said<T: Body>(
+    key: &PublicKey,
+    request: &Request,
+    reply: &Reply,
+) -> Result<Said<T>, Fault> {
+    proved(key, request, reply)?;
+    if reply.status == 200 {
+        Ok(Said::Answer(bodies::parse(&reply.body)?))
+    } else {
+        Ok(Said::Refusal(reply.status, bodies::parse(&reply.body)?))
+    }
+}
+
 /// Whether the institution signed this reply as the answer to this very request; its time.
 fn proved(key: &PublicKey, request: &Request, reply: &Reply) -> Result<Timestamp, Fault> {
     let received = answer::Received::read(|name| {
