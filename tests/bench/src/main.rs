@@ -1,1 +1,59 @@
-fn main() {}
+//! The benchmark (`docs/PERFORMANCE.md`): echo, server and institution as processes of their own, a
+//! load beside them, figures that hold on any machine because they are ratios within one run.
+
+mod calls;
+mod disk;
+mod echo;
+mod error;
+mod figures;
+mod ledger;
+mod load;
+mod process;
+mod report;
+mod run;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::BenchError;
+use run::Plan;
+
+/// Measures what a payment costs beside a bare HTTPS call. The last line is for scripts.
+#[derive(Parser)]
+#[command(name = "pos-bench", args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    plan: Plan,
+}
+
+#[derive(Subcommand)]
+enum Part {
+    /// The echo, which the benchmark starts by itself.
+    #[command(hide = true)]
+    Echo,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = match arguments.part {
+        Some(Part::Echo) => echo::run().await,
+        None => measure(arguments.plan).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn measure(plan: Plan) -> Result<(), BenchError> {
+    let outcome = run::run(plan).await?;
+    writeln!(std::io::stdout(), "{outcome}").map_err(BenchError::system("printing the result"))
+}

@@ -1,0 +1,170 @@
+//! The signed calls of the load: payments whose instruments were sealed before, and quotes.
+
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use pos_protocol::id::{OperationId, OrderId};
+use pos_protocol::key::Signature;
+use pos_protocol::money::{Amount, Currency};
+use pos_protocol::payment::OperationKind;
+use pos_protocol::seal::SealedOperation;
+use pos_protocol::sign::{POS_CONNECT, answer};
+use pos_protocol::wire::{OperationView, PayRequest, QuoteAnswer, WireOperationState, route};
+use pos_tests::Bed;
+use pos_tests::bed::ContractKit;
+use pos_tests::error::BedError;
+use pos_tests::line::{Request, Response};
+use pos_tests::raw::{self, Caller, Draft};
+use serde_json::{Value, json};
+
+use crate::error::BenchError;
+use crate::load::Work;
+
+/// Of so many answers one is verified. The client's work on the others would only take the
+/// processor from the server.
+const VERIFY_EVERY: usize = 32;
+
+/// The institution that is paid at, and the instrument that always pays there.
+pub(crate) const INSTITUTION: &str = "sakura-card";
+const INSTRUMENT: &str = "approve";
+
+/// A payment that the server said is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Paid {
+    pub(crate) operation: OperationId,
+    pub(crate) minor: u64,
+}
+
+/// Payments to be made, each once.
+#[derive(Debug)]
+pub(crate) struct Payments {
+    caller: Caller,
+    bodies: Vec<Vec<u8>>,
+    paid: Mutex<Vec<Paid>>,
+}
+
+impl Payments {
+    /// Seals `count` instruments, on all processors: the load must not do it.
+    pub(crate) fn seal(bed: &Bed, caller: Caller, count: usize) -> Result<Self, BenchError> {
+        let contract = bed.shop().contract(INSTITUTION)?;
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = count.div_ceil(threads).max(1);
+        let bodies = thread::scope(|scope| {
+            let sealing: Vec<_> = (0..count)
+                .step_by(share)
+                .map(|first| {
+                    let numbers = first..count.min(first.saturating_add(share));
+                    scope.spawn(move || {
+                        numbers.map(|number| body(bed, contract, number)).collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            let sealed = sealing.into_iter().map(|one| one.join().expect("sealing does not panic"));
+            sealed.flatten().collect::<Result<_, _>>()
+        });
+        Ok(Self { caller, bodies: bodies?, paid: Mutex::default() })
+    }
+
+    /// What was answered as done.
+    pub(crate) fn paid(&self) -> Vec<Paid> {
+        self.paid.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn body(bed: &Bed, contract: &ContractKit, number: usize) -> Result<Vec<u8>, BedError> {
+    let order_id: OrderId = raw::fresh_order("bench");
+    // Amounts differ, so that two that were mixed up would show in the sums.
+    let minor = (number as u64 % 9_000).saturating_add(100);
+    let binding = contract.binding(SealedOperation::Sale, &order_id, minor, Currency::JPY);
+    let request = PayRequest {
+        operation: OperationKind::Sale,
+        contract_id: contract.contract_id,
+        order_id,
+        amount: Amount::new(minor).expect("100 to 9,099 are amounts"),
+        currency: Currency::JPY,
+        envelope: bed.seal(INSTRUMENT, &binding)?,
+        allow_partial: false,
+    };
+    Ok(serde_json::to_vec(&request).expect("a request is JSON"))
+}
+
+impl Work for Payments {
+    type Ticket = Signature;
+
+    fn prepare(&self, number: usize) -> (Request, Signature) {
+        let body = self.bodies.get(number).cloned().unwrap_or_default();
+        let draft = Draft::post(route::PAYMENTS, &Value::Null).octets(body).keyed(raw::fresh_key());
+        let signed = self.caller.sign(&draft);
+        (signed.request, signed.signature)
+    }
+
+    fn judge(&self, number: usize, call: Signature, answer: Response) -> Result<(), BenchError> {
+        let what = "a payment";
+        verify_some(&self.caller, what, number, &call, &answer)?;
+        let view: Option<OperationView> = serde_json::from_slice(&answer.body).ok();
+        let done = view.filter(|view| view.state == WireOperationState::Done);
+        let Some((200, done)) = done.map(|view| (answer.status, view)) else {
+            return Err(unexpected(what, &answer));
+        };
+        let minor = done.done_amount.map_or(0, Amount::minor);
+        let paid = Paid { operation: done.operation_id, minor };
+        self.paid.lock().unwrap_or_else(PoisonError::into_inner).push(paid);
+        Ok(())
+    }
+}
+
+/// Quotes: reads, signed like every call.
+#[derive(Debug)]
+pub(crate) struct Quotes {
+    pub(crate) caller: Caller,
+}
+
+impl Work for Quotes {
+    type Ticket = Signature;
+
+    fn prepare(&self, number: usize) -> (Request, Signature) {
+        let body = json!({
+            "order_id": format!("quote-{number}"),
+            "method": "card:visa",
+            "amount": 1980,
+            "currency": "JPY",
+        });
+        let signed = self.caller.sign(&Draft::post(route::QUOTES, &body));
+        (signed.request, signed.signature)
+    }
+
+    fn judge(&self, number: usize, call: Signature, answer: Response) -> Result<(), BenchError> {
+        let what = "a quote";
+        verify_some(&self.caller, what, number, &call, &answer)?;
+        let quote: Option<QuoteAnswer> = serde_json::from_slice(&answer.body).ok();
+        if quote.is_some_and(|quote| quote.contract.is_some()) {
+            return Ok(());
+        }
+        Err(unexpected(what, &answer))
+    }
+}
+
+fn verify_some(
+    caller: &Caller,
+    what: &'static str,
+    number: usize,
+    call: &Signature,
+    answer: &Response,
+) -> Result<(), BenchError> {
+    if !number.is_multiple_of(VERIFY_EVERY) {
+        return Ok(());
+    }
+    let fields = answer::Received::read(|name| {
+        answer.headers.get_all(name).iter().map(|value| value.as_bytes())
+    });
+    let (status, body) = (answer.status, &answer.body);
+    answer::verify(&POS_CONNECT, &fields, status, body, call, &caller.answer_key)
+        .map(drop)
+        .map_err(|cause| BenchError::Unverified { what, cause })
+}
+
+fn unexpected(what: &'static str, answer: &Response) -> BenchError {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    BenchError::Answer { what, status: answer.status, body }
+}
