@@ -4,24 +4,60 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::JsCast as _;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{
-    AbortController, Headers, ReadableStreamDefaultReader, ReferrerPolicy, RequestCache,
-    RequestCredentials, RequestInit, RequestRedirect,
-};
 
 use super::timer::Timer;
 use super::{MAX_ANSWER, SendFailure};
 use crate::config::{Config, ConfigError};
 use crate::exchange::{Header, Request, Response};
 
+// The few names of the Fetch standard that are used; a crate that has all of them is not needed.
 #[wasm_bindgen]
 extern "C" {
     #[wasm_bindgen(js_name = fetch)]
-    fn fetch(url: &str, init: &RequestInit) -> Promise;
+    fn fetch(url: &str, init: &Object) -> Promise;
+
+    type AbortController;
+    #[wasm_bindgen(constructor)]
+    fn new() -> AbortController;
+    #[wasm_bindgen(method, getter)]
+    fn signal(this: &AbortController) -> JsValue;
+    #[wasm_bindgen(method)]
+    fn abort(this: &AbortController);
+
+    #[wasm_bindgen(js_name = Response)]
+    type Answer;
+    #[wasm_bindgen(method, getter)]
+    fn status(this: &Answer) -> u16;
+    #[wasm_bindgen(method, getter)]
+    fn headers(this: &Answer) -> AnswerHeaders;
+    #[wasm_bindgen(method, getter)]
+    fn body(this: &Answer) -> Option<Stream>;
+
+    #[wasm_bindgen(js_name = Headers)]
+    type AnswerHeaders;
+    #[wasm_bindgen(method)]
+    fn get(this: &AnswerHeaders, name: &str) -> Option<String>;
+
+    #[wasm_bindgen(js_name = ReadableStream)]
+    type Stream;
+    #[wasm_bindgen(method, js_name = getReader)]
+    fn reader(this: &Stream) -> Reader;
+
+    #[wasm_bindgen(js_name = ReadableStreamDefaultReader)]
+    type Reader;
+    #[wasm_bindgen(method)]
+    fn read(this: &Reader) -> Promise;
+
+    #[wasm_bindgen(js_name = Object)]
+    type Piece;
+    #[wasm_bindgen(method, getter)]
+    fn done(this: &Piece) -> bool;
+    #[wasm_bindgen(method, getter)]
+    fn value(this: &Piece) -> Uint8Array;
 }
 
 /// What the browser says of a failure.
@@ -52,12 +88,12 @@ impl Sender {
         request: &Request,
         timeout: Duration,
     ) -> Result<Response, SendFailure> {
-        let abort = Aborting::after(timeout).map_err(broken)?;
+        let abort = Aborting::after(timeout);
         let url = format!("{}{}", self.origin, request.target);
         let init = init(request, &abort.controller).map_err(broken)?;
         let sent = async {
             let answer = JsFuture::from(fetch(&url, &init)).await.map_err(broken)?;
-            read(answer.dyn_into().map_err(broken)?).await
+            read(&answer.unchecked_into()).await
         };
         sent.await.map_err(|failure| match failure {
             SendFailure::Broken(_) if abort.timed_out.get() => SendFailure::Timeout,
@@ -68,21 +104,21 @@ impl Sender {
 
 /// Ends the request when time is over or nobody waits for it any more.
 struct Aborting {
-    controller: AbortController,
+    controller: Rc<AbortController>,
     timed_out: Rc<Cell<bool>>,
     _timer: Timer,
 }
 
 impl Aborting {
-    fn after(timeout: Duration) -> Result<Self, JsValue> {
-        let controller = AbortController::new()?;
+    fn after(timeout: Duration) -> Self {
+        let controller = Rc::new(AbortController::new());
         let timed_out = Rc::new(Cell::new(false));
-        let (told, aborted) = (Rc::clone(&timed_out), controller.clone());
+        let (told, aborted) = (Rc::clone(&timed_out), Rc::clone(&controller));
         let timer = Timer::new(timeout, move || {
             told.set(true);
             aborted.abort();
         });
-        Ok(Self { controller, timed_out, _timer: timer })
+        Self { controller, timed_out, _timer: timer }
     }
 }
 
@@ -92,54 +128,61 @@ impl Drop for Aborting {
     }
 }
 
-fn init(request: &Request, abort: &AbortController) -> Result<RequestInit, JsValue> {
-    let headers = Headers::new()?;
+fn init(request: &Request, abort: &AbortController) -> Result<Object, JsValue> {
+    let headers = Object::new();
     for (name, value) in &request.headers {
-        headers.append(name, value)?;
+        set(&headers, name, &value.into())?;
     }
-    let init = RequestInit::new();
-    init.set_method(request.method);
-    init.set_headers(&headers);
-    init.set_signal(Some(&abort.signal()));
-    init.set_cache(RequestCache::NoStore);
-    init.set_credentials(RequestCredentials::Omit);
-    init.set_redirect(RequestRedirect::Error);
-    init.set_referrer_policy(ReferrerPolicy::NoReferrer);
+    let init = Object::new();
+    let fixed = [
+        ("method", request.method),
+        ("cache", "no-store"),
+        ("credentials", "omit"),
+        ("redirect", "error"),
+        ("referrerPolicy", "no-referrer"),
+    ];
+    for (name, value) in fixed {
+        set(&init, name, &value.into())?;
+    }
+    set(&init, "headers", &headers)?;
+    set(&init, "signal", &abort.signal())?;
     if !request.body.is_empty() {
-        init.set_body(&Uint8Array::from(&*request.body));
+        set(&init, "body", &Uint8Array::from(&*request.body))?;
     }
     Ok(init)
 }
 
-async fn read(answer: web_sys::Response) -> Result<Response, SendFailure> {
+fn set(object: &Object, name: &str, value: &JsValue) -> Result<(), JsValue> {
+    Reflect::set(object, &name.into(), value).map(drop)
+}
+
+async fn read(answer: &Answer) -> Result<Response, SendFailure> {
+    let fields = answer.headers();
     let mut headers = Vec::new();
     for header in Header::ALL {
         // The browser joins doubled fields with a comma, which no value of ours survives.
-        if let Some(value) = answer.headers().get(header.name()).map_err(broken)? {
+        if let Some(value) = fields.get(header.name()) {
             headers.push((header, value.into_bytes()));
         }
     }
     let mut body = Vec::new();
     if let Some(stream) = answer.body() {
-        let reader: ReadableStreamDefaultReader =
-            stream.get_reader().dyn_into().map_err(|reader| broken(reader.into()))?;
-        while let Some(piece) = next_piece(&reader).await.map_err(broken)? {
-            let length = usize::try_from(piece.length()).unwrap_or(usize::MAX);
+        let reader = stream.reader();
+        loop {
+            let piece = JsFuture::from(reader.read()).await.map_err(broken)?;
+            let piece: Piece = piece.unchecked_into();
+            if piece.done() {
+                break;
+            }
+            let octets = piece.value();
+            let length = usize::try_from(octets.length()).unwrap_or(usize::MAX);
             if body.len().saturating_add(length) > MAX_ANSWER {
                 return Err(SendFailure::TooLarge);
             }
-            body.extend(piece.to_vec());
+            body.extend(octets.to_vec());
         }
     }
     Ok(Response { status: answer.status(), headers, body })
-}
-
-async fn next_piece(reader: &ReadableStreamDefaultReader) -> Result<Option<Uint8Array>, JsValue> {
-    let piece = JsFuture::from(reader.read()).await?;
-    if Reflect::get(&piece, &JsValue::from_str("done"))?.is_truthy() {
-        return Ok(None);
-    }
-    Reflect::get(&piece, &JsValue::from_str("value"))?.dyn_into().map(Some)
 }
 
 fn broken(thrown: JsValue) -> SendFailure {
