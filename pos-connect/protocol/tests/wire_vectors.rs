@@ -29,8 +29,10 @@ fn reread<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<String, ReadEr
     Ok(serde_json::to_string(&read_body::<T>(body)?).unwrap())
 }
 
+type ReadRequest = fn(&[u8]) -> Result<String, ReadError>;
+
 /// Every type of request body that there is.
-const REQUESTS: [(&str, fn(&[u8]) -> Result<String, ReadError>); 11] = [
+const REQUESTS: [(&str, ReadRequest); 11] = [
     ("CaptureRequest", reread::<wire::CaptureRequest>),
     ("CheckRequest", reread::<wire::CheckRequest>),
     ("LoginRequest", reread::<wire::LoginRequest>),
@@ -49,8 +51,10 @@ fn answered<T: DeserializeOwned + Serialize>(body: &Value) -> Value {
     serde_json::to_value(serde_json::from_value::<T>(body.clone()).unwrap()).unwrap()
 }
 
+type ReadAnswer = fn(&Value) -> Value;
+
 /// Every type of answer body that there is.
-const ANSWERS: [(&str, fn(&Value) -> Value); 13] = [
+const ANSWERS: [(&str, ReadAnswer); 13] = [
     ("AnswerKeys", answered::<wire::AnswerKeys>),
     ("CheckAnswer", answered::<wire::CheckAnswer>),
     ("HistoryPage", answered::<wire::HistoryPage>),
