@@ -21,7 +21,7 @@ use super::verbs::{Reply, Verb};
 pub struct Store(Arc<Shared>);
 
 /// What is told about the writer, from its thread: metrics and readiness. The methods must not
-/// block.
+/// block, and an observer must not hold the [`Store`], which waits for that thread when it closes.
 pub trait Observer: Send + Sync + 'static {
     /// A group of `verbs` verbs was committed, or refused as a whole, in `took`.
     fn group(&self, verbs: usize, took: Duration);

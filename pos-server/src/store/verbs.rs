@@ -105,7 +105,8 @@ pub enum Begun {
         /// Of the payment.
         version: u32,
     },
-    /// The key was used before; whether for the same call, the fingerprint tells.
+    /// The key was used before; whether for the same call, the fingerprint tells. A key that a
+    /// management call or a check has comes as a refusal with that call's fingerprint.
     Known(UnderKey),
     /// The order has a payment that stands or may stand.
     OrderTaken(PaymentId),
@@ -198,7 +199,7 @@ pub struct LeaseDueWork {
     pub now: Timestamp,
     /// Until when the taken ones are leased.
     pub expires_at: Timestamp,
-    /// At most this many.
+    /// At most this many, and at most [`MOST_ROWS`]; the longest due come first.
     pub limit: u32,
 }
 
@@ -239,7 +240,8 @@ pub struct OpenSession {
     pub now: Timestamp,
 }
 
-/// Counts a sign-in.
+/// Counts a sign-in. Failures are counted until a right one, so that a wrong one after a lock has
+/// run out locks again at once.
 #[derive(Clone, Copy, Debug)]
 pub struct CountLogin {
     /// The shop.

@@ -19,10 +19,11 @@ pub(in crate::store) fn verbs_of_a_group_see_each_other_and_fail_alone(bed: &mut
         new.id = payment.id;
     }
     payment.sums.captured = 0;
-    let broken = RecordOutcome {
+    let mut broken = RecordOutcome {
         sums: pos_protocol::payment::Sums { refunded: u64::MAX, ..payment.sums },
         ..bed.outcome(&payment, OperationState::Unknown)
     };
+    broken.evidence.reference = Some("left behind".into());
     let good = bed.outcome(&payment, OperationState::Done(payment.amount));
     let last = bed.sale_of(&ours, "order-3");
     let replies = bed.group(&[
@@ -49,7 +50,9 @@ pub(in crate::store) fn verbs_of_a_group_see_each_other_and_fail_alone(bed: &mut
     assert_eq!(begun(5), Begun::New { version: 1 });
     assert_eq!(bed.payment(&ours, good_id).version, 1);
     assert_eq!(bed.payment(&ours, new_payment(&last).id).version, 1);
-    assert_eq!(bed.payment(&ours, payment.id).sums.captured, 1200);
+    let kept = bed.payment(&ours, payment.id);
+    assert_eq!(kept.sums.captured, 1200);
+    assert_eq!(kept.operations[0].evidence.reference, None);
     for absent in [&refused, &failing] {
         let under = bed.read().under_key(ours.shop, &absent.key).unwrap();
         assert_eq!(under, None);

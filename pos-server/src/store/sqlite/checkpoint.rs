@@ -1,7 +1,7 @@
 //! Moves the write-ahead log into the database beside the writer, never inside its commits.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
 use rusqlite::Connection;
@@ -12,57 +12,85 @@ use super::OpenError;
 const WORTH_PAGES: u32 = 2_000;
 
 /// Pages in the log past which the writer is made to wait for one moment, so that the log begins
-/// anew: 128 MiB. Beside a busy writer a passive checkpoint alone never gets to its end.
-const TOO_MANY_PAGES: u32 = 32_000;
+/// anew: 32 MiB. Beside a busy writer a checkpoint alone never gets to its end, and lookups in a
+/// long log are slow.
+const TOO_MANY_PAGES: u32 = 8_000;
 
 /// The thread that moves pages; ends when dropped.
 pub(super) struct Checkpointer {
-    signal: Arc<Signal>,
+    gate: Arc<Gate>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// How the writer tells the thread of the log's length.
+/// Where writer and checkpointer meet.
 #[derive(Default)]
-pub(super) struct Signal {
+pub(super) struct Gate {
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
+    /// Of the log, as the last commit left it.
     pages: u32,
+    /// A transaction is under way.
+    writing: bool,
+    /// The writer is to wait.
+    shut: bool,
     closed: bool,
 }
 
-impl Signal {
-    /// Notes that the log now has so many pages.
-    pub(super) fn pages(&self, pages: u32) {
-        if pages < WORTH_PAGES {
-            return;
-        }
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).pages = pages;
+impl Gate {
+    /// The writer's: waits until it may begin a transaction.
+    pub(super) fn enter(&self) {
+        let mut state = self.wait_while(|state| state.shut);
+        state.writing = true;
+    }
+
+    /// The writer's: its transaction has ended.
+    pub(super) fn leave(&self) {
+        self.lock().writing = false;
         self.changed.notify_one();
     }
 
+    /// From inside the writer's commit: the log now has so many pages.
+    pub(super) fn pages(&self, pages: u32) {
+        self.lock().pages = pages;
+    }
+
+    /// Keeps the writer waiting while `work` is done.
+    fn shut<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.lock().shut = true;
+        drop(self.wait_while(|state| state.writing));
+        let done = work();
+        self.lock().shut = false;
+        self.changed.notify_one();
+        done
+    }
+
     fn close(&self) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.lock().closed = true;
         self.changed.notify_one();
     }
 
     /// Waits for a log that has grown by what is worth a checkpoint since it had `done` pages;
     /// `None` at the end. A log that has become shorter has begun anew.
     fn wait(&self, done: u32) -> Option<u32> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if state.closed {
-                return None;
-            }
-            let done = if state.pages < done { 0 } else { done };
-            if state.pages >= done.saturating_add(WORTH_PAGES) {
-                return Some(state.pages);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+        let done = |pages| if pages < done { 0 } else { done };
+        let state = self.wait_while(|state| {
+            !state.closed && state.pages < done(state.pages).saturating_add(WORTH_PAGES)
+        });
+        (!state.closed).then_some(state.pages)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        self.changed
+            .wait_while(self.lock(), |state| condition(state))
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -70,24 +98,24 @@ impl Checkpointer {
     /// Starts the thread on a connection of its own.
     pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
         let db = super::connect(path)?;
-        let signal = Arc::new(Signal::default());
-        let heard = Arc::clone(&signal);
+        let gate = Arc::new(Gate::default());
+        let watched = Arc::clone(&gate);
         let thread = Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || run(&db, &heard))
+            .spawn(move || run(&db, &watched))
             .map_err(|cause| OpenError::Io { path: path.into(), cause })?;
-        Ok(Self { signal, thread: Some(thread) })
+        Ok(Self { gate, thread: Some(thread) })
     }
 
-    /// What the writer is to call.
-    pub(super) fn signal(&self) -> Arc<Signal> {
-        Arc::clone(&self.signal)
+    /// What the writer enters and leaves.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.signal.close();
+        self.gate.close();
         if let Some(thread) = self.thread.take() {
             // The thread holds nothing that its panic could harm: a log that is not moved is
             // still whole.
@@ -96,30 +124,30 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(db: &Connection, signal: &Signal) {
+fn run(db: &Connection, gate: &Gate) {
     let mut done = 0;
-    while let Some(pages) = signal.wait(done) {
-        done = relieve(db, pages);
+    while let Some(pages) = gate.wait(done) {
+        done = relieve(db, gate, pages);
     }
 }
 
 /// Moves what can be moved of a log of so many pages; answers after how many pages of the log the
 /// next checkpoint is to be reckoned.
-fn relieve(db: &Connection, pages: u32) -> u32 {
-    // A failure leaves the log whole, only longer than before: the next commit asks again.
-    let moved = checkpoint(db, "PRAGMA wal_checkpoint(PASSIVE)");
-    if moved.is_err() || pages < TOO_MANY_PAGES {
-        return pages;
+///
+/// PASSIVE waits for nobody. Where it reaches the end of the log, the writer's next transaction
+/// begins the log anew, unless a reader still looks into the old one. A failure leaves the log
+/// whole, only longer than before: the next commit asks again.
+fn relieve(db: &Connection, gate: &Gate, pages: u32) -> u32 {
+    let moved = checkpoint(db);
+    if moved.is_ok() && pages >= TOO_MANY_PAGES {
+        // The bulk was just moved, so that the writer waits for the rest only.
+        let _ = gate.shut(|| checkpoint(db));
     }
-    // The bulk was just moved, so that the writer waits for the rest only.
-    match checkpoint(db, "PRAGMA wal_checkpoint(RESTART)") {
-        Ok(()) => 0,
-        Err(_) => pages,
-    }
+    pages
 }
 
-fn checkpoint(db: &Connection, statement: &str) -> rusqlite::Result<()> {
-    db.query_row(statement, (), |_| Ok(()))
+fn checkpoint(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()))
 }
 
 #[cfg(test)]
@@ -133,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_log_is_moved_and_a_longer_one_begins_anew() {
+    fn a_log_that_was_moved_begins_anew() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite");
         let writer = super::super::open_writer(&path).unwrap();
@@ -142,29 +170,76 @@ mod tests {
             writer.connection().execute(statement, (at,)).unwrap();
         };
         let beside = super::super::connect(&path).unwrap();
+        let gate = Gate::default();
         write(1);
         let (pages, _) = log(&beside);
         assert!(pages > 0);
-        assert_eq!(relieve(&beside, WORTH_PAGES), WORTH_PAGES);
-        assert_eq!(log(&beside), (pages, pages));
+        for length in [WORTH_PAGES, TOO_MANY_PAGES] {
+            assert_eq!(relieve(&beside, &gate, length), length);
+            assert_eq!(log(&beside), (pages, pages));
+        }
         write(2);
-        assert_eq!(relieve(&beside, TOO_MANY_PAGES), 0);
-        write(3);
         let (after, _) = log(&beside);
-        assert!(after < pages, "the log began anew: {after} of {pages}");
+        assert!(after < pages, "{after} of {pages}");
     }
 
     #[test]
     fn the_thread_is_asked_when_it_is_worth_it() {
-        let signal = Signal::default();
-        signal.pages(WORTH_PAGES);
-        assert_eq!(signal.wait(0), Some(WORTH_PAGES));
-        signal.pages(WORTH_PAGES * 2 + 5);
-        assert_eq!(signal.wait(WORTH_PAGES), Some(WORTH_PAGES * 2 + 5));
+        let gate = Gate::default();
+        gate.pages(WORTH_PAGES);
+        assert_eq!(gate.wait(0), Some(WORTH_PAGES));
+        gate.pages(WORTH_PAGES * 2 + 5);
+        assert_eq!(gate.wait(WORTH_PAGES), Some(WORTH_PAGES * 2 + 5));
         // Fewer pages than before: the log began anew meanwhile.
-        signal.pages(WORTH_PAGES + 1);
-        assert_eq!(signal.wait(WORTH_PAGES * 2), Some(WORTH_PAGES + 1));
-        signal.close();
-        assert_eq!(signal.wait(0), None);
+        gate.pages(WORTH_PAGES + 1);
+        assert_eq!(gate.wait(WORTH_PAGES * 2), Some(WORTH_PAGES + 1));
+        gate.close();
+        assert_eq!(gate.wait(0), None);
+    }
+
+    #[test]
+    fn the_writer_and_a_shut_gate_exclude_each_other() {
+        use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+        let (gate, inside) = (Gate::default(), AtomicU32::new(0));
+        let alone = || {
+            assert_eq!(inside.fetch_add(1, SeqCst), 0);
+            std::thread::yield_now();
+            inside.fetch_sub(1, SeqCst);
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..2_000 {
+                    gate.enter();
+                    alone();
+                    gate.leave();
+                }
+            });
+            for _ in 0..200 {
+                gate.shut(alone);
+            }
+        });
+        assert_eq!(inside.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_busy_writer_does_not_make_the_log_grow_without_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("shop.sqlite");
+        let mut writer = super::super::open_writer(&path).unwrap();
+        let db = writer.connection_mut();
+        // No syncs: the log is to grow as fast as it can.
+        db.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE filler (octets BLOB)").unwrap();
+        let gate = writer.gate();
+        for _ in 0..40 {
+            gate.enter();
+            let filled = writer.connection().execute(
+                "INSERT INTO filler SELECT zeroblob(1000000) FROM (VALUES (1), (2), (3), (4))",
+                (),
+            );
+            gate.leave();
+            assert_eq!(filled.unwrap(), 4);
+        }
+        let log = std::fs::metadata(folder.path().join("shop.sqlite-wal")).unwrap();
+        assert!(log.len() < 150_000_000, "{} octets of 160 million", log.len());
     }
 }

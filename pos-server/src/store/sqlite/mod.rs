@@ -22,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 use self::checkpoint::Checkpointer;
@@ -124,9 +125,9 @@ fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
     // 16 MiB hold the ends of the hot trees, where new rows go.
     db.pragma_update(None, "cache_size", -16_384)?;
     let checkpointer = Checkpointer::start(path)?;
-    let signal = checkpointer.signal();
+    let gate = checkpointer.gate();
     db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
-        signal.pages(pages.unsigned_abs());
+        gate.pages(pages.unsigned_abs());
         Ok(())
     }))?;
     Ok(SqliteWriter::new(db, checkpointer))
@@ -144,12 +145,15 @@ fn connect(path: &Path) -> Result<Connection, OpenError> {
     let db = Connection::open_with_flags(path, flags)?;
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_prepared_statement_cache_capacity(128);
+    // Without it SQLite plans a statement anew whenever a parameter that a partial index might
+    // look at is bound: that would be at nearly every lookup.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     // FULL syncs the log at every commit; the two fullfsync make a sync of macOS one. Checkpoints
     // have a thread of their own. `trusted_schema` off: the file may come from a backup.
     db.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON; \
          PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
-         PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
+         PRAGMA trusted_schema = OFF",
     )?;
     Ok(db)
 }

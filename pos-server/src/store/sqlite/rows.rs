@@ -161,16 +161,19 @@ pub(super) fn payments(rows: &mut Rows<'_>) -> Result<Vec<StoredPayment>, StoreE
     Ok(found)
 }
 
+/// Finds one payment of a shop.
+pub(super) const PAYMENT: &str = select_payment!(
+    "FROM payment p JOIN operation o ON o.payment = p.row \
+     WHERE p.shop = ?1 AND p.id = ?2 ORDER BY o.row"
+);
+
 /// One payment of a shop.
 pub(super) fn payment(
     db: &Connection,
     shop: ShopId,
     id: PaymentId,
 ) -> Result<Option<StoredPayment>, StoreError> {
-    let mut statement = db.prepare_cached(select_payment!(
-        "FROM payment p JOIN operation o ON o.payment = p.row \
-         WHERE p.shop = ?1 AND p.id = ?2 ORDER BY o.row"
-    ))?;
+    let mut statement = db.prepare_cached(PAYMENT)?;
     let mut rows = statement.query((shop.octets(), id.octets()))?;
     Ok(payments(&mut rows)?.pop())
 }

@@ -280,6 +280,24 @@ fn readers_cannot_write_and_take_turns() {
 }
 
 #[test]
+fn a_lookup_is_planned_once() {
+    let folder = TempDir::new().unwrap();
+    let mut bed = bed(&folder);
+    let ours = bed.ours.clone();
+    let payments = [bed.begun(&ours), bed.begun(&ours), bed.begun(&ours)];
+    let path = database(folder.path());
+    let reader = SqliteReader::open(&path, 1, Duration::from_secs(5)).unwrap();
+    for payment in &payments {
+        assert!(reader.payment(ours.shop, payment.id).unwrap().is_some());
+    }
+    let planned_anew = reader.with(|db| {
+        let statement = db.prepare_cached(super::rows::PAYMENT)?;
+        Ok(statement.get_status(rusqlite::StatementStatus::RePrepare))
+    });
+    assert_eq!(planned_anew.unwrap(), 0);
+}
+
+#[test]
 fn no_statement_walks_through_the_history() {
     let folder = TempDir::new().unwrap();
     let mut bed = bed(&folder);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use pos_protocol::id::{IdempotencyKey, ShopId};
 use rusqlite::Connection;
 
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Checkpointer, Gate};
 use super::rows::Cells;
 use super::{access, manage, money};
 use crate::store::StoreError;
@@ -18,6 +18,7 @@ pub(super) struct SqliteWriter {
     db: Connection,
     adopted: Adopted,
     stopped: bool,
+    gate: Arc<Gate>,
     /// Ends with the writer.
     _checkpointer: Checkpointer,
 }
@@ -25,6 +26,9 @@ pub(super) struct SqliteWriter {
 /// The incarnation that has taken over every lease of older ones. It spares the search for such
 /// leases, and holds only as long as nobody else takes any.
 pub(super) type Adopted = Option<Incarnation>;
+
+/// What a group is answered; see [`Writer::commit`].
+type Committed = Result<Vec<Result<Reply, StoreError>>, StoreError>;
 
 /// How the verbs of a group are kept apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,8 +41,14 @@ enum Apart {
 
 impl SqliteWriter {
     /// Takes over a connection that was set up and migrated.
-    pub(super) const fn new(db: Connection, checkpointer: Checkpointer) -> Self {
-        Self { db, adopted: None, stopped: false, _checkpointer: checkpointer }
+    pub(super) fn new(db: Connection, checkpointer: Checkpointer) -> Self {
+        Self {
+            db,
+            adopted: None,
+            stopped: false,
+            gate: checkpointer.gate(),
+            _checkpointer: checkpointer,
+        }
     }
 
     /// For tests that break the connection.
@@ -51,6 +61,21 @@ impl SqliteWriter {
     #[cfg(test)]
     pub(super) const fn connection_mut(&mut self) -> &mut Connection {
         &mut self.db
+    }
+
+    /// For tests that write beside the verbs.
+    #[cfg(test)]
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
+    }
+
+    fn commit_group(&mut self, verbs: &[Verb]) -> Committed {
+        if let Some(replies) = self.attempt(verbs, Apart::Trusted)? {
+            return Ok(replies);
+        }
+        // Verbs are plain data and nothing was kept, so the group can be done over.
+        let replies = self.attempt(verbs, Apart::Savepoints)?;
+        replies.ok_or(StoreError::Crossed)
     }
 
     /// One transaction of the whole group. `None`: a verb failed, and nothing was kept.
@@ -127,16 +152,14 @@ impl SqliteWriter {
 }
 
 impl Writer for SqliteWriter {
-    fn commit(&mut self, verbs: &[Verb]) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+    fn commit(&mut self, verbs: &[Verb]) -> Committed {
         if self.stopped {
             return Err(StoreError::Stopped);
         }
-        if let Some(replies) = self.attempt(verbs, Apart::Trusted)? {
-            return Ok(replies);
-        }
-        // Verbs are plain data and nothing was kept, so the group can be done over.
-        let replies = self.attempt(verbs, Apart::Savepoints)?;
-        replies.ok_or(StoreError::Crossed)
+        self.gate.enter();
+        let replies = self.commit_group(verbs);
+        self.gate.leave();
+        replies
     }
 }
 
