@@ -69,7 +69,7 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
     let cause = error.into_inner();
     // The reader also calls it bad syntax when an enum meets a number, or a number is too large to
     // hold; what is wrong then is the field.
-    if !cause.is_data() && serde_json::from_slice::<IgnoredAny>(body).is_err() {
+    if !cause.is_data() && !is_json(body) {
         return Err(not_json(&cause.to_string()));
     }
     let message = without_position(&cause.to_string());
@@ -79,6 +79,11 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
         field,
         message,
     })
+}
+
+/// As text first: what is ignored is not looked at for UTF-8.
+fn is_json(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 fn not_json(message: &str) -> ReadError {
