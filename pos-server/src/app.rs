@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::succession::SuccessionFileError;
-use crate::data_folder::{succession, DataFolder, DataFolderError, Purpose};
+use crate::data_folder::{DataFolder, DataFolderError, Purpose, succession};
 use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::http;
 use crate::http::admission::Admission;
@@ -226,7 +226,9 @@ impl App {
         for row in rows.iter().filter(|row| !row.capabilities.is_empty()) {
             match pos::institutions::record(row) {
                 Ok(record) => records.push(record),
-                Err(cause) => warn!(institution_id = %row.id, cause = %cause, "an institution cannot be read"),
+                Err(cause) => {
+                    warn!(institution_id = %row.id, cause = %cause, "an institution cannot be read")
+                }
             }
         }
         for (institution, cause) in self.institutions.replace(records) {

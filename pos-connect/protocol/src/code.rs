@@ -276,16 +276,10 @@ mod tests {
     #[test]
     fn names_are_unique_and_read_back() {
         for (at, code) in ErrorCode::ALL.iter().enumerate() {
-            let first = ErrorCode::ALL
-                .iter()
-                .position(|other| other.wire() == code.wire());
+            let first = ErrorCode::ALL.iter().position(|other| other.wire() == code.wire());
             assert_eq!(first, Some(at), "{}", code.wire());
             assert_eq!(ErrorCode::from_wire(code.wire()), Some(*code));
-            assert!(
-                code.wire()
-                    .bytes()
-                    .all(|b| b.is_ascii_lowercase() || b == b'_')
-            );
+            assert!(code.wire().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
             assert!((400..=599).contains(&code.status()));
         }
     }

@@ -130,9 +130,7 @@ macro_rules! serde_as_text {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 // Cow would lend the common case; ids are short and the copy does not show.
-                String::deserialize(deserializer)?
-                    .parse()
-                    .map_err(D::Error::custom)
+                String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
             }
         }
     };
@@ -251,10 +249,7 @@ mod tests {
         let id = PaymentId::fresh(Timestamp::from_ms(0x0123_4567_89ab), [0xff; 10]);
         assert_eq!(id.octets()[..6], [0x01, 0x23, 0x45, 0x67, 0x89, 0xab]);
         assert_eq!(id.to_string(), "pay_014d2pf2dbzzzzzzzzzzzzzzzz");
-        assert_eq!(
-            "pay_014d2pf2dbzzzzzzzzzzzzzzzz".parse::<PaymentId>(),
-            Ok(id)
-        );
+        assert_eq!("pay_014d2pf2dbzzzzzzzzzzzzzzzz".parse::<PaymentId>(), Ok(id));
     }
 
     #[test]
@@ -286,9 +281,7 @@ mod tests {
     #[test]
     fn named_ids_refuse_path_pieces_controls_and_size() {
         let long = "a".repeat(1 << 20);
-        for wrong in [
-            "", ".", "..", "../x", "a/b", "a\nb", "a\u{0}", "-a", "日本", " a", &long,
-        ] {
+        for wrong in ["", ".", "..", "../x", "a/b", "a\nb", "a\u{0}", "-a", "日本", " a", &long] {
             assert!(wrong.parse::<OrderId>().is_err(), "{wrong:.20}");
         }
         assert!("order-1:2.3_4".parse::<OrderId>().is_ok());
@@ -303,12 +296,7 @@ mod tests {
 
     #[test]
     fn json_says_what_the_text_must_look_like() {
-        let error = serde_json::from_str::<OrderId>("\"a/b\"")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("beginning with a letter or digit"),
-            "{error}"
-        );
+        let error = serde_json::from_str::<OrderId>("\"a/b\"").unwrap_err().to_string();
+        assert!(error.contains("beginning with a letter or digit"), "{error}");
     }
 }

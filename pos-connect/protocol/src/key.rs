@@ -35,11 +35,7 @@ impl PublicKey {
     /// [`InvalidKey`] for octets that are no point, or one of small order.
     pub fn from_octets(octets: &[u8; 32]) -> Result<Self, InvalidKey> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(octets).map_err(|_| InvalidKey)?;
-        if key.is_weak() {
-            Err(InvalidKey)
-        } else {
-            Ok(Self(key))
-        }
+        if key.is_weak() { Err(InvalidKey) } else { Ok(Self(key)) }
     }
 
     /// The 32 octets of RFC 8032.
@@ -49,10 +45,7 @@ impl PublicKey {
 
     /// The key's id: its RFC 7638 thumbprint (SHA-256, base64url).
     pub fn id(&self) -> KeyId {
-        let jwk = format!(
-            r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#,
-            base64url(self.octets())
-        );
+        let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(self.octets()));
         KeyId(Sha256::digest(jwk).into())
     }
 
@@ -62,9 +55,7 @@ impl PublicKey {
     /// [`BadSignature`] when it was not made by this key over exactly these octets.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0
-            .verify_strict(message, &signature)
-            .map_err(|_| BadSignature)
+        self.0.verify_strict(message, &signature).map_err(|_| BadSignature)
     }
 }
 
@@ -97,12 +88,7 @@ struct Jwk {
 impl Serialize for PublicKey {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let (kty, crv) = ("OKP".into(), "Ed25519".into());
-        Jwk {
-            kty,
-            crv,
-            x: base64url(self.octets()),
-        }
-        .serialize(serializer)
+        Jwk { kty, crv, x: base64url(self.octets()) }.serialize(serializer)
     }
 }
 
@@ -110,9 +96,7 @@ impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let jwk = Jwk::deserialize(deserializer)?;
         if jwk.kty != "OKP" || jwk.crv != "Ed25519" {
-            return Err(D::Error::custom(
-                "must be a JWK with kty `OKP` and crv `Ed25519`",
-            ));
+            return Err(D::Error::custom("must be a JWK with kty `OKP` and crv `Ed25519`"));
         }
         jwk.x.parse().map_err(D::Error::custom)
     }
@@ -192,9 +176,7 @@ impl Serialize for KeyId {
 
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -279,10 +261,7 @@ mod tests {
         let key = SigningKey::from_seed(&seed);
         let jwk = serde_json::to_value(key.public()).unwrap();
         assert_eq!(jwk["x"], "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo");
-        assert_eq!(
-            key.public().id().to_string(),
-            "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
-        );
+        assert_eq!(key.public().id().to_string(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
         let message = b"eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
         let signature = key.sign(message);
         assert_eq!(
@@ -312,9 +291,6 @@ mod tests {
     fn a_private_key_does_not_print_itself() {
         let key = SigningKey::from_seed(&[7; 32]);
         let text = format!("{key:?}");
-        assert!(
-            text.contains("[redacted]") && !text.contains("7, 7"),
-            "{text}"
-        );
+        assert!(text.contains("[redacted]") && !text.contains("7, 7"), "{text}");
     }
 }

@@ -8,10 +8,7 @@
 //! `docs/PROTOCOL.md` is the same content for readers who write a client in another language.
 
 // Arithmetic in a test overflows loudly; only shipped code has to say what happens.
-#![cfg_attr(
-    test,
-    allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
-)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 
 pub mod code;
 pub mod enrolment;

@@ -33,11 +33,7 @@ impl Amount {
     /// # Errors
     /// [`InvalidAmount`] for 0 and for more than twelve digits.
     pub const fn new(minor: u64) -> Result<Self, InvalidAmount> {
-        if minor >= 1 && minor <= MAX_AMOUNT {
-            Ok(Self(minor))
-        } else {
-            Err(InvalidAmount)
-        }
+        if minor >= 1 && minor <= MAX_AMOUNT { Ok(Self(minor)) } else { Err(InvalidAmount) }
     }
 
     /// Minor units.
@@ -108,10 +104,7 @@ impl Money {
     /// # Errors
     /// [`InvalidAmount`] for 0 and for more than twelve digits.
     pub fn new(minor: u64, currency: Currency) -> Result<Self, InvalidAmount> {
-        Ok(Self {
-            amount: Amount::new(minor)?,
-            currency,
-        })
+        Ok(Self { amount: Amount::new(minor)?, currency })
     }
 
     /// Reads a price as people write it: `"12.50"` EUR is 1250 minor units, `"12.50"` JPY is
@@ -131,9 +124,7 @@ impl Money {
         if fraction.len() > width {
             return Err(InvalidDecimal::TooPrecise { currency, exponent });
         }
-        let minor = format!("{whole}{fraction:0<width$}")
-            .parse()
-            .map_err(|_| InvalidAmount)?;
+        let minor = format!("{whole}{fraction:0<width$}").parse().map_err(|_| InvalidAmount)?;
         Ok(Self::new(minor, currency)?)
     }
 }
@@ -141,12 +132,7 @@ impl Money {
 impl fmt::Display for Money {
     /// `12.50 EUR`, `1200 JPY`: for people, with the currency's own decimals.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}",
-            self.currency.decimal(self.amount.minor()),
-            self.currency
-        )
+        write!(f, "{} {}", self.currency.decimal(self.amount.minor()), self.currency)
     }
 }
 
@@ -218,10 +204,7 @@ impl Currency {
 
     /// The currency with this ISO 4217 number, as a database keeps it.
     pub fn from_number(number: u16) -> Option<Self> {
-        Self::EVERY
-            .iter()
-            .copied()
-            .find(|known| known.number() == number)
+        Self::EVERY.iter().copied().find(|known| known.number() == number)
     }
 
     /// Writes minor units with the currency's decimals: 1250 is `12.50` in EUR, `1250` in JPY.
@@ -252,11 +235,7 @@ impl FromStr for Currency {
     type Err = InvalidCurrency;
 
     fn from_str(text: &str) -> Result<Self, InvalidCurrency> {
-        Self::EVERY
-            .iter()
-            .copied()
-            .find(|known| known.code() == text)
-            .ok_or(InvalidCurrency)
+        Self::EVERY.iter().copied().find(|known| known.code() == text).ok_or(InvalidCurrency)
     }
 }
 
@@ -268,9 +247,7 @@ impl Serialize for Currency {
 
 impl<'de> Deserialize<'de> for Currency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(D::Error::custom)
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -281,9 +258,7 @@ mod tests {
     #[test]
     fn amounts_are_whole_and_of_one_to_twelve_digits() {
         assert_eq!(
-            serde_json::from_str::<Amount>("999999999999")
-                .unwrap()
-                .minor(),
+            serde_json::from_str::<Amount>("999999999999").unwrap().minor(),
             999_999_999_999
         );
         assert_eq!(serde_json::from_str::<Amount>("1").unwrap().minor(), 1);
@@ -298,13 +273,8 @@ mod tests {
             "\"5\"",
             "null",
         ] {
-            let error = serde_json::from_str::<Amount>(wrong)
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.contains("minor units from 1 to 999999999999"),
-                "{wrong}: {error}"
-            );
+            let error = serde_json::from_str::<Amount>(wrong).unwrap_err().to_string();
+            assert!(error.contains("minor units from 1 to 999999999999"), "{wrong}: {error}");
         }
     }
 
@@ -318,46 +288,22 @@ mod tests {
         assert_eq!(read("1200", Currency::JPY).unwrap().amount.minor(), 1200);
         assert_eq!(
             read("12.50", Currency::JPY),
-            Err(InvalidDecimal::TooPrecise {
-                currency: Currency::JPY,
-                exponent: 0
-            })
+            Err(InvalidDecimal::TooPrecise { currency: Currency::JPY, exponent: 0 })
         );
-        for wrong in [
-            "", ".", "12.", ".5", "-1", "1,000", "１２", "1e3", "NaN", "1.2.3",
-        ] {
-            assert_eq!(
-                read(wrong, Currency::EUR),
-                Err(InvalidDecimal::Malformed),
-                "{wrong}"
-            );
+        for wrong in ["", ".", "12.", ".5", "-1", "1,000", "１２", "1e3", "NaN", "1.2.3"] {
+            assert_eq!(read(wrong, Currency::EUR), Err(InvalidDecimal::Malformed), "{wrong}");
         }
         for wrong in ["0", "0.00", "10000000000.00", "99999999999999999999999"] {
-            assert!(matches!(
-                read(wrong, Currency::EUR),
-                Err(InvalidDecimal::OutOfRange(_))
-            ));
+            assert!(matches!(read(wrong, Currency::EUR), Err(InvalidDecimal::OutOfRange(_))));
         }
     }
 
     #[test]
     fn money_prints_with_its_own_decimals() {
-        assert_eq!(
-            Money::new(1250, Currency::EUR).unwrap().to_string(),
-            "12.50 EUR"
-        );
-        assert_eq!(
-            Money::new(5, Currency::EUR).unwrap().to_string(),
-            "0.05 EUR"
-        );
-        assert_eq!(
-            Money::new(1200, Currency::JPY).unwrap().to_string(),
-            "1200 JPY"
-        );
-        assert_eq!(
-            Money::new(1, Currency::KWD).unwrap().to_string(),
-            "0.001 KWD"
-        );
+        assert_eq!(Money::new(1250, Currency::EUR).unwrap().to_string(), "12.50 EUR");
+        assert_eq!(Money::new(5, Currency::EUR).unwrap().to_string(), "0.05 EUR");
+        assert_eq!(Money::new(1200, Currency::JPY).unwrap().to_string(), "1200 JPY");
+        assert_eq!(Money::new(1, Currency::KWD).unwrap().to_string(), "0.001 KWD");
     }
 
     #[test]
@@ -368,9 +314,7 @@ mod tests {
             assert_eq!(wrong.parse::<Currency>(), Err(InvalidCurrency), "{wrong}");
         }
         for (at, one) in Currency::EVERY.iter().enumerate() {
-            let twin = Currency::EVERY
-                .iter()
-                .position(|other| other.number() == one.number());
+            let twin = Currency::EVERY.iter().position(|other| other.number() == one.number());
             assert_eq!(twin, Some(at), "{one} shares its number");
         }
     }

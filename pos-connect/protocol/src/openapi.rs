@@ -10,9 +10,7 @@ pub(crate) fn open_text<'a>(
 ) -> RefOr<Schema> {
     let known: Vec<_> = known.into_iter().collect();
     let example = known.first().copied().unwrap_or_default().to_owned();
-    let extension = ExtensionsBuilder::new()
-        .add("x-known-values", known)
-        .build();
+    let extension = ExtensionsBuilder::new().add("x-known-values", known).build();
     ObjectBuilder::new()
         .schema_type(Type::String)
         .description(Some(description))

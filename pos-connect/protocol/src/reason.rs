@@ -118,10 +118,7 @@ mod tests {
 
     #[test]
     fn the_list_is_the_shared_one() {
-        let names: Vec<_> = DeclineReason::ALL
-            .iter()
-            .map(|reason| reason.wire())
-            .collect();
+        let names: Vec<_> = DeclineReason::ALL.iter().map(|reason| reason.wire()).collect();
         assert_eq!(
             names,
             [

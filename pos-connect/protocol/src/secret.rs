@@ -54,9 +54,6 @@ mod tests {
     fn a_secret_prints_redacted_and_travels_whole() {
         let secret = SecretText::from("correct horse battery staple");
         assert_eq!(format!("{secret:?}"), "[redacted]");
-        assert_eq!(
-            serde_json::to_string(&secret).unwrap(),
-            "\"correct horse battery staple\""
-        );
+        assert_eq!(serde_json::to_string(&secret).unwrap(), "\"correct horse battery staple\"");
     }
 }

@@ -38,8 +38,5 @@ pub(crate) fn base32_value(digit: u8) -> Option<u8> {
         b'o' => b'0',
         other => other,
     };
-    BASE32
-        .iter()
-        .position(|&known| known == digit)
-        .and_then(|at| u8::try_from(at).ok())
+    BASE32.iter().position(|&known| known == digit).and_then(|at| u8::try_from(at).ok())
 }

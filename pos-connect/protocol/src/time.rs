@@ -38,19 +38,13 @@ impl Timestamp {
     /// `self + span`, saturating.
     #[must_use]
     pub fn plus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// `self - span`, stopping at the epoch.
     #[must_use]
     pub fn minus(self, span: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long after `earlier` this instant lies; zero where it does not.
@@ -65,20 +59,9 @@ mod tests {
 
     #[test]
     fn arithmetic_saturates_at_both_ends() {
-        assert_eq!(
-            Timestamp::from_ms(5).minus(Duration::from_secs(1)).as_ms(),
-            0
-        );
-        assert_eq!(
-            Timestamp::from_ms(u64::MAX)
-                .plus(Duration::from_secs(1))
-                .as_ms(),
-            u64::MAX
-        );
-        assert_eq!(
-            Timestamp::from_secs(2).since(Timestamp::from_secs(5)),
-            Duration::ZERO
-        );
+        assert_eq!(Timestamp::from_ms(5).minus(Duration::from_secs(1)).as_ms(), 0);
+        assert_eq!(Timestamp::from_ms(u64::MAX).plus(Duration::from_secs(1)).as_ms(), u64::MAX);
+        assert_eq!(Timestamp::from_secs(2).since(Timestamp::from_secs(5)), Duration::ZERO);
         assert_eq!(Timestamp::from_ms(2_999).as_secs(), 2);
     }
 }

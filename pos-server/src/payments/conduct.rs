@@ -109,10 +109,8 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
     let entered = app.conductor.enter(owned.order.operation_id);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        let permit = SendPermit {
-            not_after: owned.send_before,
-            lease_until: lease_end(&app, &owned),
-        };
+        let permit =
+            SendPermit { not_after: owned.send_before, lease_until: lease_end(&app, &owned) };
         let began = app.clock.monotonic();
         let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
         count(&app, &owned.order, &answer, began);

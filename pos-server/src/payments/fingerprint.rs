@@ -62,10 +62,9 @@ pub(super) fn of_movement(
     let fields = Fields::of("POST /v1/payments/{}/").and(kind.wire().as_bytes());
     let fields = fields.and(payment.octets());
     match money {
-        Some((amount, currency)) => fields
-            .and(&amount.minor().to_be_bytes())
-            .and(currency.code().as_bytes())
-            .finish(),
+        Some((amount, currency)) => {
+            fields.and(&amount.minor().to_be_bytes()).and(currency.code().as_bytes()).finish()
+        }
         None => fields.finish(),
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use pos_protocol::ErrorCode;
+use pos_protocol::id::RequestId;
 use pos_protocol::id::{IdempotencyKey, OrderId, PaymentId, PosId};
 use pos_protocol::wire::{HistoryPage, KeyStatus, NotFoundEvidence, PaymentView};
-use pos_protocol::id::RequestId;
 
 use super::{routing, view};
 use crate::app::App;
@@ -81,8 +81,7 @@ pub async fn page(
     let tenant = shop.id();
     // One more than asked for tells whether there is another page.
     let more = limit.saturating_add(1);
-    let found =
-        app.store.read_slow(move |reader| reader.history(tenant, pos, after, more)).await?;
+    let found = app.store.read_slow(move |reader| reader.history(tenant, pos, after, more)).await?;
     let shown = usize::try_from(limit).unwrap_or(usize::MAX);
     let payments: Vec<_> = found.iter().take(shown).map(view::payment).collect();
     let next = (found.len() > shown).then(|| payments.last().map(|one| one.payment_id)).flatten();

@@ -112,8 +112,11 @@ pub async fn quote(
             continue; // Another method's contract is not a candidate at all.
         }
         let Some(institution) = institution else { continue };
-        let mut rejection =
-            if taken { Some(ErrorCode::OrderTaken) } else { open(&contract, &institution, money).err() };
+        let mut rejection = if taken {
+            Some(ErrorCode::OrderTaken)
+        } else {
+            open(&contract, &institution, money).err()
+        };
         if rejection.is_none() && answer.contract.is_none() {
             match app.driver.seal_keys(&institution).await {
                 Ok(keys) => {

@@ -39,9 +39,8 @@ pub fn operation(payment: &StoredPayment, operation: &StoredOperation) -> Operat
         created_at_ms: operation.created_at,
         ended_at_ms: operation.ended_at,
         retry: (operation.state == OperationState::NotSent).then_some(Retry::NewQuote),
-        status_path: open.then(|| {
-            route::OPERATION.replace("{idempotency_key}", operation.key.as_str())
-        }),
+        status_path: open
+            .then(|| route::OPERATION.replace("{idempotency_key}", operation.key.as_str())),
         ask_after_ms: open.then_some(ASK_AFTER_MS),
     }
 }

@@ -71,8 +71,8 @@ pub async fn revoke(
     key: KeyId,
 ) -> Result<KeyAnswer, ApiError> {
     let now = app.clock.now();
-    let stepped_up = shop.role() == KeyRole::Session
-        && now.since(shop.key_created_at()) <= STEPPED_UP;
+    let stepped_up =
+        shop.role() == KeyRole::Session && now.since(shop.key_created_at()) <= STEPPED_UP;
     if key != shop.key() && !stepped_up {
         let message = "Another key can be revoked only within five minutes of signing in, or by \
                        the operator.";

@@ -46,10 +46,11 @@ pub async fn sign_in(
         return Err(locked(until.since(now)));
     }
     let hash = login.as_ref().and_then(|login| login.password_hash.clone());
-    let right = app.passwords.verify(request.password, hash).await.map_err(|error| match error {
-        PasswordError::Busy => ApiError::new(ErrorCode::Overloaded),
-        PasswordError::Damaged => ApiError::internal(error),
-    })?;
+    let right =
+        app.passwords.verify(request.password, hash).await.map_err(|error| match error {
+            PasswordError::Busy => ApiError::new(ErrorCode::Overloaded),
+            PasswordError::Damaged => ApiError::internal(error),
+        })?;
     let login = login.ok_or_else(refused)?;
     let lock_until = now.plus(LOCKED);
     let count = CountLogin { shop: login.shop, right, limit: FAILURES, lock_until };

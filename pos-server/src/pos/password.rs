@@ -171,9 +171,27 @@ pub fn check_strength(password: &SecretText) -> Result<(), WeakPassword> {
 
 /// The beginnings of what everybody tries; a password that is little more is refused.
 const COMMON: &[&str] = &[
-    "1234567890", "0123456789", "123456", "qwertyuiop", "qwerty", "asdfghjkl", "zxcvbnm",
-    "password", "passw0rd", "letmein", "welcome", "iloveyou", "administrator", "admin",
-    "abcdefghijklmnopqrstuvwxyz", "abc123", "pass", "login", "secret", "monkey", "dragon",
+    "1234567890",
+    "0123456789",
+    "123456",
+    "qwertyuiop",
+    "qwerty",
+    "asdfghjkl",
+    "zxcvbnm",
+    "password",
+    "passw0rd",
+    "letmein",
+    "welcome",
+    "iloveyou",
+    "administrator",
+    "admin",
+    "abcdefghijklmnopqrstuvwxyz",
+    "abc123",
+    "pass",
+    "login",
+    "secret",
+    "monkey",
+    "dragon",
 ];
 
 /// Whether most letters are the neighbour of the one before, upwards or downwards.

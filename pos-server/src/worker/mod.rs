@@ -56,10 +56,8 @@ async fn look(app: &Arc<App>) {
 }
 
 async fn count(app: &Arc<App>) {
-    let counted = app
-        .store
-        .read_slow(|reader| Ok((reader.open_counts()?, reader.tasks(1000)?.len())))
-        .await;
+    let counted =
+        app.store.read_slow(|reader| Ok((reader.open_counts()?, reader.tasks(1000)?.len()))).await;
     let (open, tasks) = match counted {
         Ok(counted) => counted,
         Err(cause) => return warn!(cause = %cause, "open operations could not be counted"),

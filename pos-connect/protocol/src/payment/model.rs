@@ -33,13 +33,8 @@ pub struct InvalidOperationKind;
 
 impl OperationKind {
     /// Every kind.
-    pub const ALL: &'static [Self] = &[
-        Self::Sale,
-        Self::Authorise,
-        Self::Capture,
-        Self::Void,
-        Self::Refund,
-    ];
+    pub const ALL: &'static [Self] =
+        &[Self::Sale, Self::Authorise, Self::Capture, Self::Void, Self::Refund];
 
     /// The name on the wire.
     pub const fn wire(self) -> &'static str {
@@ -68,11 +63,7 @@ impl FromStr for OperationKind {
     type Err = InvalidOperationKind;
 
     fn from_str(text: &str) -> Result<Self, InvalidOperationKind> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|kind| kind.wire() == text)
-            .ok_or(InvalidOperationKind)
+        Self::ALL.iter().copied().find(|kind| kind.wire() == text).ok_or(InvalidOperationKind)
     }
 }
 
@@ -106,10 +97,7 @@ pub enum OperationState {
 impl OperationState {
     /// Whether its outcome is still to come.
     pub const fn is_open(self) -> bool {
-        !matches!(
-            self,
-            Self::Done(_) | Self::Declined(_) | Self::NotSent | Self::Reversed
-        )
+        !matches!(self, Self::Done(_) | Self::Declined(_) | Self::NotSent | Self::Reversed)
     }
 
     /// The name on the wire; `sending` and `accepted` are both `processing` to a shop.
@@ -160,9 +148,7 @@ pub struct Sums {
 impl Sums {
     /// What may still be captured or released.
     pub const fn left_to_capture(&self) -> u64 {
-        self.authorised
-            .saturating_sub(self.captured)
-            .saturating_sub(self.released)
+        self.authorised.saturating_sub(self.captured).saturating_sub(self.released)
     }
 
     /// What may still be refunded.
@@ -188,18 +174,8 @@ pub struct Payment {
 impl Payment {
     /// A payment before its first operation.
     pub const fn new(amount: Amount, currency: Currency) -> Self {
-        let sums = Sums {
-            authorised: 0,
-            captured: 0,
-            released: 0,
-            refunded: 0,
-        };
-        Self {
-            amount,
-            currency,
-            sums,
-            operations: Vec::new(),
-        }
+        let sums = Sums { authorised: 0, captured: 0, released: 0, refunded: 0 };
+        Self { amount, currency, sums, operations: Vec::new() }
     }
 
     /// The operation with this id.
@@ -212,18 +188,10 @@ impl Payment {
         let Some(first) = self.operations.first() else {
             return PaymentState::Processing;
         };
-        if self
-            .operations
-            .iter()
-            .any(|one| one.state == OperationState::NeedsHuman)
-        {
+        if self.operations.iter().any(|one| one.state == OperationState::NeedsHuman) {
             return PaymentState::NeedsHuman;
         }
-        if self
-            .operations
-            .iter()
-            .any(|one| one.state == OperationState::Unknown)
-        {
+        if self.operations.iter().any(|one| one.state == OperationState::Unknown) {
             return PaymentState::Unknown;
         }
         match first.state {

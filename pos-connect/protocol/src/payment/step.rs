@@ -107,19 +107,13 @@ fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
     match new.kind {
         Sale | Authorise => {
             if let Some(first) = payment.operations.first() {
-                return Err(Refusal {
-                    code: ErrorCode::OrderTaken,
-                    blocker: Some(first.id),
-                });
+                return Err(Refusal { code: ErrorCode::OrderTaken, blocker: Some(first.id) });
             }
             wanted()
         }
         Capture => {
             free_of(payment, &[Sale, Authorise, Void])?;
-            let left = payment
-                .sums
-                .left_to_capture()
-                .saturating_sub(open_sum(payment, Capture));
+            let left = payment.sums.left_to_capture().saturating_sub(open_sum(payment, Capture));
             within(wanted()?, left)
         }
         Void => {
@@ -129,20 +123,14 @@ fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
         }
         Refund => {
             free_of(payment, &[Sale, Authorise])?;
-            let left = payment
-                .sums
-                .left_to_refund()
-                .saturating_sub(open_sum(payment, Refund));
+            let left = payment.sums.left_to_refund().saturating_sub(open_sum(payment, Refund));
             within(wanted()?, left)
         }
     }
 }
 
 const fn refuse(code: ErrorCode) -> Refusal {
-    Refusal {
-        code,
-        blocker: None,
-    }
+    Refusal { code, blocker: None }
 }
 
 fn within(wanted: Amount, left: u64) -> Result<Amount, Refusal> {
@@ -156,19 +144,13 @@ fn within(wanted: Amount, left: u64) -> Result<Amount, Refusal> {
 fn free_of(payment: &Payment, kinds: &[OperationKind]) -> Result<(), Refusal> {
     let open = |one: &&Operation| one.state.is_open() && kinds.contains(&one.kind);
     match payment.operations.iter().find(open) {
-        Some(one) => Err(Refusal {
-            code: ErrorCode::Busy,
-            blocker: Some(one.id),
-        }),
+        Some(one) => Err(Refusal { code: ErrorCode::Busy, blocker: Some(one.id) }),
         None => Ok(()),
     }
 }
 
 fn open_sum(payment: &Payment, kind: OperationKind) -> u64 {
-    let open = payment
-        .operations
-        .iter()
-        .filter(|one| one.kind == kind && one.state.is_open());
+    let open = payment.operations.iter().filter(|one| one.kind == kind && one.state.is_open());
     open.fold(0, |sum, one| sum.saturating_add(one.amount.minor()))
 }
 
@@ -199,29 +181,19 @@ fn judge(operation: &Operation, outcome: Outcome) -> (OperationState, Vec<Action
     match (state, outcome) {
         // What is done or undone stays so; a second "done" is the same answer twice.
         (State::Done(amount), Outcome::Done(again)) if amount == again => (state, Vec::new()),
-        (State::Done(_), Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent) => (
-            state,
-            vec![Action::Alarm(
-                id,
-                "the institution contradicts an outcome that stands",
-            )],
-        ),
+        (State::Done(_), Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent) => {
+            (state, vec![Action::Alarm(id, "the institution contradicts an outcome that stands")])
+        }
         (State::Done(_) | State::Reversed, _) => (state, Vec::new()),
         // A late success is recorded, never dropped; a person sees that it came late.
         (State::Declined(_) | State::NotSent, Outcome::Done(amount)) => {
             let late = "a success came after the operation had ended without one";
-            (
-                State::Done(amount),
-                vec![Action::Finish(id), Action::Alarm(id, late)],
-            )
+            (State::Done(amount), vec![Action::Finish(id), Action::Alarm(id, late)])
         }
         (State::Declined(_) | State::NotSent, _) => (state, Vec::new()),
         (_, Outcome::Done(amount)) if !amount_fits(operation, amount) => {
             let wrong = "the institution approved another amount than was asked for";
-            (
-                State::Unknown,
-                vec![Action::Inquire(id), Action::Alarm(id, wrong)],
-            )
+            (State::Unknown, vec![Action::Inquire(id), Action::Alarm(id, wrong)])
         }
         (_, Outcome::Done(amount)) => ended(State::Done(amount)),
         (_, Outcome::Declined(reason)) => ended(State::Declined(reason)),
@@ -229,15 +201,11 @@ fn judge(operation: &Operation, outcome: Outcome) -> (OperationState, Vec<Action
         (State::NeedsHuman | State::Reversing, _) => (state, Vec::new()),
         (_, Outcome::Mismatched) => {
             let wrong = "the institution answered for another amount, currency, order or operation";
-            (
-                State::Unknown,
-                vec![Action::Inquire(id), Action::Alarm(id, wrong)],
-            )
+            (State::Unknown, vec![Action::Inquire(id), Action::Alarm(id, wrong)])
         }
-        (_, Outcome::NeedsHuman) => (
-            State::NeedsHuman,
-            vec![Action::Alarm(id, "no machine can find the outcome out")],
-        ),
+        (_, Outcome::NeedsHuman) => {
+            (State::NeedsHuman, vec![Action::Alarm(id, "no machine can find the outcome out")])
+        }
         // An unanswered question takes nothing back: what waits for the payer or for a later
         // result goes on waiting.
         (State::NeedsPayer | State::Pending, Outcome::Unknown) => {

@@ -14,20 +14,13 @@ fn yen(minor: u64) -> Amount {
 
 fn ask(n: u8, kind: OperationKind, amount: u64) -> Event {
     let amount = Amount::new(amount).ok();
-    Event::Begin(NewOperation {
-        id: id(n),
-        kind,
-        amount,
-        allow_partial: false,
-    })
+    Event::Begin(NewOperation { id: id(n), kind, amount, allow_partial: false })
 }
 
 /// Plays events that must all be accepted.
 fn play(events: &[Event]) -> Payment {
     let start = Payment::new(yen(1000), Currency::JPY);
-    events
-        .iter()
-        .fold(start, |payment, event| step(&payment, event).unwrap().0)
+    events.iter().fold(start, |payment, event| step(&payment, event).unwrap().0)
 }
 
 fn done(n: u8, amount: u64) -> Event {
@@ -41,10 +34,7 @@ fn refusal(payment: &Payment, event: &Event) -> ErrorCode {
 #[test]
 fn a_sale_is_authorised_and_captured_in_one() {
     let payment = play(&[ask(1, OperationKind::Sale, 1000), done(1, 1000)]);
-    assert_eq!(
-        (payment.sums.authorised, payment.sums.captured),
-        (1000, 1000)
-    );
+    assert_eq!((payment.sums.authorised, payment.sums.captured), (1000, 1000));
     assert_eq!(payment.state(), PaymentState::Paid);
     let void = refusal(&payment, &ask(2, OperationKind::Void, 0));
     assert_eq!(void, ErrorCode::NothingLeft);
@@ -81,17 +71,11 @@ fn open_operations_count_as_if_they_had_succeeded() {
         ask(2, OperationKind::Capture, 700),
         Event::Learnt(id(2), Outcome::Unknown),
     ]);
-    assert_eq!(
-        refusal(&payment, &ask(3, OperationKind::Capture, 301)),
-        ErrorCode::AmountExceeded
-    );
+    assert_eq!(refusal(&payment, &ask(3, OperationKind::Capture, 301)), ErrorCode::AmountExceeded);
     assert!(step(&payment, &ask(3, OperationKind::Capture, 300)).is_ok());
     let void = step(&payment, &ask(3, OperationKind::Void, 0)).unwrap_err();
     assert_eq!((void.code, void.blocker), (ErrorCode::Busy, Some(id(2))));
-    assert_eq!(
-        refusal(&payment, &ask(3, OperationKind::Refund, 1)),
-        ErrorCode::NothingLeft
-    );
+    assert_eq!(refusal(&payment, &ask(3, OperationKind::Refund, 1)), ErrorCode::NothingLeft);
 }
 
 #[test]
@@ -102,10 +86,7 @@ fn an_open_void_excludes_captures() {
         ask(2, OperationKind::Void, 0),
     ]);
     let capture = step(&payment, &ask(3, OperationKind::Capture, 1)).unwrap_err();
-    assert_eq!(
-        (capture.code, capture.blocker),
-        (ErrorCode::Busy, Some(id(2)))
-    );
+    assert_eq!((capture.code, capture.blocker), (ErrorCode::Busy, Some(id(2))));
 }
 
 #[test]
@@ -125,14 +106,8 @@ fn another_amount_than_asked_for_is_unknown_and_alarms() {
     for wrong in [999, 1001] {
         let payment = play(&[ask(1, OperationKind::Sale, 1000)]);
         let (payment, actions) = step(&payment, &done(1, wrong)).unwrap();
-        assert_eq!(
-            payment.operation(id(1)).unwrap().state,
-            OperationState::Unknown
-        );
-        assert!(matches!(
-            actions[..],
-            [Action::Inquire(_), Action::Alarm(..)]
-        ));
+        assert_eq!(payment.operation(id(1)).unwrap().state, OperationState::Unknown);
+        assert!(matches!(actions[..], [Action::Inquire(_), Action::Alarm(..)]));
         assert_eq!(payment.sums.captured, 0);
     }
 }
@@ -160,16 +135,11 @@ fn the_same_answer_twice_moves_money_once() {
 
 #[test]
 fn a_late_success_is_recorded_and_a_late_decline_of_what_stands_only_alarms() {
-    let payment = play(&[
-        ask(1, OperationKind::Sale, 1000),
-        Event::Learnt(id(1), Outcome::NotSent),
-    ]);
+    let payment =
+        play(&[ask(1, OperationKind::Sale, 1000), Event::Learnt(id(1), Outcome::NotSent)]);
     let (late, actions) = step(&payment, &done(1, 1000)).unwrap();
     assert_eq!(late.sums.captured, 1000);
-    assert!(matches!(
-        actions[..],
-        [Action::Finish(_), Action::Alarm(..)]
-    ));
+    assert!(matches!(actions[..], [Action::Finish(_), Action::Alarm(..)]));
     let (same, actions) = step(&late, &Event::Learnt(id(1), Outcome::NotSent)).unwrap();
     assert_eq!(same, late);
     assert!(matches!(actions[..], [Action::Alarm(..)]));
@@ -178,10 +148,7 @@ fn a_late_success_is_recorded_and_a_late_decline_of_what_stands_only_alarms() {
 #[test]
 fn a_second_sale_on_a_payment_is_refused() {
     let payment = play(&[ask(1, OperationKind::Sale, 1000)]);
-    assert_eq!(
-        refusal(&payment, &ask(2, OperationKind::Sale, 1000)),
-        ErrorCode::OrderTaken
-    );
+    assert_eq!(refusal(&payment, &ask(2, OperationKind::Sale, 1000)), ErrorCode::OrderTaken);
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -189,12 +156,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     let begin =
         (1_u8..8, kind, 1_u64..1200, any::<bool>()).prop_map(|(n, kind, amount, partial)| {
             let amount = Some(yen(amount));
-            Event::Begin(NewOperation {
-                id: id(n),
-                kind,
-                amount,
-                allow_partial: partial,
-            })
+            Event::Begin(NewOperation { id: id(n), kind, amount, allow_partial: partial })
         });
     let outcome = prop_oneof![
         3 => (1_u64..1200).prop_map(|amount| Outcome::Done(yen(amount))),

@@ -13,8 +13,8 @@ pub use access::{
     RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest,
 };
 pub use offers::{
-    Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, CurrencyLimits, MethodsAnswer, QuoteAnswer,
-    QuoteRequest, Rejection,
+    Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, CurrencyLimits, MethodsAnswer,
+    QuoteAnswer, QuoteRequest, Rejection,
 };
 pub use payments::{
     CaptureRequest, Decline, HistoryPage, KeyStatus, NotFoundEvidence, OperationView, PayRequest,

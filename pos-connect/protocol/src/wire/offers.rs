@@ -129,11 +129,7 @@ pub struct Rejection {
 impl From<ErrorCode> for Rejection {
     fn from(code: ErrorCode) -> Self {
         let (message, message_ja) = (code.english().into(), code.japanese().into());
-        Self {
-            code: WireCode::Known(code),
-            message,
-            message_ja,
-        }
+        Self { code: WireCode::Known(code), message, message_ja }
     }
 }
 
@@ -180,14 +176,7 @@ pub struct CheckAnswer {
 impl CheckAnswer {
     /// The answer for a reason, or for none.
     pub fn from_reason(reason: Option<DeclineReason>) -> Self {
-        let state = if reason.is_some() {
-            CheckState::Refused
-        } else {
-            CheckState::Sufficient
-        };
-        Self {
-            state,
-            decline: reason.map(Into::into),
-        }
+        let state = if reason.is_some() { CheckState::Refused } else { CheckState::Sufficient };
+        Self { state, decline: reason.map(Into::into) }
     }
 }

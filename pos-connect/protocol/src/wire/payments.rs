@@ -147,10 +147,7 @@ wire_states! {
 impl WireOperationState {
     /// Whether the outcome is final.
     pub const fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::Done | Self::Declined | Self::NotSent | Self::Reversed
-        )
+        matches!(self, Self::Done | Self::Declined | Self::NotSent | Self::Reversed)
     }
 }
 

@@ -49,11 +49,7 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
     // A derived reader would also take the fields as an array, in order.
     if body.trim_ascii_start().first() == Some(&b'[') {
         let message = "the body must be a JSON object".to_owned();
-        return Err(ReadError {
-            code: ErrorCode::InvalidField,
-            field: None,
-            message,
-        });
+        return Err(ReadError { code: ErrorCode::InvalidField, field: None, message });
     }
     // The quick way first: only a refused body pays for finding out where it went wrong.
     if let Ok(value) = serde_json::from_slice(body) {
@@ -61,9 +57,7 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
-        return Err(not_json(
-            "there is something behind the end of the JSON value",
-        ));
+        return Err(not_json("there is something behind the end of the JSON value"));
     };
     let path = error.path().to_string();
     let cause = error.into_inner();
@@ -74,11 +68,7 @@ pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
     }
     let message = without_position(&cause.to_string());
     let field = named_field(&message, &path);
-    Err(ReadError {
-        code: ErrorCode::InvalidField,
-        field,
-        message,
-    })
+    Err(ReadError { code: ErrorCode::InvalidField, field, message })
 }
 
 /// As text first: what is ignored is not looked at for UTF-8.
@@ -88,20 +78,12 @@ fn is_json(body: &[u8]) -> bool {
 
 fn not_json(message: &str) -> ReadError {
     let message = without_position(message);
-    ReadError {
-        code: ErrorCode::InvalidJson,
-        field: None,
-        message,
-    }
+    ReadError { code: ErrorCode::InvalidJson, field: None, message }
 }
 
 /// serde_json appends ` at line 1 column 9`, which tells the caller of an API nothing.
 fn without_position(message: &str) -> String {
-    message
-        .split(" at line ")
-        .next()
-        .unwrap_or(message)
-        .to_owned()
+    message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
 /// For a missing, unknown or doubled field serde names the field in its sentence and the path stops
@@ -131,29 +113,15 @@ mod tests {
 
     #[test]
     fn each_kind_of_bad_body_is_named() {
-        for not_json in [
-            "",
-            "{",
-            "nul",
-            "{\"amount\":1,}",
-            "\u{feff}{}",
-            "{'amount':1}",
-        ] {
-            assert_eq!(
-                error(not_json).code,
-                ErrorCode::InvalidJson,
-                "{not_json:.30}"
-            );
+        for not_json in ["", "{", "nul", "{\"amount\":1,}", "\u{feff}{}", "{'amount':1}"] {
+            assert_eq!(error(not_json).code, ErrorCode::InvalidJson, "{not_json:.30}");
         }
         for (body, field) in [
             (r#"{"currency":"JPY"}"#, Some("amount")),
             (r#"{"amount":1.5,"currency":"JPY"}"#, Some("amount")),
             (r#"{"amount":0,"currency":"JPY"}"#, Some("amount")),
             (r#"{"amount":1,"currency":"YEN"}"#, Some("currency")),
-            (
-                r#"{"amount":1,"amount":2,"currency":"JPY"}"#,
-                Some("amount"),
-            ),
+            (r#"{"amount":1,"amount":2,"currency":"JPY"}"#, Some("amount")),
             (r#"{"amount":1,"currency":"JPY","tip":1}"#, Some("tip")),
             (r#"{"amount":1e400,"currency":"JPY"}"#, Some("amount")),
             (r#"{"amount":1,"currency":392}"#, Some("currency")),

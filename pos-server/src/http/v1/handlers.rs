@@ -186,10 +186,8 @@ pub(super) async fn history(
 }
 
 pub(super) async fn answer_keys(State(app): State<Arc<App>>) -> Response {
-    let keys = wire::AnswerKeys {
-        current: app.keys.answer.public(),
-        statements: app.succession.clone(),
-    };
+    let keys =
+        wire::AnswerKeys { current: app.keys.answer.public(), statements: app.succession.clone() };
     unsigned(serde_json::to_vec(&keys))
 }
 

@@ -116,9 +116,9 @@ impl Call {
     /// # Errors
     /// `idempotency_key_missing`.
     pub fn mutation_key(&self) -> Result<IdempotencyKey, ApiError> {
-        self.idempotency_key.clone().ok_or_else(|| {
-            ApiError::new(ErrorCode::IdempotencyKeyMissing).field("idempotency-key")
-        })
+        self.idempotency_key
+            .clone()
+            .ok_or_else(|| ApiError::new(ErrorCode::IdempotencyKeyMissing).field("idempotency-key"))
     }
 }
 

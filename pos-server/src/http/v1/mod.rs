@@ -23,13 +23,12 @@ pub fn router(app: &Arc<App>) -> Router {
     let (open, signed): (Vec<_>, Vec<_>) =
         table().into_iter().partition(|route| route.caller == Caller::Anybody);
     let mount = |routes: Vec<Route>| {
-        routes.into_iter().fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        routes
+            .into_iter()
+            .fold(Router::new(), |router, route| router.route(route.path, route.handler))
     };
     let verified = middleware::from_fn_with_state(Arc::clone(app), signed::layer);
     // The fallbacks come before the layer: "no such route" is a signed answer too.
     let signed = mount(signed).fallback(handlers::no_route).layer(verified);
-    mount(open)
-        .merge(signed)
-        .layer(middleware::from_fn(cors::layer))
-        .with_state(Arc::clone(app))
+    mount(open).merge(signed).layer(middleware::from_fn(cors::layer)).with_state(Arc::clone(app))
 }

@@ -48,9 +48,9 @@ pub fn document() -> String {
         let method = if route.method == "GET" { HttpMethod::Get } else { HttpMethod::Post };
         paths = paths.path(route.path, PathItem::new(method, operation(&route, &problem)));
     }
-    let components = schemas.into_iter().fold(ComponentsBuilder::new(), |components, schema| {
-        components.schema(schema.0, schema.1)
-    });
+    let components = schemas
+        .into_iter()
+        .fold(ComponentsBuilder::new(), |components, schema| components.schema(schema.0, schema.1));
     let info = InfoBuilder::new()
         .title("pos-server")
         .version(env!("CARGO_PKG_VERSION"))
@@ -107,7 +107,8 @@ fn operation(route: &Route, problem: &Body) -> OperationBuilder {
         done = done.content(CONTENT_TYPE, content(body));
         if route.may_be_open {
             let open = "Open: ask at `status_path` after `ask_after_ms`.";
-            let open = ResponseBuilder::new().description(open).content(CONTENT_TYPE, content(body));
+            let open =
+                ResponseBuilder::new().description(open).content(CONTENT_TYPE, content(body));
             operation = operation.response("202", open);
         }
     }
@@ -115,8 +116,9 @@ fn operation(route: &Route, problem: &Body) -> OperationBuilder {
     if route.caller != Caller::Anybody {
         for (status, codes) in refusals() {
             let description = format!("One of: {}.", codes.join(", "));
-            let refusal =
-                ResponseBuilder::new().description(description).content(CONTENT_TYPE, content(problem));
+            let refusal = ResponseBuilder::new()
+                .description(description)
+                .content(CONTENT_TYPE, content(problem));
             operation = operation.response(status.to_string(), refusal);
         }
     }

@@ -83,9 +83,11 @@ impl IntoResponse for Answer {
 
 /// Verifies the call, lets the handler answer, signs the answer.
 pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| {
-        RequestId::fresh(app.clock.now(), app.entropy.array())
-    });
+    let request_id = request
+        .extensions()
+        .get::<RequestId>()
+        .copied()
+        .unwrap_or_else(|| RequestId::fresh(app.clock.now(), app.entropy.array()));
     let claimed = call::parse(&POS_CONNECT, &received(request.headers()));
     let signature = match &claimed {
         Ok(claimed) => Some(*claimed.signature()),
@@ -132,8 +134,7 @@ async fn admit(
     // A key that is not known is refused before its body is read.
     // A repeated sign-out is answered as done.
     let may_have_ended = parts.uri.path() == route::SIGN_OUT;
-    let known =
-        if unproven { None } else { Some(known_key(app, &claimed, now, may_have_ended)?) };
+    let known = if unproven { None } else { Some(known_key(app, &claimed, now, may_have_ended)?) };
     let body = read_body(body).await?;
     let public = match &known {
         Some(key) => key.public,
@@ -269,12 +270,7 @@ fn problem(refusal: &ApiError, request_id: RequestId) -> (StatusCode, Bytes) {
     (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body.into())
 }
 
-fn seal_answer(
-    app: &App,
-    status: StatusCode,
-    body: Bytes,
-    call: Option<&Signature>,
-) -> Response {
+fn seal_answer(app: &App, status: StatusCode, body: Bytes, call: Option<&Signature>) -> Response {
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
