@@ -156,7 +156,10 @@ async fn answer<S: Service>(
     fate: &AtomicU8,
     mut shutdown: Shutdown,
 ) -> io::Result<Response<Full<Bytes>>> {
-    let Answered { response, on_line } = service.answer(request).await;
+    // On a task of its own: what has arrived is taken in, also when its caller hangs up.
+    let service = Arc::clone(service);
+    let answering = tokio::spawn(async move { service.answer(request).await });
+    let Answered { response, on_line } = answering.await.map_err(io::Error::other)?;
     match on_line {
         OnLine::Written => {}
         OnLine::Twice => fate.store(TWICE, Ordering::Relaxed),
