@@ -20,8 +20,8 @@ pub use answer::{
     Answer, Check, ContractRow, InstitutionRow, KeyRow, PosRow, ShopDetail, ShopRow, TaskRow,
 };
 pub use command::{
-    Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, KeyCommand,
-    PemText, PosAdd, PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
+    Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, InstrumentList,
+    KeyCommand, PemText, PosAdd, PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
 };
 pub use execute::execute;
 pub use socket::AdminSocket;

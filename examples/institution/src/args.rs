@@ -57,7 +57,7 @@ pub struct Serve {
     /// The loopback port of the control address.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     control_port: u16,
-    /// An operator's call key: the `x` of its JWK, as `pos-server key show` prints it.
+    /// An operator's call key: the `x` of its JWK, as `pos-server institution add` prints it.
     #[arg(long, value_name = "X")]
     operator_key: Vec<PublicKey>,
     /// A shop's contract number, known to every institution served.

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use pos_protocol::Currency;
 use pos_protocol::Timestamp;
 use pos_protocol::id::{
     ContractId, ContractNumber, InstitutionId, Method, OperationId, PaymentId, PosId, ShopId,
@@ -10,7 +11,6 @@ use pos_protocol::id::{
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::secret::SecretText;
 use pos_protocol::text::base64url;
-use pos_protocol::Currency;
 use serde::{Deserialize, Serialize};
 
 use super::command::Purpose;
@@ -83,8 +83,10 @@ pub enum Answer {
 pub struct Check {
     /// What the endpoint must do, as a short sentence.
     pub rule: String,
-    /// Whether it did.
+    /// Whether it did. A rule that was not checked has not failed.
     pub passed: bool,
+    /// Whether it could be checked at all; `seen` says what was missing otherwise.
+    pub checked: bool,
     /// What was seen; empty when there is nothing to add.
     pub seen: String,
 }
@@ -248,8 +250,12 @@ impl Answer {
 
 fn conformance(url: &str, passed: bool, checks: &[Check]) -> String {
     let mut text = String::new();
-    for Check { rule, passed, seen } in checks {
-        let mark = if *passed { "ok  " } else { "FAIL" };
+    for Check { rule, passed, checked, seen } in checks {
+        let mark = match (checked, passed) {
+            (false, _) => "skip",
+            (true, true) => "ok  ",
+            (true, false) => "FAIL",
+        };
         let gap = if seen.is_empty() { "" } else { ": " };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{mark}  {rule}{gap}{seen}");
@@ -409,15 +415,28 @@ mod tests {
 
     #[test]
     fn a_failed_conformance_run_is_not_good() {
-        let check =
-            Check { rule: "signs its answers".into(), passed: false, seen: "nothing".into() };
-        let answer =
-            Answer::Conformance { url: "https://a.jp".into(), passed: false, checks: vec![check] };
+        let check = Check {
+            rule: "signs its answers".into(),
+            passed: false,
+            checked: true,
+            seen: "nothing".into(),
+        };
+        let left = Check {
+            rule: "answers checks".into(),
+            passed: true,
+            checked: false,
+            seen: "has none".into(),
+        };
+        let answer = Answer::Conformance {
+            url: "https://a.jp".into(),
+            passed: false,
+            checks: vec![check, left],
+        };
         assert!(!answer.is_good());
         assert_eq!(
             answer.text(),
-            "FAIL  signs its answers: nothing\n\
-             https://a.jp does not keep the institution protocol: 1 of 1 checks failed\n"
+            "FAIL  signs its answers: nothing\nskip  answers checks: has none\n\
+             https://a.jp does not keep the institution protocol: 1 of 2 checks failed\n"
         );
     }
 }

@@ -7,6 +7,8 @@ use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, PosId, ShopId,
 use pos_protocol::key::{KeyId, PublicKey};
 use serde::{Deserialize, Serialize};
 
+use crate::connectors::institution_protocol::conformance::read_instruments;
+
 /// What an operator can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +81,16 @@ pub struct InstitutionCheck {
     /// The Ed25519 key that signs its answers (43 characters of base64url)
     #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
     pub verify_key: PublicKey,
+    /// The Ed25519 key that signs its seal key sets (43 characters of base64url)
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true)]
+    pub seal_root: PublicKey,
+    /// A contract number that it knows
+    #[arg(long, value_name = "NUMBER")]
+    pub contract: ContractNumber,
+    /// JSON file with its test instruments: an array of objects with `name` (`approve`, or a
+    /// decline reason) and `instrument` (what is sealed); without it no payment is checked
+    #[arg(long, value_name = "FILE", value_parser = read_instrument_list)]
+    pub instruments: Option<InstrumentList>,
     /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
     pub ca: Option<PemText>,
@@ -248,6 +260,22 @@ fn read_pem(path: &str) -> Result<PemText, String> {
     }
 }
 
+/// The octets of a file of test instruments. They are not secret, but no log needs them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstrumentList(pub String);
+
+impl fmt::Debug for InstrumentList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InstrumentList({} octets)", self.0.len())
+    }
+}
+
+fn read_instrument_list(path: &str) -> Result<InstrumentList, String> {
+    let text = std::fs::read_to_string(path).map_err(|cause| cause.to_string())?;
+    read_instruments(text.as_bytes()).map_err(|error| error.to_string())?;
+    Ok(InstrumentList(text))
+}
+
 /// An address of an institution: HTTPS, or plain HTTP on loopback for an adapter beside us.
 fn https_url(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be an https address such as https://pay.example.jp without user, \
@@ -329,7 +357,9 @@ mod tests {
     fn a_key_may_begin_with_a_hyphen() {
         let key = "-ZozBUzwTRP9Hl3ZPYeZZiaCT044YXUhe0oaoO6rY74";
         for line in [
-            format!("institution check https://a.jp --verify-key {key}"),
+            format!(
+                "institution check https://a.jp --verify-key {key} --seal-root {key} --contract 1"
+            ),
             format!("institution add a --url https://a.jp --verify-key {key} --seal-root {key}"),
             format!("key revoke {SHOP} {key}"),
         ] {
@@ -345,7 +375,9 @@ mod tests {
             "institution list".to_owned(),
             "institution enable sakura-card".to_owned(),
             "institution disable sakura-card".to_owned(),
-            format!("institution check https://a.jp --verify-key {KEY}"),
+            format!(
+                "institution check https://a.jp --verify-key {KEY} --seal-root {KEY} --contract 1"
+            ),
             "shop add --name Hanako --email hanako@example.jp".to_owned(),
             "shop list".to_owned(),
             format!("shop show {SHOP}"),

@@ -1,5 +1,7 @@
 //! From a command to what does it: one function each, all of them thin.
 
+use std::sync::Arc;
+
 use pos_protocol::id::{ContractId, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::KeyId;
 use pos_protocol::wire::KeyRole;
@@ -9,10 +11,11 @@ use super::command::{
     PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
 };
 use super::{
-    AdminError, Answer, ContractRow, InstitutionRow, KeyRow, Kind, PosRow, ShopDetail, ShopRow,
-    TaskRow,
+    AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, PosRow, ShopDetail,
+    ShopRow, TaskRow,
 };
 use crate::app::App;
+use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
 use crate::pos::enrolment::{self, ON_SCREEN};
 use crate::pos::institutions::{self, InstitutionError, NewInstitution};
 use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
@@ -108,8 +111,34 @@ async fn institution_switch(app: &App, id: InstitutionId, enabled: bool) -> Repl
     Ok(Answer::InstitutionSwitched { institution_id: id, enabled })
 }
 
-async fn institution_check(_: &App, _: InstitutionCheck) -> Reply {
-    Err(AdminError::new(Kind::Unavailable, "this build has no conformance check"))
+async fn institution_check(app: &App, check: InstitutionCheck) -> Reply {
+    let list = check.instruments.as_ref().map_or("[]", |list| &list.0);
+    let instruments = conformance::read_instruments(list.as_bytes())
+        .map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?;
+    let target = Target {
+        url: check.url.clone(),
+        ca_pem: check.ca.map(|pem| pem.0),
+        verify_key: check.verify_key,
+        seal_root: check.seal_root,
+        contract_number: check.contract,
+        instruments,
+    };
+    let call_key = app.institutions.call_key();
+    let running = conformance::run(&target, call_key, Arc::clone(&app.clock), &*app.entropy);
+    let report = Box::pin(running)
+        .await
+        .map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?;
+    let passed = report.passed();
+    let checks = report.checks.into_iter().map(|one| {
+        let rule = format!("{} (INSTITUTION.md {})", one.rule, one.section);
+        let (passed, checked, seen) = match one.verdict {
+            Verdict::Kept => (true, true, String::new()),
+            Verdict::Broken(why) => (false, true, why),
+            Verdict::NotChecked(why) => (true, false, why),
+        };
+        Check { rule, passed, checked, seen }
+    });
+    Ok(Answer::Conformance { url: check.url, passed, checks: checks.collect() })
 }
 
 async fn shop_add(app: &App, new: ShopAdd) -> Reply {
