@@ -69,6 +69,10 @@ impl Setup {
         self
     }
 
+    #[cfg_attr(
+        target_arch = "wasm32",
+        expect(clippy::arc_with_non_send_sync, reason = "one type for both, and one thread there")
+    )]
     fn connect(
         self,
         role: Role,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pos_connect::journal::MemoryJournal;
 use pos_connect::keys::{MemoryKeyStore, StoredKeys};
-use pos_connect::wire::{CheckRequest, QuoteRequest};
+use pos_connect::wire::{CheckRequest, ContractView, PayRequest, QuoteRequest};
 use pos_connect::{
     Binding, Config, Connection, EnrolmentCode, HistoryQuery, IdempotencyKey, Instrument, Money,
     Order, SealedOperation, SecretText, Setup,
@@ -141,27 +141,26 @@ impl Probe {
     }
 }
 
-/// Seals an instrument for a sale.
+/// Seals an instrument for a sale by a contract, given as the JSON of a quote.
 #[wasm_bindgen]
 pub fn seal(
     instrument: &str,
-    institution: &str,
-    contract_number: &str,
+    contract: &str,
     order: &str,
     minor: u64,
     currency: &str,
     keys: &str,
-    root: &str,
 ) -> Told<String> {
+    let contract: ContractView = read(contract)?;
     let binding = Binding {
-        institution: parsed(institution)?,
-        contract_number: parsed(contract_number)?,
+        institution: contract.institution,
+        contract_number: contract.contract_number,
         operation: SealedOperation::Sale,
         order_id: parsed(order)?,
         money: money(minor, currency)?,
     };
     let instrument = Instrument::from_json(instrument.as_bytes()).map_err(told)?;
-    text(pos_connect::seal(&instrument, &binding, &read(keys)?, &read(root)?))
+    text(pos_connect::seal(&instrument, &binding, &read(keys)?, &contract.seal_root))
 }
 
 fn setup(url: &str, keys: MemoryKeyStore) -> Told<Setup> {
@@ -171,7 +170,7 @@ fn setup(url: &str, keys: MemoryKeyStore) -> Told<Setup> {
 
 /// An order from the JSON of the call that pays it.
 fn order_of(json: &str) -> Told<Order> {
-    let request: pos_connect::wire::PayRequest = read(json)?;
+    let request: PayRequest = read(json)?;
     let money = Money { amount: request.amount, currency: request.currency };
     Ok(Order::new(request.contract_id, request.order_id, money, request.envelope))
 }
