@@ -29,7 +29,7 @@ struct Arguments {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut teller = Teller::default();
-    match run(&arguments, &mut teller).await {
+    match Box::pin(run(&arguments, &mut teller)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             teller.failed(&failure.to_string());
