@@ -13,6 +13,7 @@ mod call;
 mod money;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +21,12 @@ use std::time::Duration;
 use pos_protocol::Timestamp;
 use pos_protocol::code::Retry;
 use pos_protocol::key::{PublicKey, Signature, SigningKey};
-use pos_protocol::sign::{self, POS_CONNECT};
-use pos_protocol::succession::{self, Fingerprint};
-use pos_protocol::wire::{AnswerKeys, OperationView, Problem, route};
+use pos_protocol::succession::Fingerprint;
+use pos_protocol::wire::{OperationView, Problem, route};
 
 pub(crate) use answer::{Header, Response, Unverified, key_status};
 pub(crate) use call::{Call, Effect, Expected, Request};
+pub(crate) use trust::Trust;
 
 use crate::error::Cause;
 use crate::journal::Attempt;
@@ -53,17 +54,6 @@ pub(crate) struct Now {
     pub(crate) wall: Timestamp,
     /// A clock that never goes back.
     pub(crate) uptime: Duration,
-}
-
-/// What is believed of the server, learnt from verified answers only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Trust {
-    /// The pinned answer key's fingerprint.
-    pub(crate) pin: Fingerprint,
-    /// That key, once it was met.
-    pub(crate) answer_key: Option<PublicKey>,
-    /// Server time less this machine's, in milliseconds.
-    pub(crate) offset_ms: i64,
 }
 
 /// How long things may take.
@@ -417,83 +407,6 @@ impl Exchange {
         self.state = State::Over(self.end());
     }
 
-    /// Proves an answer and acts on it.
-    fn judge(&mut self, sent: Sent, response: Response, now: Now) {
-        let verified = self.verify(sent, &response, now);
-        match verified {
-            Ok(server_time) => match sent.message {
-                Message::Call => self.call_answered(response, server_time, now),
-                Message::Question => self.question_answered(&response, server_time, now),
-            },
-            Err(Unverified::OtherKey { .. }) if !self.walked => {
-                let held = Some(Held { sent, received: now, response });
-                self.state = State::Walk { held, not_before: now.uptime };
-            }
-            Err(unverified) => {
-                self.trouble = Some(unverified.into());
-                self.state = State::Sent(sent);
-                self.lost(now);
-            }
-        }
-    }
-
-    fn verify(
-        &mut self,
-        sent: Sent,
-        response: &Response,
-        now: Now,
-    ) -> Result<Timestamp, Unverified> {
-        let claimed = sign::answer::parse(&POS_CONNECT, &response.signature_fields())?;
-        let key = match self.trust.answer_key {
-            Some(key) if key.id() == claimed.key_id() => key,
-            _ => return Err(Unverified::OtherKey { key_id: claimed.key_id() }),
-        };
-        let server_time = claimed.verify(response.status, &response.body, &sent.signature, &key)?;
-        self.learn_time(server_time, sent.at, now);
-        Ok(server_time)
-    }
-
-    /// The server signed between sending and receiving, in the second that it names. The offset is
-    /// moved only when that proves it wrong, so that a delayed answer cannot shift a right clock.
-    fn learn_time(&mut self, server_time: Timestamp, sent: Now, received: Now) {
-        let elapsed = received.uptime.saturating_sub(sent.uptime);
-        let latest = signed_ms(received.wall);
-        let earliest = latest.saturating_sub(i64::try_from(elapsed.as_millis()).unwrap_or(0));
-        let least = signed_ms(server_time).saturating_sub(latest);
-        let most = signed_ms(server_time).saturating_add(999).saturating_sub(earliest);
-        if !(least..=most).contains(&self.trust.offset_ms) {
-            self.trust.offset_ms = least.midpoint(most);
-        }
-    }
-
-    /// Follows the succession from the pin to the server's present answer key.
-    fn walk(&mut self, held: Option<Held>, response: &Response, now: Now) {
-        let pin = self.trust.pin;
-        match answer_keys(&pin, response) {
-            Ok(key) => {
-                self.walked = true;
-                let is_new = self.trust.answer_key != Some(key);
-                self.trust.pin = Fingerprint::of(&key);
-                self.trust.answer_key = Some(key);
-                match (is_new, held) {
-                    (true, held) => self.state = State::Pinning { from: pin, to: key, held },
-                    (false, Some(held)) => self.judge(held.sent, held.response, held.received),
-                    (false, None) => self.again(Message::Call, now),
-                }
-            }
-            Err(unverified) => {
-                self.walked = matches!(unverified, Unverified::Succession(_));
-                self.trouble = Some(unverified.into());
-                self.state = State::Walking { held };
-                if self.walked && self.trust.answer_key.is_none() {
-                    self.state = State::Over(self.end());
-                } else {
-                    self.lost(now);
-                }
-            }
-        }
-    }
-
     /// A verified answer to the call.
     fn call_answered(&mut self, response: Response, server_time: Timestamp, now: Now) {
         if matches!(response.status, 200 | 202) {
@@ -593,19 +506,6 @@ impl Exchange {
             None => Outcome::Failed(SendFailure::no_time().into()),
         }
     }
-
-    fn by_server(&self, wall: Timestamp) -> Timestamp {
-        Timestamp::from_ms(wall.as_ms().saturating_add_signed(self.trust.offset_ms))
-    }
-}
-
-fn answer_keys(pin: &Fingerprint, response: &Response) -> Result<PublicKey, Unverified> {
-    if response.status != 200 {
-        return Err(Unverified::NoAnswerKeys { status: response.status });
-    }
-    let keys: AnswerKeys = serde_json::from_slice(&response.body)
-        .map_err(|_| Unverified::NoAnswerKeys { status: response.status })?;
-    Ok(succession::walk(pin, &keys.current, &keys.statements)?)
 }
 
 /// Doubling from the first wait to the longest.
@@ -617,8 +517,4 @@ fn backoff(failures: u32) -> Duration {
 /// Up to a quarter of a span.
 fn share(span: Duration, jitter: u32) -> Duration {
     span.mul_f64(f64::from(jitter) / f64::from(u32::MAX) / 4.0)
-}
-
-fn signed_ms(time: Timestamp) -> i64 {
-    i64::try_from(time.as_ms()).unwrap_or(i64::MAX)
 }

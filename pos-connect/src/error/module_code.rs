@@ -1,0 +1,120 @@
+//! What the module itself finds wrong: one table of name, kind, advice and sentence.
+
+use pos_protocol::code::Retry;
+
+use super::ErrorKind;
+
+macro_rules! module_codes {
+    ($($(#[$doc:meta])* $name:ident $text:literal $kind:ident $retry:ident $en:literal $ja:literal;)*) => {
+        /// What the module itself finds wrong, beside the server's [`ErrorCode`](pos_protocol::ErrorCode)s.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ModuleCode { $($(#[$doc])* $name,)* }
+
+        impl ModuleCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The code's name.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text),* }
+            }
+
+            /// What to do about it.
+            pub const fn kind(self) -> ErrorKind {
+                match self { $(Self::$name => ErrorKind::$kind),* }
+            }
+
+            pub(super) const fn retry(self) -> Retry {
+                match self { $(Self::$name => Retry::$retry),* }
+            }
+
+            pub(super) const fn english(self) -> &'static str {
+                match self { $(Self::$name => $en),* }
+            }
+
+            pub(super) const fn japanese(self) -> &'static str {
+                match self { $(Self::$name => $ja),* }
+            }
+        }
+    };
+}
+
+module_codes! {
+    /// The key store holds a registered key already.
+    AlreadyRegistered "already_registered" FixTheRequest Never
+        "This key store holds a registered key. Open it, or register with an empty one."
+        "このキーストアには登録済みの鍵があります。";
+    /// A verified answer that this build cannot read.
+    AnswerUnreadable "answer_unreadable" GiveUp Never
+        "The server's answer is signed, but this version cannot read it. Update the module."
+        "サーバーの応答を解釈できません。モジュールを更新してください。";
+    /// The answers are not signed by the server's answer key: something on the line changes them.
+    AnswerUnverified "answer_unverified" Wait SameKey
+        "The answer is not signed by the server and was not believed."
+        "応答の署名を確認できないため、信用しませんでした。";
+    /// The connection was closed or signed out.
+    Closed "closed" FixTheRequest Never
+        "This connection was closed. Open another."
+        "この接続は閉じられています。";
+    /// A setting cannot be used.
+    Configuration "configuration" FixTheRequest Never
+        "A setting of the connection cannot be used."
+        "接続の設定が正しくありません。";
+    /// No clock or no randomness.
+    Environment "environment" GiveUp Never
+        "The system gives no time or no randomness. Nothing was sent."
+        "システムの時刻または乱数を取得できません。";
+    /// The journal could not be written; without it no payment is sent.
+    Journal "journal" GiveUp Never
+        "The journal of payments cannot be written or read. Nothing was sent."
+        "決済ジャーナルを読み書きできません。送信は行われていません。";
+    /// The key store could not be read or written.
+    KeyStore "key_store" GiveUp Never
+        "The key store cannot be written or read."
+        "キーストアを読み書きできません。";
+    /// The server lost its memory of the time in which this was sent.
+    NeedsHuman "needs_human" AskForStatus Never
+        "The server was restored from a backup that may not know this payment. Ask the operator before paying again."
+        "サーバーの復旧により結果を確認できません。再度決済する前に運営者へ問い合わせてください。";
+    /// The journal knows no call under this key.
+    NotInJournal "not_in_journal" FixTheRequest Never
+        "The journal knows no open payment under this key."
+        "このキーの未完了の決済はジャーナルにありません。";
+    /// Proved: no call under this key arrived, and none can any more.
+    NotMade "not_made" Wait NewQuote
+        "Nothing was made: the call never reached the server. Try again with a new key."
+        "処理は行われていません。新しいキーで再度お試しください。";
+    /// The key store holds no registered key.
+    NotRegistered "not_registered" SignInAgain Never
+        "This key store holds no registered key. Register first, with the operator's code."
+        "登録済みの鍵がありません。登録コードで登録してください。";
+    /// No believable word about the outcome in time.
+    OutcomeUnknown "outcome_unknown" AskForStatus SameKey
+        "The outcome is not known. It may have been made: ask by the same key, do not pay again."
+        "結果が不明です。処理済みの可能性があるため、同じキーで照会してください。";
+    /// The institution's seal keys are not signed by its root key, have ended, or are older than
+    /// ones seen before.
+    SealKeysRefused "seal_keys_refused" GiveUp Never
+        "The institution's seal keys are not to be used. Nothing was sealed; tell the operator."
+        "決済機関の封緘鍵を使用できません。運営者に連絡してください。";
+    /// The server names another root key for the institution than before.
+    SealRootChanged "seal_root_changed" GiveUp Never
+        "The institution's root key is not the one known. Confirm it with the institution."
+        "決済機関のルート鍵が以前と異なります。決済機関に確認してください。";
+    /// The statements of succession do not lead from the pinned answer key to the one in use.
+    ServerNotProved "server_not_proved" GiveUp Never
+        "The server's answer key does not follow from the pinned one. Ask the operator for a new code."
+        "サーバーの応答鍵を確認できません。運営者に新しい登録コードを依頼してください。";
+    /// TLS does not trust the server's certificate.
+    ServerNotTrusted "server_not_trusted" GiveUp Never
+        "The server's certificate is not trusted. Nothing was sent."
+        "サーバー証明書を信頼できません。送信は行われていません。";
+    /// The server gave no answer in time.
+    ServerSilent "server_silent" Wait SameKey
+        "The server gave no answer in time."
+        "サーバーから時間内に応答がありません。";
+    /// No connection; nothing was sent.
+    ServerUnreachable "server_unreachable" Wait SameKey
+        "The server cannot be reached. Nothing was sent."
+        "サーバーに接続できません。送信は行われていません。";
+}
