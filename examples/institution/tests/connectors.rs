@@ -6,12 +6,13 @@ mod support;
 
 use std::time::Duration;
 
+use hyper::header::HeaderValue;
 use pos_institution::house::House;
 use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::{OperationKind, Outcome};
 use pos_protocol::reason::DeclineReason;
 use pos_server::connectors::{
-    Answer, CheckOutcome, DriverSettings, Fault, Institution, OperationOrder, PrepareError,
+    Answer, CheckOutcome, DriverSettings, Fault, Institution, OperationOrder, PrepareError, Reply,
     SendPermit,
 };
 use serde_json::json;
@@ -418,4 +419,44 @@ async fn a_connection_test_finds_out_who_answers() {
 fn stranger_ca() -> String {
     let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
     params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+/// No octet of a proved answer may be changed on the way without the whole being disbelieved.
+#[tokio::test]
+async fn every_altered_octet_makes_an_answer_unknown() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let connector = at.connector();
+    for name in ["approve", "expired_card"] {
+        let order = bed.order(&at, OperationKind::Sale, name, 700).await;
+        let request = connector.prepare(&order, bed.clock.now()).unwrap();
+        let reply = bed.driver.exchange(&at, &request, Some(bed.permit())).await.unwrap();
+        assert_ne!(connector.accept(&order, &request, &reply).outcome, Outcome::Unknown);
+        let disbelieved = |altered: &Reply, what: &str| {
+            let answer = connector.accept(&order, &request, altered);
+            assert_eq!(answer.outcome, Outcome::Unknown, "{name}: {what}");
+            assert!(matches!(answer.fault, Some(Fault::Signature { .. })), "{name}: {what}");
+        };
+        for place in 0..reply.body.len() {
+            let mut body = reply.body.to_vec();
+            body[place] ^= 1;
+            disbelieved(&Reply { body: body.into(), ..reply.clone() }, &format!("body {place}"));
+        }
+        for field in ["signature", "signature-input", "content-digest"] {
+            for place in 0..reply.headers[field].len() {
+                let mut value = reply.headers[field].as_bytes().to_vec();
+                value[place] ^= 1;
+                let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
+                let mut altered = reply.clone();
+                altered.headers.insert(field, value);
+                disbelieved(&altered, &format!("{field} {place}"));
+            }
+        }
+        disbelieved(&Reply { status: 201, ..reply.clone() }, "status");
+        // The same answer, rightly signed, to another sending of the same operation.
+        let later = bed.clock.now().plus(Duration::from_secs(1));
+        let again = connector.prepare(&order, later).unwrap();
+        let swapped = connector.accept(&order, &again, &reply);
+        assert_eq!(swapped.outcome, Outcome::Unknown, "{name}");
+    }
 }

@@ -245,3 +245,6 @@ impl Driver {
         Ok(cache.keep(keys, self.clock.monotonic()))
     }
 }
+
+#[cfg(test)]
+mod tests;

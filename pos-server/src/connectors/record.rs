@@ -142,3 +142,90 @@ impl InstitutionRecord {
 fn is_loopback(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use pos_protocol::key::SigningKey;
+
+    use super::*;
+    use crate::connectors::capabilities::WayOut;
+
+    pub(in crate::connectors) fn record(url: &str, ca_pem: Option<&str>) -> InstitutionRecord {
+        let key = |seed| SigningKey::from_seed(&[seed; 32]).public();
+        InstitutionRecord {
+            id: "sakura-card".parse().unwrap(),
+            names: Names { en: "Sakura Card".into(), ja: "さくらカード".into() },
+            url: url.into(),
+            ca_pem: ca_pem.map(str::to_owned),
+            verify_key: key(1),
+            seal_root: key(2),
+            seal_key_version: 0,
+            enabled: true,
+            capabilities: Capabilities {
+                operations: Vec::new(),
+                same_id_same_effect: Vec::new(),
+                way_out: WayOut::Inquiry,
+                methods: Vec::new(),
+                currencies: Vec::new(),
+                reasons: Vec::new(),
+                partial_capture: false,
+                several_captures: false,
+                partial_refund: false,
+                partial_approval: false,
+                can_check: false,
+                can_reverse: false,
+                refund_window_days: None,
+                hold_days: None,
+                processing_limit_ms: 10_000,
+            },
+        }
+    }
+
+    fn a_ca() -> String {
+        let params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    }
+
+    #[test]
+    fn a_url_names_host_and_port_and_nothing_else() {
+        let target = |url: &str| record(url, Some(&a_ca())).target();
+        let of = |url: &str| target(url).map(|to| (to.host, to.port, to.authority)).unwrap();
+        let plain = |host: &str, port, authority: &str| (host.into(), port, authority.into());
+        assert_eq!(of("https://Pay.Example"), plain("Pay.Example", 443, "pay.example"));
+        assert_eq!(of("https://pay.example:443/"), plain("pay.example", 443, "pay.example"));
+        assert_eq!(of("https://[::1]:8443"), plain("::1", 8443, "[::1]:8443"));
+        assert_eq!(of("http://127.0.0.1:80"), plain("127.0.0.1", 80, "127.0.0.1"));
+        for wrong in [
+            "pay.example",
+            "https://",
+            "ftp://pay.example",
+            "https://pay.example/v1",
+            "https://pay.example/?a",
+            "https://user@pay.example",
+            "",
+        ] {
+            assert!(matches!(target(wrong), Err(RecordError::Url)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for near in ["http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"] {
+            assert!(record(near, None).check().is_ok(), "{near}");
+        }
+        for far in ["http://pay.example", "http://10.0.0.1", "http://127.0.0.1.example"] {
+            assert!(matches!(record(far, None).check(), Err(RecordError::PlainHttp)), "{far}");
+        }
+    }
+
+    #[test]
+    fn https_needs_a_ca_that_can_be_read() {
+        let check = |pem: Option<&str>| record("https://pay.example", pem).check();
+        assert!(check(Some(&a_ca())).is_ok());
+        for wrong in [None, Some(""), Some("no pem at all")] {
+            assert!(matches!(check(wrong), Err(RecordError::Ca(_))), "{wrong:?}");
+        }
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(check(Some(broken)), Err(RecordError::Ca(_))));
+    }
+}

@@ -151,3 +151,57 @@ impl Registry {
         self.institutions.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use pos_protocol::key::SigningKey;
+
+    use super::*;
+    use crate::connectors::record::tests::record;
+
+    pub(in crate::connectors) fn call_key() -> CallKey {
+        let key = SigningKey::from_seed(&[3; 32]);
+        CallKey::new(key.public().id(), move |message| key.sign(message))
+    }
+
+    #[test]
+    fn institutions_that_stay_keep_their_lines_and_seal_keys() {
+        let registry = Registry::new(call_key());
+        let id: InstitutionId = "sakura-card".parse().unwrap();
+        let first = record("http://127.0.0.1:1000", None);
+        assert!(registry.replace(vec![first.clone()]).is_empty());
+        let before = registry.get(&id).unwrap();
+        assert!(registry.replace(vec![first.clone()]).is_empty());
+        assert!(Arc::ptr_eq(&registry.get(&id).unwrap(), &before));
+
+        let off = InstitutionRecord { enabled: false, ..first.clone() };
+        registry.replace(vec![off]);
+        let switched = registry.get(&id).unwrap();
+        assert!(!switched.record().enabled);
+        assert!(Arc::ptr_eq(&switched.lines, &before.lines));
+        assert!(Arc::ptr_eq(&switched.seal_keys, &before.seal_keys));
+
+        let other_root = SigningKey::from_seed(&[9; 32]).public();
+        let url = "http://127.0.0.1:1001".into();
+        registry.replace(vec![InstitutionRecord { url, seal_root: other_root, ..first }]);
+        let moved = registry.get(&id).unwrap();
+        assert!(!Arc::ptr_eq(&moved.lines, &before.lines));
+        assert!(!Arc::ptr_eq(&moved.seal_keys, &before.seal_keys));
+        registry.replace(Vec::new());
+        assert!(registry.get(&id).is_none());
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_used_is_told_and_harms_no_other() {
+        let registry = Registry::new(call_key());
+        let good = record("http://127.0.0.1:1000", None);
+        let id = "far-away".parse().unwrap();
+        let bad = InstitutionRecord { id, ..record("http://pay.example", None) };
+        let refused = registry.replace(vec![bad, good]);
+        assert_eq!(refused.len(), 1);
+        assert_eq!(refused[0].0.as_str(), "far-away");
+        assert!(matches!(refused[0].1, RecordError::PlainHttp));
+        let names: Vec<_> = registry.all().iter().map(|one| one.record().id.clone()).collect();
+        assert_eq!(names, ["sakura-card".parse().unwrap()]);
+    }
+}

@@ -70,3 +70,44 @@ impl SealKeyCache {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pos_protocol::key::SigningKey;
+    use pos_protocol::seal::{SealKey, SealSecretKey};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn keys(version: u64, life: Duration) -> SealKeys {
+        let not_after_ms = NOW.plus(life);
+        let key = SealKey::new(SealSecretKey::from_octets(&[7; 32]).public(), not_after_ms);
+        let institution = "sakura-card".parse().unwrap();
+        let set = SealKeySet { institution, version, not_after_ms, keys: vec![key] };
+        SealKeys { signed: set.sign(&SigningKey::from_seed(&[5; 32])), set }
+    }
+
+    #[test]
+    fn a_set_is_asked_for_anew_before_it_is_old() {
+        let cache = SealKeyCache::default();
+        let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
+        assert!(cache.fresh(NOW, Duration::ZERO).is_none());
+        cache.keep(keys(3, day), Duration::ZERO);
+        assert!(cache.fresh(NOW, 9 * minute).is_some());
+        assert!(cache.fresh(NOW, 10 * minute).is_none());
+        // Near its own end it is not fresh at any age, but still served.
+        assert!(cache.fresh(NOW.plus(day - 59 * minute), Duration::ZERO).is_none());
+        assert!(cache.usable(NOW.plus(day - minute)).is_some());
+        assert!(cache.usable(NOW.plus(day)).is_none());
+    }
+
+    #[test]
+    fn the_least_version_never_falls() {
+        let cache = SealKeyCache::default();
+        assert_eq!(cache.least_version(2), 2);
+        cache.keep(keys(5, Duration::from_secs(7_200)), Duration::ZERO);
+        assert_eq!(cache.least_version(2), 5);
+        assert_eq!(cache.least_version(8), 8);
+    }
+}

@@ -83,8 +83,9 @@ impl Books {
             "SELECT count(*) FROM (SELECT 1 FROM entry JOIN account ON account.id = entry.account \
              GROUP BY currency HAVING sum(amount) <> 0)",
         )?;
-        let strayed = one("SELECT count(*) FROM account WHERE balance <> \
-             coalesce((SELECT sum(amount) FROM entry WHERE entry.account = account.id), 0)")?;
+        let strayed = one("SELECT count(*) FROM account LEFT JOIN \
+             (SELECT account, sum(amount) AS total FROM entry GROUP BY account) AS sums \
+             ON sums.account = account.id WHERE balance <> coalesce(total, 0)")?;
         let moved_twice = one("SELECT count(*) FROM (SELECT 1 FROM entry WHERE cause <> 0 \
              GROUP BY cause HAVING count(*) > 2)")?;
         let states = self
