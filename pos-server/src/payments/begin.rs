@@ -8,7 +8,7 @@ use pos_protocol::id::{IdempotencyKey, OperationId, PaymentId};
 use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
 use pos_protocol::seal::{Envelope, EnvelopeTime};
-use pos_protocol::wire::{OperationView, PayRequest};
+use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
 use pos_protocol::{ErrorCode, Timestamp};
 
 use super::conduct::{self, Owned};
@@ -186,6 +186,14 @@ async fn refuse(
     }
 }
 
+/// The key ended between its verification and the commit.
+fn signer_ended(call: &Call) -> ApiError {
+    ApiError::new(match call.shop.role() {
+        KeyRole::Module => ErrorCode::KeyRevoked,
+        KeyRole::Session => ErrorCode::SessionEnded,
+    })
+}
+
 fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
     if left(app, call) < LEAST_TIME {
         return Err(ErrorCode::DeadlineTooShort.into());
@@ -269,7 +277,7 @@ async fn try_pay(
         Begun::Known(found) => replay(app, call, &fingerprint, found).await,
         Begun::OrderTaken(_) => Err(ApiError::of_payment(ErrorCode::OrderTaken)),
         Begun::EnvelopeUsed => Err(ApiError::of_payment(ErrorCode::EnvelopeUsed)),
-        Begun::SignerEnded => Err(ErrorCode::KeyRevoked.into()),
+        Begun::SignerEnded => Err(signer_ended(call)),
         Begun::ContractDisabled => Err(ApiError::of_payment(ErrorCode::ContractDisabled)),
         Begun::InstitutionDisabled => Err(ApiError::of_payment(ErrorCode::InstitutionDisabled)),
         Begun::Moved | Begun::NotFound => {
@@ -279,7 +287,7 @@ async fn try_pay(
 }
 
 /// The envelope must be sealed to a key of the institution's present set, and not for too long.
-async fn check_envelope(
+pub(super) async fn check_envelope(
     app: &App,
     institution: &Arc<Institution>,
     envelope: &Envelope,
@@ -340,7 +348,7 @@ async fn try_movement(
             Begun::Known(found) => return replay(app, call, &fingerprint, found).await,
             Begun::Moved if looks < LOOKS => {}
             Begun::Moved => return Err(ErrorCode::Overloaded.into()),
-            Begun::SignerEnded => return Err(ErrorCode::KeyRevoked.into()),
+            Begun::SignerEnded => return Err(signer_ended(call)),
             Begun::NotFound => return Err(not_found()),
             Begun::OrderTaken(_)
             | Begun::EnvelopeUsed

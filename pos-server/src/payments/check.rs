@@ -8,7 +8,7 @@ use pos_protocol::money::Money;
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::wire::{CheckAnswer, CheckRequest};
 
-use super::{fingerprint, routing};
+use super::{begin, fingerprint, routing};
 use crate::app::App;
 use crate::connectors::{CheckOrder, CheckOutcome};
 use crate::http::v1::error::ApiError;
@@ -30,10 +30,6 @@ pub async fn check(
     let contract = found.filter(|found| shop.may_use(found.pos)).ok_or_else(not_found)?;
     let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
     let money = Money { amount: request.amount, currency: request.currency };
-    routing::open(&contract, &institution, money).map_err(ApiError::of_payment)?;
-    if !institution.connector().capabilities().can_check {
-        return Err(ErrorCode::OperationUnsupported.into());
-    }
     let fingerprint = fingerprint::of_check(
         request.contract_id,
         &request.order_id,
@@ -50,6 +46,12 @@ pub async fn check(
         CheckBegun::Repeat { answer: Some(answer), .. } => return Ok(answer.into()),
         CheckBegun::KeyReused => return Err(ErrorCode::IdempotencyKeyReused.into()),
     }
+    // Guards come after the key: what was answered stays answered.
+    routing::open(&contract, &institution, money).map_err(ApiError::of_payment)?;
+    if !institution.connector().capabilities().can_check {
+        return Err(ErrorCode::OperationUnsupported.into());
+    }
+    begin::check_envelope(app, &institution, &request.envelope, now).await?;
     let order = CheckOrder {
         institution: contract.institution,
         contract_number: contract.number,
