@@ -61,7 +61,7 @@ pub struct InstitutionAdd {
     /// Where it answers, such as https://pay.sakura-card.example
     #[arg(long, value_parser = https_url)]
     pub url: String,
-    /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
+    /// PEM file of the certificates that its TLS certificate must lead to; needed for https
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
     pub ca: Option<PemText>,
     /// The Ed25519 key that signs its answers (43 characters of base64url)
@@ -91,7 +91,7 @@ pub struct InstitutionCheck {
     /// decline reason) and `instrument` (what is sealed); without it no payment is checked
     #[arg(long, value_name = "FILE", value_parser = read_instrument_list)]
     pub instruments: Option<InstrumentList>,
-    /// PEM file of the certificates that its TLS certificate must lead to, instead of the system's
+    /// PEM file of the certificates that its TLS certificate must lead to; needed for https
     #[arg(long = "ca", value_name = "FILE", value_parser = read_pem)]
     pub ca: Option<PemText>,
 }

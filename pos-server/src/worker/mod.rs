@@ -36,6 +36,7 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
         look(&app).await;
         if turns.is_multiple_of(COUNT_EVERY) {
             count(&app).await;
+            app.institutions.all().iter().for_each(|one| app.driver.close_idle(one));
         }
         if turns.is_multiple_of(PRUNE_EVERY) {
             prune(&app).await;
