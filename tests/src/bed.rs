@@ -93,17 +93,26 @@ impl Bed {
         bed.instruments = bed.institutions.instruments().await?;
         for number in 1..=options.shops {
             let shop = bed.open_shop(&format!("Shop {number}")).await?;
-            if bed.seal_keys.is_empty() {
-                let methods = bed.connection(&shop).await?.methods(None).await?;
-                bed.seal_keys = bed.verified(methods)?;
-            }
-            bed.shops.push(shop);
+            bed.add_shop(shop).await?;
         }
         for number in 1..=options.unregistered {
             let (enrolment, _) = bed.admit(&format!("Unregistered shop {number}")).await?;
             bed.unregistered.push(enrolment);
         }
         Ok(bed)
+    }
+
+    /// Takes in a registered shop, and learns what is needed to seal for it.
+    ///
+    /// # Errors
+    /// [`BedError::Connection`], or [`BedError::Unknown`] for a key set of an unknown root.
+    pub async fn add_shop(&mut self, shop: ShopKit) -> Result<(), BedError> {
+        if self.seal_keys.is_empty() {
+            let methods = self.connection(&shop).await?.methods(None).await?;
+            self.seal_keys = self.verified(methods)?;
+        }
+        self.shops.push(shop);
+        Ok(())
     }
 
     /// Where logs, settings and data lie.

@@ -1,7 +1,7 @@
 //! Payments of a bed's shops, for the module and bare.
 
 use pos_connect::Order;
-use pos_protocol::id::OrderId;
+use pos_protocol::id::{OperationId, OrderId};
 use pos_protocol::money::{Currency, Money};
 use pos_protocol::payment::OperationKind;
 use pos_protocol::seal::{Envelope, SealedOperation};
@@ -136,17 +136,25 @@ pub struct Footprint {
     pub history: Vec<serde_json::Value>,
 }
 
+/// The money in a footprint, and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// What moved in the books: operation, amount, how often.
+    pub effects: Vec<(OperationId, u64, u64)>,
+    /// Authorised, captured, released and refunded of each payment that is not declined.
+    pub sums: Vec<[u64; 4]>,
+}
+
 impl Footprint {
-    /// Only what moved money: in the books by operation, and the sums of the shop's payments.
-    pub fn money(&self) -> (Vec<(String, u64, u64)>, Vec<[u64; 4]>) {
+    /// Only what moved money.
+    pub fn money(&self) -> Moved {
         let moved = self.ledger.iter().filter(|one| one.moved > 0 || one.effects > 0);
-        let moved = moved.map(|one| (one.operation_id.to_string(), one.moved, one.effects));
-        let sum = |payment: &serde_json::Value, name: &str| payment[name].as_u64();
+        let effects = moved.map(|one| (one.operation_id, one.moved, one.effects)).collect();
         let sums = self.history.iter().map(|payment| {
             ["authorised", "captured", "released", "refunded"]
-                .map(|name| sum(payment, name).unwrap_or(u64::MAX))
+                .map(|name| payment[name].as_u64().unwrap_or(u64::MAX))
         });
-        (moved.collect(), sums.filter(|sums| *sums != [0; 4]).collect())
+        Moved { effects, sums: sums.filter(|sums| *sums != [0; 4]).collect() }
     }
 }
 

@@ -34,7 +34,7 @@ impl Victim {
         line.capture(held.payment_id, part, None).await.unwrap();
         let payment = held.payment_id.to_string();
         let before = bed.footprint(&shop).await.unwrap();
-        assert_eq!(before.money().0.len(), 2);
+        assert_eq!(before.money().effects.len(), 2);
         let caller = bed.caller(&shop);
         Self { bed, shop, caller, payment, before }
     }
@@ -397,7 +397,7 @@ fn a_replayed_call_gets_the_stored_answer_and_has_no_second_effect() {
         }
         assert_eq!(bed.footprint(&victim.shop).await.unwrap(), stands);
         let (before, after) = (victim.before.money(), stands.money());
-        assert_eq!(after.0.len(), before.0.len() + 1, "one effect in the books");
+        assert_eq!(after.effects.len(), before.effects.len() + 1, "one effect in the books");
     });
 }
 

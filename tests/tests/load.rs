@@ -5,6 +5,7 @@
 //! `POS_LOAD_KILLS` says how often the server is killed; CI's own part kills it 20 times.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+#![expect(clippy::arithmetic_side_effects, reason = "a test overflows loudly")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -150,7 +151,7 @@ impl Client {
     /// one of those at the same time, the others one after the other.
     async fn make(&mut self, draft: Draft) -> OperationView {
         let count = self.answered.len();
-        let body = if count % 10 == 0 {
+        let body = if count.is_multiple_of(10) {
             let mut twin = Self::new(Arc::clone(&self.load), self.number);
             let (body, same) = tokio::join!(self.settle(&draft), twin.settle(&draft));
             self.load.repeats.fetch_add(1, Ordering::Relaxed);

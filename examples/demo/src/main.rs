@@ -5,11 +5,11 @@
 //! running.
 
 mod shop;
+mod stay;
 mod story;
 mod tell;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
 use clap::Parser;
 use pos_tests::{Bed, BedOptions};
@@ -28,7 +28,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut teller = Teller::default();
+    let mut teller = Teller::new();
     match Box::pin(run(&arguments, &mut teller)).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -39,7 +39,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments, teller: &mut Teller) -> Result<(), tell::Failure> {
-    let began = Instant::now();
     teller.chapter("Start", "the operator's server and three institutions, processes of their own");
     let options = BedOptions { shops: 0, ..BedOptions::default() };
     let bed = teller.waiting("starting", Bed::start(&options)).await?;
@@ -47,30 +46,14 @@ async fn run(arguments: &Arguments, teller: &mut Teller) -> Result<(), tell::Fai
     for one in bed.institutions.all() {
         teller.line(&format!("institution   {}  {}", one.url, one.id));
     }
-    story::tell(&bed, teller).await?;
-    let seconds = began.elapsed().as_secs_f64();
-    teller.summary(seconds);
+    let told = story::tell(&bed, teller).await;
+    if told.is_err() {
+        teller.logs(&bed.logs().await);
+    }
+    let kit = told?;
+    teller.summary();
     if arguments.stay {
-        stay(&bed, teller).await?;
+        stay::stay(bed, kit, teller).await?;
     }
     Ok(())
-}
-
-/// Prints what to try, and waits for the end of the terminal's input or an interrupt.
-async fn stay(bed: &Bed, teller: &mut Teller) -> Result<(), tell::Failure> {
-    let server = bed.server.address();
-    let data = bed.folder().join("server");
-    let program = pos_tests::process::program("pos-server")?;
-    teller.chapter("Try", "everything keeps running; end with Ctrl-C");
-    for line in [
-        format!("curl {}/readyz", server.url),
-        format!("curl {}/v1/openapi.json", server.url),
-        format!("{} shop list --data-folder {}", program.display(), data.display()),
-        format!("{} institution list --data-folder {}", program.display(), data.display()),
-        format!("{} task list --data-folder {}", program.display(), data.display()),
-        format!("curl {}   # faults, ledgers, test instruments", bed.institutions.control_url()),
-    ] {
-        teller.line(&line);
-    }
-    tokio::signal::ctrl_c().await.map_err(tell::Failure::Signal)
 }

@@ -2,13 +2,14 @@
 
 use pos_connect::wire::{OperationView, WireOperationState as State};
 use pos_connect::{HistoryQuery, SealedOperation};
+use pos_tests::bed::ShopKit;
 use pos_tests::{Bed, raw};
 
 use crate::shop::{Purchase, Shop, is_open, yen};
 use crate::tell::{Failure, Teller};
 
 /// Tells everything, from the shop's registration to its history.
-pub(crate) async fn tell(bed: &Bed, teller: &mut Teller) -> Result<(), Failure> {
+pub(crate) async fn tell(bed: &Bed, teller: &mut Teller) -> Result<ShopKit, Failure> {
     teller.chapter("Registration", "the operator admits a shop; its module registers by the code");
     let kit = teller.waiting("registering", bed.open_shop("Hanako's tea shop")).await?;
     let codes = kit.registration.recovery_codes.len();
@@ -26,7 +27,8 @@ pub(crate) async fn tell(bed: &Bed, teller: &mut Teller) -> Result<(), Failure> 
     parts(&shop, teller).await?;
     same_key(&shop, teller).await?;
     silence(&shop, teller).await?;
-    history(bed, &shop, teller).await
+    history(bed, &shop, teller).await?;
+    Ok(kit)
 }
 
 async fn payments(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
@@ -104,10 +106,18 @@ async fn same_key(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
     teller.chapter("Twice", "the same idempotency key sent twice");
     let order = shop.order(Purchase::sale("card:visa", "approve", 3_300)).await?;
     let key = raw::fresh_key();
-    let first = shop.connection.pay(&order, Some(key.clone())).await?;
-    let again = shop.connection.pay(&order, Some(key)).await?;
+    // At the same time, and once more afterwards.
+    let (first, second) = tokio::join!(
+        shop.connection.pay(&order, Some(key.clone())),
+        shop.connection.pay(&order, Some(key.clone())),
+    );
+    let (first, second) = (first?, second?);
+    let third = shop.connection.pay(&order, Some(key)).await?;
     let booked = shop.booked(&first).await?;
-    teller.claim("the second call is answered like the first", first == again)?;
+    teller.claim(
+        "sent twice at the same time and once more, it is answered alike",
+        first == second && second == third,
+    )?;
     teller.claim(
         &format!("the ledger has {} moved {} time", yen(booked.moved)?, booked.effects),
         (booked.moved, booked.effects) == (3_300, 1),

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use pos_tests::BedError;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// Why the story could not be told to its end.
 #[derive(Debug, thiserror::Error)]
@@ -27,14 +27,21 @@ pub(crate) enum Failure {
 }
 
 /// Writes the story and counts its claims.
-#[derive(Default)]
 pub(crate) struct Teller {
     claims: u32,
+    began: Instant,
+    chapters: Vec<(String, Instant)>,
 }
 
 impl Teller {
+    /// Nothing is told yet.
+    pub(crate) fn new() -> Self {
+        Self { claims: 0, began: Instant::now(), chapters: Vec::new() }
+    }
+
     /// Begins a chapter.
-    pub(crate) fn chapter(&self, title: &str, about: &str) {
+    pub(crate) fn chapter(&mut self, title: &str, about: &str) {
+        self.chapters.push((title.to_owned(), Instant::now()));
         if io::stdout().is_terminal() {
             say(&format!("\n\u{1b}[1m{title}\u{1b}[0m: {about}"));
         } else {
@@ -84,14 +91,33 @@ impl Teller {
     }
 
     /// The last line of a story that was told to its end.
-    pub(crate) fn summary(&self, seconds: f64) {
-        say(&format!("\ndemo: {} claims checked, all true, {seconds:.1} s", self.claims));
+    pub(crate) fn summary(&self) {
+        let now = Instant::now();
+        let ends = self.chapters.iter().skip(1).map(|(_, began)| *began).chain([now]);
+        let took: Vec<_> = self
+            .chapters
+            .iter()
+            .zip(ends)
+            .map(|((title, began), end)| format!("{title} {:.2} s", seconds(end, *began)))
+            .collect();
+        say(&format!("\nIt took: {}", took.join(", ")));
+        let (claims, total) = (self.claims, seconds(now, self.began));
+        say(&format!("demo: {claims} claims checked, all true, {total:.1} s"));
+    }
+
+    /// The logs of the processes, before [`failed`](Self::failed) says what is wrong.
+    pub(crate) fn logs(&self, logs: &str) {
+        say(&format!("\n{logs}"));
     }
 
     /// The last line of one that was not.
     pub(crate) fn failed(&self, why: &str) {
         say(&format!("\ndemo: FAILED after {} claims: {why}", self.claims));
     }
+}
+
+fn seconds(end: Instant, began: Instant) -> f64 {
+    end.duration_since(began).as_secs_f64()
 }
 
 fn say(line: &str) {
