@@ -5,7 +5,9 @@
 -- `store/sqlite/codes.rs`; decline reasons and error codes are their names on the wire.
 --
 -- Keys lead with the shop. Where a person of the operator, a key or a user id asks without one, a
--- unique index on that id alone stands beside (`docs/adr/0160-lookups-without-a-shop.md`).
+-- unique index on that id alone stands beside (`docs/adr/0160-lookups-without-a-shop.md`). In the
+-- hot tables three keys lead with what grows with time instead, so that the rows of many shops are
+-- written side by side (`docs/adr/0164-hot-trees-grow-at-their-end.md`).
 
 CREATE TABLE institution (
     id TEXT NOT NULL PRIMARY KEY,
@@ -112,7 +114,7 @@ CREATE TABLE payment (
     order_id TEXT NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX payment_by_id ON payment (shop, id);
+CREATE UNIQUE INDEX payment_by_id ON payment (id);
 CREATE INDEX payment_by_pos ON payment (shop, pos, id);
 
 -- An operation, or a refusal that was kept (state 32, no payment): one table, so that one unique
@@ -143,7 +145,7 @@ CREATE TABLE operation (
     raw_code TEXT
 ) STRICT;
 
-CREATE UNIQUE INDEX operation_by_key ON operation (shop, key);
+CREATE UNIQUE INDEX operation_by_key ON operation (key, shop);
 CREATE INDEX operation_by_payment ON operation (payment) WHERE payment IS NOT NULL;
 CREATE INDEX operation_due ON operation (due_at) WHERE due_at IS NOT NULL;
 -- Open and nobody's work: what waits for a person.
@@ -159,15 +161,14 @@ CREATE TABLE shop_order (
     PRIMARY KEY (shop, order_id)
 ) STRICT, WITHOUT ROWID;
 
--- Envelopes that were used, for as long as they could be used again.
+-- Envelopes that were used, for as long as they could be used again. The end is written in the
+-- envelope itself, so it is the same whenever the envelope comes.
 CREATE TABLE nullifier (
+    not_after INTEGER NOT NULL,
     shop BLOB NOT NULL,
     envelope BLOB NOT NULL, -- SHA-256
-    not_after INTEGER NOT NULL,
-    PRIMARY KEY (shop, envelope)
+    PRIMARY KEY (not_after, shop, envelope)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX nullifier_not_after ON nullifier (not_after);
 
 -- Idempotency keys of management calls and of checks, for 30 days.
 CREATE TABLE claim (

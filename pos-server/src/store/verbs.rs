@@ -93,7 +93,9 @@ pub struct NewPayment {
     pub currency: Currency,
     /// SHA-256 of the envelope: it pays once.
     pub envelope: [u8; 32],
-    /// Until when the envelope could be used again.
+    /// Until when the envelope could be used again: the end that is written in the envelope, and
+    /// nothing reckoned from it. It is part of what the digest covers, and of the key under which
+    /// the digest is looked for.
     pub envelope_not_after: Timestamp,
 }
 

@@ -206,6 +206,7 @@ pub(in crate::store) fn pruning_takes_what_has_served_its_time(bed: &mut Bed) {
     again.signer = rolled.id();
     if let Target::New(new) = &mut again.target {
         new.envelope = new_payment(&sale).envelope;
+        new.envelope_not_after = new_payment(&sale).envelope_not_after;
     }
     assert_eq!(bed.begin(&again), Begun::New { version: 1 });
     bed.pass(30 * DAY);

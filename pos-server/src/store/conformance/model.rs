@@ -150,6 +150,7 @@ impl History {
                 verb.lease.owner = owners[owner];
                 if let Target::New(new) = &mut verb.target {
                     new.envelope = [envelope; 32];
+                    new.envelope_not_after = Timestamp::from_secs(u64::from(envelope));
                 }
                 Some(Verb::BeginOperation(Box::new(verb)))
             }

@@ -209,8 +209,9 @@ pub(super) fn prune(db: &Connection, verb: &Prune) -> Result<u64, StoreError> {
     .execute(params![codes::of_role(KeyRole::Session), horizon, limit])?;
     let nullifiers = db
         .prepare_cached(
-            "DELETE FROM nullifier WHERE (shop, envelope) IN (SELECT shop, envelope \
-               FROM nullifier WHERE not_after < ?1 ORDER BY not_after LIMIT ?2)",
+            "DELETE FROM nullifier WHERE (not_after, shop, envelope) IN \
+               (SELECT not_after, shop, envelope FROM nullifier WHERE not_after < ?1 \
+                ORDER BY not_after LIMIT ?2)",
         )?
         .execute(params![now, limit])?;
     let claims = db

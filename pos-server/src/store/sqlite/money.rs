@@ -37,7 +37,8 @@ fn begin_payment(
            (SELECT enabled FROM contract \
              WHERE shop = ?1 AND id = ?5 AND pos = ?6 AND institution = ?7), \
            (SELECT enabled FROM institution WHERE id = ?7), \
-           EXISTS (SELECT 1 FROM nullifier WHERE shop = ?1 AND envelope = ?8), \
+           EXISTS (SELECT 1 FROM nullifier \
+             WHERE not_after = ?10 AND shop = ?1 AND envelope = ?8), \
            (SELECT payment FROM shop_order \
              WHERE shop = ?1 AND order_id = ?9 AND claimed = 1)",
     )?;
@@ -51,6 +52,7 @@ fn begin_payment(
         new.institution.as_str(),
         new.envelope,
         new.order_id.as_str(),
+        ms(new.envelope_not_after),
     ])?;
     let seen = Cells(guards.next()?.ok_or(corrupt("guards"))?);
     if let Some(known) = known(db, verb, seen.flag(0)?, seen.flag(1)?)? {

@@ -204,28 +204,15 @@ impl Reader for SqliteReader {
         after: Option<PaymentId>,
         limit: u32,
     ) -> Result<Vec<StoredPayment>, StoreError> {
-        // Seventeen octets lie behind every id.
-        let end: &[u8] = &[0xff; 17];
-        let before = after.as_ref().map_or(end, |after| &after.octets()[..]);
-        self.with(|db| match pos {
-            None => {
-                let mut statement = db.prepare_cached(select_payment!(
-                    "FROM (SELECT * FROM payment WHERE shop = ?1 AND id < ?2 \
-                       ORDER BY id DESC LIMIT ?3) p \
-                       JOIN operation o ON o.payment = p.row ORDER BY p.id DESC, o.row"
-                ))?;
-                let mut rows = statement.query((shop.octets(), before, limit))?;
-                rows::payments(&mut rows)
-            }
-            Some(pos) => {
-                let mut statement = db.prepare_cached(select_payment!(
-                    "FROM (SELECT * FROM payment WHERE shop = ?1 AND pos = ?4 AND id < ?2 \
-                       ORDER BY id DESC LIMIT ?3) p \
-                       JOIN operation o ON o.payment = p.row ORDER BY p.id DESC, o.row"
-                ))?;
-                let mut rows = statement.query((shop.octets(), before, limit, pos.octets()))?;
-                rows::payments(&mut rows)
-            }
+        self.with(|db| {
+            // One transaction, so that the parts belong to one moment.
+            let moment = db.unchecked_transaction()?;
+            let poses = match pos {
+                Some(pos) => vec![*pos.octets()],
+                None => poses_with_payments(&moment, shop)?,
+            };
+            let rows = newest(&moment, shop, &poses, after, limit)?;
+            rows.into_iter().map(|row| rows::payment_in_row(&moment, row)).collect()
         })
     }
 
@@ -357,6 +344,50 @@ impl Reader for SqliteReader {
         )?;
         Ok(merged(counts))
     }
+}
+
+/// The POSes that payments of this shop were made on, each found by one step in the index.
+fn poses_with_payments(db: &Connection, shop: ShopId) -> Result<Vec<[u8; 16]>, StoreError> {
+    let mut next =
+        db.prepare_cached("SELECT min(pos) FROM payment WHERE shop = ?1 AND pos > ?2")?;
+    let mut found: Vec<[u8; 16]> = Vec::new();
+    loop {
+        let last = found.last().map_or(&[][..], |last| &last[..]);
+        let mut rows = next.query((shop.octets(), last))?;
+        let row = rows.next()?.ok_or(corrupt("payment"))?;
+        match Cells(row).maybe(0, Cells::array)? {
+            Some(pos) => found.push(pos),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Rows of the newest payments of these POSes that are older than `after`, newest first.
+fn newest(
+    db: &Connection,
+    shop: ShopId,
+    poses: &[[u8; 16]],
+    after: Option<PaymentId>,
+    limit: u32,
+) -> Result<Vec<i64>, StoreError> {
+    // Seventeen octets lie behind every id.
+    let end: &[u8] = &[0xff; 17];
+    let before = after.as_ref().map_or(end, |after| &after.octets()[..]);
+    let mut statement = db.prepare_cached(
+        "SELECT id, row FROM payment WHERE shop = ?1 AND pos = ?2 AND id < ?3 \
+         ORDER BY id DESC LIMIT ?4",
+    )?;
+    let mut found: Vec<([u8; 16], i64)> = Vec::new();
+    for pos in poses {
+        let mut rows = statement.query((shop.octets(), pos, before, limit))?;
+        while let Some(row) = rows.next()? {
+            let cells = Cells(row);
+            found.push((cells.array(0)?, cells.number(1)?));
+        }
+    }
+    found.sort_unstable_by(|one, other| other.cmp(one));
+    found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(found.into_iter().map(|(_, row)| row).collect())
 }
 
 /// One entry a name: two states may share one.
