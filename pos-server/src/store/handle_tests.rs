@@ -332,3 +332,32 @@ fn lists_are_read_beside_the_runtime() {
     assert_ne!(here, there);
     assert!(tasks.is_empty());
 }
+
+#[test]
+fn of_callers_at_the_same_time_one_wins() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let seen = Arc::new(Seen::default());
+    let options = StoreOptions::new(Arc::clone(&seen) as Arc<dyn Observer>);
+    let store = Store::open(&folder.path().join("shop.sqlite"), options).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).build().unwrap();
+    let callers = (0..96_u8).map(|caller| {
+        let store = store.clone();
+        runtime.spawn(async move {
+            let shop = crate::store::rows::ShopRow {
+                id: ShopId::from_octets([caller % 8; 16]),
+                name: format!("caller {caller}").into(),
+                email: None,
+                user_id: pos_protocol::id::UserId::from_octets([caller; 16]),
+                created_at: Timestamp::from_ms(0),
+            };
+            store.add_shop(shop).await.unwrap()
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let won = callers.into_iter().map(|one| runtime.block_on(one).unwrap());
+    assert_eq!(won.filter(|won| *won).count(), 8);
+    let shops = store.read(|reader| reader.shops(None, 100)).unwrap();
+    assert_eq!(shops.len(), 8);
+    let groups = seen.groups.lock().unwrap();
+    assert_eq!(groups.iter().sum::<usize>(), 96, "every verb in one group: {groups:?}");
+}
