@@ -32,15 +32,15 @@ pub(crate) type Figures = Vec<String>;
 pub(crate) const PARTS: &[Part] = &[
     Part { name: "setup",   budget_min: 6, quick: false, run: setup::run },
     Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
-    Part { name: "clippy",  budget_min: 4, quick: true,  run: clippy },
+    Part { name: "clippy",  budget_min: 5, quick: true,  run: clippy },
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
-    Part { name: "docs",    budget_min: 3, quick: false, run: docs },
-    Part { name: "build",   budget_min: 6, quick: false, run: build },
-    Part { name: "tests",   budget_min: 5, quick: true,  run: tests },
+    Part { name: "docs",    budget_min: 2, quick: false, run: docs },
+    Part { name: "build",   budget_min: 10, quick: false, run: build },
+    Part { name: "tests",   budget_min: 8, quick: true,  run: tests },
     Part { name: "wasm",    budget_min: 2, quick: false, run: sizes::wasm },
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
-    Part { name: "demo",    budget_min: 3, quick: false, run: demo },
+    Part { name: "demo",    budget_min: 2, quick: false, run: demo },
     Part { name: "sizes",   budget_min: 1, quick: false, run: sizes::server },
 ];
 
