@@ -115,6 +115,11 @@ impl Forge {
         self.state.planned().push_back(forgery);
     }
 
+    /// Spoils nothing any more.
+    pub fn clear(&self) {
+        self.state.planned().clear();
+    }
+
     /// How many are still planned.
     pub fn left(&self) -> usize {
         self.state.planned().len()
