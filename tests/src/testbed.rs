@@ -101,6 +101,7 @@ impl Testbed {
             "instruments": instruments,
             "institutions": institutions,
             "control_url": self.url,
+            "folder": bed.folder(),
         }))
     }
 }

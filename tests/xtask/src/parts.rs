@@ -36,7 +36,8 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
     Part { name: "docs",    budget_min: 2, quick: false, run: docs },
     Part { name: "build",   budget_min: 10, quick: false, run: build },
-    Part { name: "tests",   budget_min: 8, quick: true,  run: tests },
+    Part { name: "tests",   budget_min: 7, quick: true,  run: tests },
+    Part { name: "load",    budget_min: 1, quick: false, run: load },
     Part { name: "wasm",    budget_min: 2, quick: false, run: sizes::wasm },
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
@@ -79,6 +80,19 @@ fn tests(children: &Children<'_>) -> Result<Figures, Failure> {
     let kinds = ["test", "--lib", "--bins", "--tests", "--examples", "--no-fail-fast"];
     children.run(children.cargo(&kinds).args(EVERYTHING))?;
     Ok(Vec::new())
+}
+
+/// 256 clients, and the server killed 20 times under them. The tests before did the same with fewer
+/// kills; here the figures are shown.
+fn load(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    let mut command = children.cargo(&["test", "--test", "load"]);
+    command.args(EVERYTHING).args(["--", "--nocapture", "--test-threads", "1"]);
+    let printed = children.read(command.env("POS_LOAD_KILLS", "20"))?;
+    let printed = String::from_utf8_lossy(&printed);
+    // The harness writes on the same lines.
+    let figures = printed.lines().filter_map(|line| line.find("load: ").map(|at| &line[at..]));
+    Ok(figures.map(str::to_owned).collect())
 }
 
 /// The committed document is the one that the server makes.
