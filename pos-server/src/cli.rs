@@ -165,7 +165,7 @@ pub fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
-/// As [`print`], with a line feed after it.
+/// As [`print()`], with a line feed after it.
 ///
 /// # Errors
 /// Standard output is closed.

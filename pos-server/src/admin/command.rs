@@ -58,7 +58,7 @@ pub enum InstitutionCommand {
 pub struct InstitutionAdd {
     /// A name of your own for it: a-z, 0-9 and hyphen
     pub institution_id: InstitutionId,
-    /// Where it answers, such as https://pay.sakura-card.example
+    /// Where it answers: scheme, host and port
     #[arg(long, value_parser = https_url)]
     pub url: String,
     /// PEM file of the certificates that its TLS certificate must lead to; needed for https

@@ -52,7 +52,7 @@ impl Default for DriverSettings {
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Until when the first byte of a money movement may leave, both on
-/// [`Clock::monotonic`](crate::env::Clock::monotonic). Looked at directly before the write
+/// [`Clock::monotonic`]. Looked at directly before the write
 /// (`payments.md` 2.6, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendPermit {

@@ -1,4 +1,4 @@
-//! Initial registration (Fig. 3, [55]-[58]): the password is set and the first module key
+//! Initial registration (Fig. 3, paragraphs 55 to 58): the password is set and the first module key
 //! registered, and the enrolment code is spent, in one transaction.
 
 use pos_protocol::ErrorCode;
