@@ -3,10 +3,12 @@
 //! octets for ever.
 
 use axum::http::StatusCode;
-use pos_protocol::Retry;
 use pos_protocol::id::OperationId;
 use pos_protocol::payment::OperationState;
-use pos_protocol::wire::{Decline, OperationView, PaymentView, WireOperationState, route};
+use pos_protocol::wire::{
+    Decline, OperationView, PaymentView, Rejection, WireOperationState, route,
+};
+use pos_protocol::{ErrorCode, Retry};
 
 use crate::http::v1::error::ApiError;
 use crate::store::rows::{StoredOperation, StoredPayment, StoredRefusal};
@@ -38,11 +40,24 @@ pub fn operation(payment: &StoredPayment, operation: &StoredOperation) -> Operat
         institution_reference: operation.evidence.reference.as_deref().map(str::to_owned),
         created_at_ms: operation.created_at,
         ended_at_ms: operation.ended_at,
+        refusal: refused_envelope(operation).map(Rejection::from),
         retry: (operation.state == OperationState::NotSent).then_some(Retry::NewQuote),
         status_path: open
             .then(|| route::OPERATION.replace("{idempotency_key}", operation.key.as_str())),
         ask_after_ms: open.then_some(ASK_AFTER_MS),
     }
+}
+
+/// Why the institution would not look at a call, where the envelope is at fault. Only then does its
+/// code leave the operator's log: the shop can mend nothing else.
+fn refused_envelope(operation: &StoredOperation) -> Option<ErrorCode> {
+    if operation.state != OperationState::NotSent {
+        return None;
+    }
+    let code = ErrorCode::from_wire(operation.evidence.raw_code.as_deref()?)?;
+    let envelope =
+        [ErrorCode::EnvelopeExpired, ErrorCode::EnvelopeInvalid, ErrorCode::EnvelopeUsed];
+    envelope.contains(&code).then_some(code)
 }
 
 /// One payment with all its operations.

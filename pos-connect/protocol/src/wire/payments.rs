@@ -11,6 +11,7 @@ use crate::money::{Amount, Currency};
 use crate::payment::{OperationKind, OperationState, PaymentState};
 use crate::reason::{DeclineReason, ShopperAdvice};
 use crate::seal::Envelope;
+use crate::wire::Rejection;
 
 /// `POST /v1/payments`: a sale, or an authorisation to be captured later.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -208,6 +209,10 @@ pub struct OperationView {
     /// When it ended, if it has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at_ms: Option<Timestamp>,
+    /// With `not_sent`, where the shop's own envelope is the reason: the institution found that it
+    /// was sealed for something else, altered, used or too old, and would not process the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Rejection>,
     /// With `not_sent`: `new_quote`, for a new try takes a quote, a new key and a new envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
