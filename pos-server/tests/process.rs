@@ -125,19 +125,22 @@ fn a_server_announces_itself_answers_and_ends_in_order() {
 
     assert_eq!(server.get("url", "/healthz"), (200, r#"{"status":"alive"}"#.into()));
     assert_eq!(server.get("url", "/readyz"), (200, r#"{"status":"ready"}"#.into()));
-    assert_eq!(server.get("url", "/metrics").0, 404, "metrics have a listener of their own");
+    // Metrics have a listener of their own: here it is a path like any other that nobody signed.
+    let (status, refused) = server.get("url", "/metrics");
+    assert_eq!(status, 401, "{refused}");
+    assert!(refused.contains(r#""code":"signature_missing""#), "{refused}");
     let (status, metrics) = server.get("metrics_url", "/metrics");
     assert_eq!(status, 200);
     let counted = r#"pos_requests_total{route="/readyz",method="GET",status="200"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
-    let unknown = r#"pos_requests_total{route="unknown",method="GET",status="404"} 1"#;
+    let unknown = r#"pos_requests_total{route="unknown",method="GET",status="401"} 1"#;
     assert!(metrics.contains(unknown), "{metrics}");
 
     let (code, log) = server.end();
     assert_eq!(code, Some(0));
     assert_eq!(log.first().unwrap()["message"], "listening");
     assert_eq!(log.last().unwrap()["message"], "ended");
-    let refused = log.iter().find(|line| line["status"] == 404).unwrap();
+    let refused = log.iter().find(|line| line["status"] == 401).unwrap();
     assert!(refused["request_id"].as_str().unwrap().starts_with("req_"), "{refused}");
     assert!(!bed.path("data/admin.sock").exists());
 }
