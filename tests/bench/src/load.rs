@@ -49,10 +49,13 @@ impl Round {
 
 /// When a call may be sent.
 #[derive(Clone, Copy, Debug)]
-enum Pace {
-    /// As soon as a connection is free; nothing is begun after `limit`.
+pub(crate) enum Pace {
+    /// Closed loop: as fast as the connections allow, each one call at a time; none is begun after
+    /// `limit`.
     Closed { limit: Duration },
-    /// Call `n` at `n × every`, or as soon as a connection is free after that.
+    /// Open loop: call `n` at `n × every`, or as soon as a connection is free after that. A wait is
+    /// counted from when the call was due, so that one slow answer does not hide behind the calls
+    /// that it kept from being made.
     Open { every: Duration },
 }
 
@@ -74,30 +77,8 @@ impl Lines {
         Ok(Self(lines))
     }
 
-    /// Makes these calls as fast as the connections allow, each connection one at a time; begins none
-    /// after `limit`.
-    pub(crate) async fn closed<W: Work>(
-        &mut self,
-        work: &Arc<W>,
-        numbers: Range<usize>,
-        limit: Duration,
-    ) -> Result<Round, BenchError> {
-        self.run(work, numbers, Pace::Closed { limit }).await
-    }
-
-    /// Makes these calls at a constant rate, whatever the answers take. A wait is counted from the
-    /// instant at which the call was due, so that one slow answer does not hide behind the calls
-    /// that it kept from being made.
-    pub(crate) async fn open<W: Work>(
-        &mut self,
-        work: &Arc<W>,
-        numbers: Range<usize>,
-        every: Duration,
-    ) -> Result<Round, BenchError> {
-        self.run(work, numbers, Pace::Open { every }).await
-    }
-
-    async fn run<W: Work>(
+    /// Makes these calls.
+    pub(crate) async fn run<W: Work>(
         &mut self,
         work: &Arc<W>,
         numbers: Range<usize>,

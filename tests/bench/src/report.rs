@@ -7,68 +7,68 @@ use crate::run::{Outcome, Rounds};
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { plan, agreed, .. } = self;
-        let (ratio, [disk50, disk99, _]) = (self.cpu_ratio, tail(&self.disk));
+        let Self { plan, at_rate, closed, agreed, .. } = self;
+        let connections = plan.connections;
         writeln!(
             f,
-            "cpu_ratio {:.2} ({:.2} to {:.2}): CPU of pos-server for a payment over CPU of the echo \
-             for a call; median of {} rounds, each between two of echo",
-            ratio.median, ratio.least, ratio.most, plan.rounds
+            "cpu_ratio {}: CPU of pos-server for a payment over CPU of the echo for a call, median of \
+             {} rounds, each between two of echo\n\n\
+             open loop, a constant {} calls/s on {connections} connections",
+            fine(at_rate.ratio),
+            plan.rounds,
+            plan.rate
         )?;
-        let connections = format!("closed loop, {} connections", plan.connections);
-        row(f, "echo", &self.echo, &connections)?;
-        row(f, "payment", &self.payment, &connections)?;
-        row(f, "quote", &self.quote, &connections)?;
-        let [open50, open99, open999] = tail(&self.open);
+        row(f, "echo", &at_rate.echo)?;
+        row(f, "payment", &at_rate.payment)?;
+        row(f, "quote", &self.quote)?;
+        writeln!(f, "\nclosed loop, {connections} connections")?;
+        row(f, "echo", &closed.echo)?;
+        row(f, "payment", &closed.payment)?;
+        let saturated = "CPU of a payment over CPU of an echo, both saturated";
+        writeln!(f, "  ratio    {}: {saturated}\n", fine(closed.ratio))?;
+        let [p50, p99, _] = tail(&self.disk);
+        let times = self.disk.count();
         writeln!(
             f,
-            "payment  at a constant {:.0} payments/s (open loop, {} payments): p50 {open50:.2} ms, \
-             p99 {open99:.2} ms, p99.9 {open999:.2} ms, the institution's own time included",
-            self.open_per_second,
-            self.open.count()
+            "disk     raw fdatasync of 4 KiB, {times} times: p50 {p50:.2} ms, p99 {p99:.2} ms"
         )?;
+        let [idle, loaded, many, peak] =
+            [self.idle.now, self.loaded.now, self.many.now, self.many.peak].map(mib);
         writeln!(
             f,
-            "disk     raw fdatasync of 4 KiB, {} times: p50 {disk50:.2} ms, p99 {disk99:.2} ms",
-            self.disk.count()
-        )?;
-        writeln!(
-            f,
-            "memory   idle {}, at {} connections {}, at 512 connections {} (peak {})",
-            mib(self.idle.now),
-            plan.connections,
-            mib(self.loaded.now),
-            mib(self.many.now),
-            mib(self.many.peak)
+            "memory   idle {idle}, at {connections} connections {loaded}, at 512 {many} (peak {peak})"
         )?;
         writeln!(
             f,
-            "ledger   {} operations, {} minor units: institution, server and client agree",
+            "ledger   {} operations, {} minor units: institution, server and client agree\n",
             agreed.operations, agreed.minor
         )?;
+        let ([_, p99, _], payment) = (tail(&at_rate.payment.waits), &at_rate.payment);
         write!(
             f,
-            "cpu_ratio={:.2} cpu_us_per_payment={:.0} payments_per_s={:.0} p99_ms={open99:.2} \
-             ledger=equal",
-            ratio.median, self.payment.cpu_us.median, self.payment.per_second.median
+            "cpu_ratio={:.2} cpu_us_per_payment={:.0} payments_per_s={:.0} p99_ms={p99:.2} ledger=equal",
+            at_rate.ratio.median, payment.cpu_us.median, closed.payment.per_second.median
         )
     }
 }
 
-fn row(f: &mut fmt::Formatter<'_>, name: &str, rounds: &Rounds, how: &str) -> fmt::Result {
+fn row(f: &mut fmt::Formatter<'_>, name: &str, rounds: &Rounds) -> fmt::Result {
     let [p50, p99, p999] = tail(&rounds.waits);
+    let (cpu, rate, calls) =
+        (spread(rounds.cpu_us), spread(rounds.per_second), rounds.waits.count());
     writeln!(
         f,
-        "{name:8} {} µs of CPU a call, {}/s ({how}, {} calls): p50 {p50:.2} ms, p99 {p99:.2} ms, \
-         p99.9 {p999:.2} ms",
-        spread(rounds.cpu_us),
-        spread(rounds.per_second),
-        rounds.waits.count()
+        "  {name:8} {cpu} µs of CPU a call, {rate}/s, {calls} calls: p50 {p50:.2} ms, p99 {p99:.2} ms, \
+         p99.9 {p999:.2} ms"
     )
 }
 
 fn spread(of: Spread) -> String {
     format!("{:.0} ({:.0} to {:.0})", of.median, of.least, of.most)
+}
+
+fn fine(of: Spread) -> String {
+    format!("{:.2} ({:.2} to {:.2})", of.median, of.least, of.most)
 }
 
 /// p50, p99 and p99.9 in milliseconds.
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::ledger::Agreed;
     use crate::process::Memory;
-    use crate::run::Plan;
+    use crate::run::{Compared, Plan};
 
     #[test]
     fn the_last_line_is_for_scripts() {
@@ -95,14 +95,16 @@ mod tests {
         let waits = || Waits::of([Duration::from_micros(12_346)]);
         let rounds = |cpu, rate| Rounds { cpu_us: one(cpu), per_second: one(rate), waits: waits() };
         let memory = Memory { now: 20 << 20, peak: 30 << 20 };
+        let compared = |ratio, cpu, rate| Compared {
+            ratio: one(ratio),
+            echo: rounds(40.2, rate),
+            payment: rounds(cpu, rate),
+        };
         let outcome = Outcome {
-            plan: Plan { rounds: 7, payments: 4_000, connections: 128 },
-            cpu_ratio: one(7.918),
-            echo: rounds(40.2, 20_000.0),
-            payment: rounds(318.4, 2_511.0),
-            quote: rounds(130.0, 6_000.0),
-            open_per_second: 1255.0,
-            open: waits(),
+            plan: Plan { rounds: 7, rate: 1_000, connections: 128 },
+            at_rate: compared(7.918, 318.4, 999.0),
+            closed: compared(29.5, 250.0, 2_511.0),
+            quote: rounds(130.0, 999.0),
             disk: waits(),
             idle: memory,
             loaded: memory,

@@ -1,6 +1,7 @@
 //! One run: what is started, in which order it is loaded, what is measured.
 
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::echo::{Echo, Echoes};
 use crate::error::BenchError;
 use crate::figures::{Spread, Waits, us_per_call};
 use crate::ledger::{self, Agreed};
-use crate::load::{Lines, Round, Work, all_waits};
+use crate::load::{Lines, Pace, Round, Work, all_waits};
 use crate::process::{self, Memory};
 
 /// How much is measured.
@@ -24,24 +25,25 @@ pub(crate) struct Plan {
     /// Rounds of payments, each between two of echo.
     #[arg(long, default_value_t = 7)]
     pub(crate) rounds: usize,
-    /// Payments in a round.
-    #[arg(long, default_value_t = 4_000)]
-    pub(crate) payments: usize,
+    /// Calls a second of those rounds: the same for payments and echo.
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) rate: u32,
     /// Kept-alive connections of each load.
     #[arg(long, default_value_t = 128)]
     pub(crate) connections: usize,
 }
 
-/// Echoes for each payment of a round: an echo takes so much less that rounds are about as long.
-const ECHOES_FOR_A_PAYMENT: usize = 6;
+/// Seconds that a round at a constant rate lasts.
+const ROUND_S: u32 = 3;
 
-/// No call of a round is begun after this, however slow the machine: all rounds together end within
-/// two minutes.
-const ROUND_LIMIT: Duration = Duration::from_secs(6);
+/// Calls of a round of the closed loop, and how many such rounds of payments there are. An echo takes
+/// so much less that the rounds are about as long.
+const CLOSED_PAYMENTS: usize = 3_000;
+const CLOSED_ECHOES: usize = 40_000;
+const CLOSED_ROUNDS: usize = 3;
 
-/// How long the open loop lasts, and which share of the closed loop's rate it has.
-const OPEN_LOOP: Duration = Duration::from_secs(6);
-const OPEN_SHARE: f64 = 0.5;
+/// No call of a closed loop is begun after this, however slow the machine.
+const CLOSED_LIMIT: Duration = Duration::from_secs(5);
 
 /// The connections at which loaded memory is read.
 const MANY_CONNECTIONS: usize = 512;
@@ -49,18 +51,25 @@ const MANY_CONNECTIONS: usize = 512;
 /// What was measured.
 pub(crate) struct Outcome {
     pub(crate) plan: Plan,
-    /// CPU of a payment over CPU of an echo, a value for each round.
-    pub(crate) cpu_ratio: Spread,
-    pub(crate) echo: Rounds,
-    pub(crate) payment: Rounds,
+    /// Both at the same constant rate of calls.
+    pub(crate) at_rate: Compared,
+    /// Both as fast as they go.
+    pub(crate) closed: Compared,
+    /// At the constant rate.
     pub(crate) quote: Rounds,
-    pub(crate) open_per_second: f64,
-    pub(crate) open: Waits,
     pub(crate) disk: Waits,
     pub(crate) idle: Memory,
     pub(crate) loaded: Memory,
     pub(crate) many: Memory,
     pub(crate) agreed: Agreed,
+}
+
+/// Payments beside echo.
+pub(crate) struct Compared {
+    /// CPU of a payment over CPU of an echo, a value for each round.
+    pub(crate) ratio: Spread,
+    pub(crate) echo: Rounds,
+    pub(crate) payment: Rounds,
 }
 
 /// Rounds of one kind of call.
@@ -69,18 +78,6 @@ pub(crate) struct Rounds {
     pub(crate) cpu_us: Spread,
     pub(crate) per_second: Spread,
     pub(crate) waits: Waits,
-}
-
-/// A round with the CPU that the process used meanwhile.
-struct Measured {
-    round: Round,
-    cpu: Duration,
-}
-
-impl Measured {
-    fn cpu_us(&self) -> f64 {
-        us_per_call(self.cpu, self.round.calls())
-    }
 }
 
 /// Does everything.
@@ -92,10 +89,11 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
     let ids = Processes { server: bed.server.process_id().await?, echo: echo.process_id() };
     let idle = process::memory(ids.server)?;
 
-    // One round to warm up, the rounds that count, one with many connections, the open loop.
-    let open_at_most = plan.payments.saturating_mul(4);
-    let rounds = plan.rounds.saturating_add(2);
-    let sealed = plan.payments.saturating_mul(rounds).saturating_add(open_at_most);
+    let at_rate = usize::try_from(plan.rate.saturating_mul(ROUND_S)).unwrap_or(usize::MAX);
+    // Each kind of round once more to warm up; the last of all has many connections.
+    let sealed = at_rate
+        .saturating_mul(plan.rounds.saturating_add(1))
+        .saturating_add(CLOSED_PAYMENTS.saturating_mul(CLOSED_ROUNDS.saturating_add(2)));
     say(&format!("sealing {sealed} instruments"));
     let payments = Arc::new(Payments::seal(&bed, caller(&bed), sealed)?);
     let place = bed.server.tls_place()?;
@@ -107,42 +105,27 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
         next: 0,
     };
 
-    let (echoes, paid) = load.alternate(&plan).await?;
+    say(&format!("{} calls/s of echo and payments in turn", plan.rate));
+    let every =
+        Duration::from_secs(1).checked_div(plan.rate).ok_or(BenchError::TooFew("the run"))?;
+    let pace = Pace::Open { every };
+    let constant = load.alternate(plan.rounds, [at_rate; 2], pace).await?;
+    let quote = Rounds::of("the quotes", &load.quotes(&bed, at_rate, pace).await?)?;
+    say("as many as there can be");
+    let pace = Pace::Closed { limit: CLOSED_LIMIT };
+    let calls = [CLOSED_ECHOES, CLOSED_PAYMENTS];
+    let closed = load.alternate(CLOSED_ROUNDS, calls, pace).await?;
     let loaded = process::memory(ids.server)?;
-    say("quotes");
-    let quotes = load.quotes(&bed, &plan).await?;
     let disk = disk::sync_loop(bed.folder(), 1_000, Duration::from_secs(2))?;
-
-    let closed = Rounds::of("the payments", &paid)?;
-    let open_per_second = (closed.per_second.median * OPEN_SHARE).max(1.0);
-    say(&format!("open loop at {open_per_second:.0} payments/s"));
-    let every = Duration::from_secs_f64(1.0 / open_per_second);
-    let wanted = OPEN_LOOP.as_nanos().checked_div(every.as_nanos()).unwrap_or_default();
-    let numbers = load.take(usize::try_from(wanted).unwrap_or(usize::MAX).min(open_at_most));
-    let open = load.server.open(&payments, numbers, every).await?;
-
     say(&format!("{MANY_CONNECTIONS} connections"));
     load.server = Lines::connect(&place, MANY_CONNECTIONS).await?;
-    let numbers = load.take(plan.payments);
-    load.server.closed(&payments, numbers, ROUND_LIMIT).await?;
+    let numbers = load.take(CLOSED_PAYMENTS);
+    load.server.run(&payments, numbers, pace).await?;
     let many = process::memory(ids.server)?;
 
     say("comparing the books");
     let agreed = ledger::check(&bed, &caller(&bed), &payments.paid()).await?;
-    Ok(Outcome {
-        cpu_ratio: ratio(&echoes, &paid)?,
-        echo: Rounds::of("the echo", &echoes)?,
-        payment: closed,
-        quote: Rounds::of("the quotes", &quotes)?,
-        open_per_second,
-        open: all_waits([&open]),
-        disk,
-        idle,
-        loaded,
-        many,
-        agreed,
-        plan,
-    })
+    Ok(Outcome { plan, at_rate: constant, closed, quote, disk, idle, loaded, many, agreed })
 }
 
 #[derive(Clone, Copy)]
@@ -165,44 +148,65 @@ impl Load {
     /// meanwhile meets both. The first of each is to warm up and is dropped.
     async fn alternate(
         &mut self,
-        plan: &Plan,
-    ) -> Result<(Vec<Measured>, Vec<Measured>), BenchError> {
-        let echoes = plan.payments.saturating_mul(ECHOES_FOR_A_PAYMENT);
+        rounds: usize,
+        [echoes, payments]: [usize; 2],
+        pace: Pace,
+    ) -> Result<Compared, BenchError> {
         let work = Arc::new(Echoes);
         let (mut echoed, mut paid) = (Vec::new(), Vec::new());
-        for number in 0..=plan.rounds {
-            let warm_up = if number == 0 { " to warm up" } else { "" };
-            let measured = measure(self.ids.echo, &mut self.echo, &work, 0..echoes).await?;
+        for number in 0..=rounds {
+            let measured = measure(self.ids.echo, &mut self.echo, &work, 0..echoes, pace).await?;
             if number > 0 {
                 echoed.push(measured);
             }
-            let numbers = self.take(plan.payments);
+            let numbers = self.take(payments);
             let payments = Arc::clone(&self.payments);
-            let measured = measure(self.ids.server, &mut self.server, &payments, numbers).await?;
-            say(&format!("round {number}{warm_up}: {:.0} payments/s", measured.round.per_second()));
+            let lines = &mut self.server;
+            let measured = measure(self.ids.server, lines, &payments, numbers, pace).await?;
+            let counts = if number == 0 { "to warm up" } else { "counts" };
+            let (rate, cpu_us) = (measured.round.per_second(), measured.cpu_us());
+            say(&format!("round {number} {counts}: {rate:.0} payments/s, {cpu_us:.0} µs each"));
             if number > 0 {
                 paid.push(measured);
             }
         }
-        echoed.push(measure(self.ids.echo, &mut self.echo, &work, 0..echoes).await?);
-        Ok((echoed, paid))
+        echoed.push(measure(self.ids.echo, &mut self.echo, &work, 0..echoes, pace).await?);
+        Ok(Compared {
+            ratio: ratio(&echoed, &paid)?,
+            echo: Rounds::of("the echo", &echoed)?,
+            payment: Rounds::of("the payments", &paid)?,
+        })
     }
 
-    async fn quotes(&mut self, bed: &Bed, plan: &Plan) -> Result<Vec<Measured>, BenchError> {
+    /// Two rounds, the first to warm up.
+    async fn quotes(
+        &mut self,
+        bed: &Bed,
+        calls: usize,
+        pace: Pace,
+    ) -> Result<[Measured; 1], BenchError> {
         let work = Arc::new(Quotes { caller: caller(bed) });
-        let mut measured = Vec::new();
-        for _ in 0..3 {
-            let numbers = 0..plan.payments;
-            measured.push(measure(self.ids.server, &mut self.server, &work, numbers).await?);
-        }
-        Ok(measured)
+        self.server.run(&work, 0..calls / 4, pace).await?;
+        Ok([measure(self.ids.server, &mut self.server, &work, 0..calls, pace).await?])
     }
 
     /// The numbers of the next payments. What a round leaves because its time is up is not made.
-    fn take(&mut self, count: usize) -> std::ops::Range<usize> {
+    fn take(&mut self, count: usize) -> Range<usize> {
         let first = self.next;
         self.next = first.saturating_add(count);
         first..self.next
+    }
+}
+
+/// A round with the CPU that the process used meanwhile.
+struct Measured {
+    round: Round,
+    cpu: Duration,
+}
+
+impl Measured {
+    fn cpu_us(&self) -> f64 {
+        us_per_call(self.cpu, self.round.calls())
     }
 }
 
@@ -210,10 +214,11 @@ async fn measure<W: Work>(
     process: u32,
     lines: &mut Lines,
     work: &Arc<W>,
-    numbers: std::ops::Range<usize>,
+    numbers: Range<usize>,
+    pace: Pace,
 ) -> Result<Measured, BenchError> {
     let before = process::cpu_time(process)?;
-    let round = lines.closed(work, numbers, ROUND_LIMIT).await?;
+    let round = lines.run(work, numbers, pace).await?;
     let cpu = process::cpu_time(process)?.saturating_sub(before);
     Ok(Measured { round, cpu })
 }
