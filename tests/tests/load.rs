@@ -17,7 +17,7 @@ use pos_connect::wire::{OperationView, PaymentView, WireOperationState as State}
 use pos_protocol::id::PaymentId;
 use pos_protocol::key::SigningKey;
 use pos_tests::bed::{LedgerOperation, ServerOptions, ShopKit};
-use pos_tests::line::{Line, Place};
+use pos_tests::line::{Line, Place, Request};
 use pos_tests::pay::Pay;
 use pos_tests::raw::{self, Answer, Caller, Draft};
 use pos_tests::shared::LogsOnPanic;
@@ -35,7 +35,7 @@ const KILLS: usize = 3;
 /// No operation may be open this long after the last start.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// How long a client tries to get an answer.
-const PATIENCE: Duration = Duration::from_secs(150);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What all clients share.
 struct Load {
@@ -266,6 +266,14 @@ fn agree(told: &OperationView, booked: Option<&LedgerOperation>) {
     assert!(agreed, "the books say {booked:?} of {told:?}");
 }
 
+/// The server has counted its answers: none of them was a fault of its own.
+async fn no_internal_error(load: &Load) {
+    let place = Place::new(&load.bed.server.address().metrics_url, "").unwrap();
+    let metrics = text(&place.send(&Request::get("/metrics")).await.unwrap().body);
+    assert!(metrics.contains(r#"status="200""#), "{metrics}");
+    assert!(!metrics.contains(r#"status="500""#), "{metrics}");
+}
+
 /// Operations that are not final yet.
 async fn open_operations(load: &Load) -> usize {
     let mut open = 0;
@@ -327,6 +335,7 @@ async fn under_load_the_books_equal_the_servers_state() {
     assert_eq!(open_operations(&load).await, 0);
     let (payments, total) = compare(&load).await;
     still_stand(&load, &answered).await;
+    no_internal_error(&load).await;
     println!(
         "load: clients={CLIENTS} calls={} repeats={} payments={payments} net={total} yen \
          ledger=equal took={:.1} s idle={} loaded={}",
@@ -365,6 +374,7 @@ async fn killed_under_load_the_server_loses_nothing_and_charges_nothing_twice() 
     assert!(settled <= SETTLED_WITHIN, "settled only after {settled:?}");
     let (payments, total) = compare(&load).await;
     still_stand(&load, &answered).await;
+    no_internal_error(&load).await;
     println!(
         "load: kills={kills} restarts={kills} calls={} repeats={} broken_lines={} \
          payments={payments} net={total} yen ledger=equal settled={:.1} s after the last start",
