@@ -150,8 +150,8 @@ codes! {
         "This order already has a payment. Ask for it by the order id."
         "この注文にはすでに決済があります。";
     /// Another operation of the payment is open and excludes this one; `field` names it.
-    Busy "busy" 409 After true
-        "Another operation of this payment is still open. Ask for its outcome first."
+    Busy "busy" 409 Never true
+        "Another operation of this payment is still open. Ask for its outcome, then try with a new key."
         "この決済の別の処理が完了していません。";
     /// More than may still be captured or refunded.
     AmountExceeded "amount_exceeded" 409 Never true
@@ -290,6 +290,13 @@ mod tests {
         assert!(ErrorCode::OrderTaken.is_kept());
         assert!(!ErrorCode::InvalidField.is_kept());
         assert!(!ErrorCode::Internal.is_kept());
+    }
+
+    #[test]
+    fn a_kept_refusal_never_advises_the_same_key() {
+        for code in ErrorCode::ALL.iter().filter(|code| code.is_kept()) {
+            assert!(matches!(code.retry(), Retry::Never | Retry::NewQuote), "{}", code.wire());
+        }
     }
 
     #[test]

@@ -28,8 +28,8 @@ enum Note {
     Nothing,
     /// The entry, with the first attempt.
     Begin(Entry),
-    /// One more attempt.
-    Add(IdempotencyKey),
+    /// One more attempt. `is_new` where this call made the entry, so that nobody else's is in it.
+    Add { key: IdempotencyKey, is_new: bool },
 }
 
 impl Connection {
@@ -42,7 +42,7 @@ impl Connection {
     /// The same, for an answer that is read otherwise.
     pub(super) async fn ask_octets(&self, call: Call) -> Result<Vec<u8>, Error> {
         let exchange = self.exchange(call)?;
-        match self.run(exchange, Note::Nothing).await {
+        match self.run(exchange, &mut Note::Nothing).await {
             Ok(Outcome::Answer(body)) => Ok(body),
             Ok(other) => Err(self.told(unanswered(other))),
             Err(error) => Err(self.told(error)),
@@ -90,13 +90,16 @@ impl Connection {
     async fn settled(
         &self,
         exchange: Exchange,
-        note: Note,
+        mut note: Note,
         expected: &Expected,
     ) -> Result<OperationView, Error> {
-        let outcome = self.run(exchange, note).await;
+        let outcome = self.run(exchange, &mut note).await;
         let is_final = match &outcome {
             Ok(Outcome::Operation(operation)) => operation.state.is_final(),
-            Ok(Outcome::Refused(_) | Outcome::NotMade | Outcome::Failed(_)) => true,
+            Ok(Outcome::Refused(_) | Outcome::NotMade) => true,
+            // Nothing of this call is in doubt; of an earlier one under the same key it may be, and
+            // an entry that could not even be read is never thrown away.
+            Ok(Outcome::Failed(_)) => matches!(note, Note::Add { is_new: true, .. }),
             Ok(Outcome::Answer(_) | Outcome::NeedsHuman | Outcome::Unknown(_)) | Err(_) => false,
         };
         if is_final {
@@ -121,11 +124,11 @@ impl Connection {
 
     /// Runs an exchange to its end, with another key of the store where the server does not take
     /// the present one.
-    async fn run(&self, mut exchange: Exchange, mut note: Note) -> Result<Outcome, Error> {
+    async fn run(&self, mut exchange: Exchange, note: &mut Note) -> Result<Outcome, Error> {
         let mut tried = vec![self.key_id()];
         let mut candidate = None;
         loop {
-            let outcome = self.drive(&mut exchange, &mut note).await?;
+            let outcome = self.drive(&mut exchange, note).await?;
             if !is_about_the_key(&outcome) {
                 if let Some(signer) = candidate.take() {
                     self.take_over(signer).await;
@@ -188,7 +191,7 @@ impl Connection {
         let failed = |cause: JournalError| Event::NotNoted(cause.into());
         match note {
             Note::Nothing => Ok(None),
-            Note::Add(key) => {
+            Note::Add { key, .. } => {
                 let noted = self.journal().attempt(key.clone(), attempt).await;
                 Ok(noted.err().map(failed))
             }
@@ -199,7 +202,7 @@ impl Connection {
                     Ok(begun) => begun,
                     Err(cause) => return Ok(Some(failed(cause))),
                 };
-                *note = Note::Add(key);
+                *note = Note::Add { key, is_new: matches!(begun, Begun::New) };
                 match begun {
                     Begun::New => Ok(None),
                     Begun::Known { entry, .. } if entry.digest != digest => {

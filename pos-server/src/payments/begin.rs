@@ -10,6 +10,7 @@ use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
 use pos_protocol::seal::{Envelope, EnvelopeTime};
 use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
 use pos_protocol::{ErrorCode, Timestamp};
+use tracing::Instrument as _;
 
 use super::conduct::{self, Owned};
 use super::{fingerprint, routing, view};
@@ -17,7 +18,7 @@ use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
-use crate::store::rows::{Evidence, StoredOperation, StoredPayment, UnderKey};
+use crate::store::rows::{Evidence, StoredOperation, StoredPayment, StoredRefusal, UnderKey};
 use crate::store::verbs::{BeginOperation, Begun, KeepRefusal, Lease, NewPayment, Target};
 
 /// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
@@ -64,6 +65,24 @@ pub async fn pay(
     call: Call,
     request: PayRequest,
 ) -> Result<OperationAnswer, ApiError> {
+    let app = Arc::clone(app);
+    detached(async move { pay_whole(&app, call, request).await }).await
+}
+
+/// Runs in a task of its own: a caller that hangs up while the commit is under way changes nothing.
+async fn detached<F>(work: F) -> Result<OperationAnswer, ApiError>
+where
+    F: Future<Output = Result<OperationAnswer, ApiError>> + Send + 'static,
+{
+    let task = tokio::spawn(work.in_current_span());
+    task.await.unwrap_or_else(|panicked| Err(ApiError::internal(panicked)))
+}
+
+async fn pay_whole(
+    app: &Arc<App>,
+    call: Call,
+    request: PayRequest,
+) -> Result<OperationAnswer, ApiError> {
     let kind = request.operation;
     if !kind.begins_payment() {
         let message = "The operation of a new payment must be `sale` or `authorise`.";
@@ -93,6 +112,15 @@ pub async fn pay(
 /// # Errors
 /// What forbids it; nothing was sent then.
 pub async fn movement(
+    app: &Arc<App>,
+    call: Call,
+    movement: Movement,
+) -> Result<OperationAnswer, ApiError> {
+    let app = Arc::clone(app);
+    detached(async move { movement_whole(&app, call, movement).await }).await
+}
+
+async fn movement_whole(
     app: &Arc<App>,
     call: Call,
     movement: Movement,
@@ -180,8 +208,11 @@ async fn refuse(
         field: refusal.named_field().map(Into::into),
         now: app.clock.now(),
     };
+    // What is kept is the code and its field: the first answer says no more than a repeat will.
+    let kept =
+        StoredRefusal { fingerprint, code: keep.code, field: keep.field.clone(), at: keep.now };
     match app.store.keep_refusal(keep).await? {
-        None => Err(refusal),
+        None => Err(view::refusal(&kept)),
         Some(before) => replay(app, call, &fingerprint, before).await,
     }
 }
@@ -326,7 +357,7 @@ async fn try_movement(
         let found = app.store.read(|reader| reader.payment(call.shop.id(), movement.payment))?;
         let stored = found.filter(|one| call.shop.may_use(one.pos)).ok_or_else(not_found)?;
         let institution = app.institutions.get(&stored.institution);
-        let institution = institution.ok_or(ErrorCode::InstitutionDisabled)?;
+        let institution = institution.ok_or(ErrorCode::InstitutionUnavailable)?;
         if movement.money.is_some_and(|(_, currency)| currency != stored.currency) {
             return Err(ApiError::new(ErrorCode::CurrencyMismatch).field("currency"));
         }
@@ -441,7 +472,7 @@ impl Beginning<'_> {
             target: self.target.clone(),
             lease: Lease {
                 owner: app.incarnation,
-                expires_at: self.now.plus(app.config.worker.lease),
+                expires_at: conduct::lease_end(app, self.now, order.not_after),
             },
             now: self.now,
         };
@@ -457,11 +488,13 @@ impl Beginning<'_> {
     ) -> Result<OperationAnswer, ApiError> {
         let id = self.order.operation_id;
         let open = stored.clone();
+        let not_after = self.order.not_after.since(app.clock.now());
+        let not_after = app.clock.monotonic().saturating_add(not_after);
         let owned = Owned {
             payment: stored,
             institution,
             order: self.order,
-            send_before: self.call.deadline,
+            send_before: self.call.deadline.min(not_after),
         };
         let outcome = conduct::start(app, owned);
         match tokio::time::timeout(patience(app, self.call), outcome).await {

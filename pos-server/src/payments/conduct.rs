@@ -4,6 +4,7 @@
 //! it learns to `step`, and records that before anybody is told.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// After so many inquiries without an outcome a person is told.
 const ALARM_AFTER: u32 = 6;
 
+/// A lease outlives the wait for the answer that it covers by this much.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
 /// Between tries to write an outcome that the store does not take.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
@@ -48,6 +52,23 @@ pub struct Owned {
 #[derive(Debug, Default)]
 pub struct Conductor {
     running: Mutex<HashMap<OperationId, watch::Receiver<()>>>,
+    asking: AtomicU32,
+}
+
+/// One inquiry under way.
+struct Asking(Arc<Conductor>);
+
+impl Asking {
+    fn begin(conductor: &Arc<Conductor>) -> Self {
+        conductor.asking.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(conductor))
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.asking.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Conductor {
@@ -73,9 +94,14 @@ impl Conductor {
         }
     }
 
-    /// How many operations run in this process.
-    pub fn running(&self) -> usize {
-        self.lock().len()
+    /// Whether the operation runs in this process.
+    pub fn is_running(&self, id: OperationId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
+    /// How many inquiries are under way.
+    pub fn asking(&self) -> u32 {
+        self.asking.load(Ordering::Relaxed)
     }
 
     fn enter(self: &Arc<Self>, id: OperationId) -> Entered {
@@ -110,7 +136,7 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
     let app = Arc::clone(app);
     tokio::spawn(async move {
         let permit =
-            SendPermit { not_after: owned.send_before, lease_until: lease_end(&app, &owned) };
+            SendPermit { not_after: owned.send_before, lease_until: lease_left(&app, &owned) };
         let began = app.clock.monotonic();
         let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
         count(&app, &owned.order, &answer, began);
@@ -120,17 +146,24 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
     told
 }
 
+/// When a lease taken at `now` ends: as configured, and never before the last answer that may be
+/// waited for has come (`payments.md` 5.1).
+pub(super) fn lease_end(app: &App, now: Timestamp, not_after: Timestamp) -> Timestamp {
+    now.plus(app.config.worker.lease).max(not_after.plus(LEASE_MARGIN))
+}
+
 /// When the lease of a fresh operation ends, on the monotonic clock.
-fn lease_end(app: &App, owned: &Owned) -> Duration {
+fn lease_left(app: &App, owned: &Owned) -> Duration {
     let begun = owned.payment.operation(owned.order.operation_id);
     let begun = begun.map_or_else(|| app.clock.now(), |one| one.created_at);
-    let left = begun.plus(app.config.worker.lease).since(app.clock.now());
-    app.clock.monotonic().saturating_add(left)
+    let ends = lease_end(app, begun, owned.order.not_after);
+    app.clock.monotonic().saturating_add(ends.since(app.clock.now()))
 }
 
 /// Starts the task of an operation that was taken over: it asks what became of it.
 pub fn inquire(app: &Arc<App>, owned: Owned, inquiries: u32) {
     let entered = app.conductor.enter(owned.order.operation_id);
+    let asking = Asking::begin(&app.conductor);
     let app = Arc::clone(app);
     tokio::spawn(async move {
         let began = app.clock.monotonic();
@@ -138,7 +171,7 @@ pub fn inquire(app: &Arc<App>, owned: Owned, inquiries: u32) {
         count(&app, &owned.order, &answer, began);
         let inquiries = inquiries.saturating_add(1);
         record(&app, owned.payment, owned.order.operation_id, &answer, inquiries, None).await;
-        drop(entered);
+        drop((asking, entered));
     });
 }
 
@@ -228,8 +261,11 @@ fn stepped(
     // What is learnt is never refused.
     let (model, actions) = step(&payment.model(), &Event::Learnt(id, answer.outcome)).ok()?;
     let state = model.operation(id)?.state;
-    let mut tasks: Vec<_> = alarms(&actions).map(|text| task(app, payment, id, text)).collect();
-    if state.is_open() && inquiries == ALARM_AFTER {
+    // The same wrong answer again is no news: only what changes the state, or contradicts an end.
+    let is_news = before.state != state || !state.is_open();
+    let mut tasks: Vec<_> =
+        alarms(&actions).filter(|_| is_news).map(|text| task(app, payment, id, text)).collect();
+    if state == OperationState::Unknown && inquiries == ALARM_AFTER {
         let text = "the outcome is still unknown after six inquiries";
         tasks.push(task(app, payment, id, text));
     }
@@ -295,10 +331,14 @@ fn task(app: &App, payment: &StoredPayment, operation: OperationId, text: &str) 
     }
 }
 
-/// How long until somebody looks again: 1, 2, 4 … 60 s. `None` when nobody needs to.
+/// How long until somebody looks again: 1, 2, 4 … 60 s. `None` when nobody needs to. What a person
+/// has to decide is asked about all the same: the institution may decide it first.
 fn next_look(state: OperationState, answer: &Answer, inquiries: u32) -> Option<Duration> {
-    if !state.is_open() || state == OperationState::NeedsHuman {
+    if !state.is_open() {
         return None;
+    }
+    if state == OperationState::NeedsHuman {
+        return Some(LONGEST_WAIT);
     }
     let doubled = Duration::from_secs(1 << inquiries.min(6)).min(LONGEST_WAIT);
     Some(answer.next_look.map_or(doubled, |wanted| wanted.clamp(doubled, LONGEST_WAIT)))
@@ -333,7 +373,8 @@ mod tests {
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         let done = OperationState::Done(Amount::new(1).unwrap());
         assert_eq!(next_look(done, &unknown, 0), None);
-        assert_eq!(next_look(OperationState::NeedsHuman, &unknown, 0), None);
+        let human = next_look(OperationState::NeedsHuman, &unknown, 0);
+        assert_eq!(human, Some(Duration::from_secs(60)));
     }
 
     #[tokio::test]
@@ -347,6 +388,6 @@ mod tests {
         let (waited, ()) = tokio::join!(conductor.wait_for(id, Duration::from_secs(60)), ends);
         assert!(waited);
         conductor.idle().await;
-        assert_eq!(conductor.running(), 0);
+        assert!(!conductor.is_running(id));
     }
 }

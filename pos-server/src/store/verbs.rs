@@ -205,6 +205,13 @@ pub struct LeaseDueWork {
     pub limit: u32,
 }
 
+/// Makes due at once what nobody holds and somebody must look at later: at most [`MOST_ROWS`].
+#[derive(Clone, Copy, Debug)]
+pub struct HastenWork {
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// Registers the first module key of a shop and spends its enrolment code.
 #[derive(Clone, Debug)]
 pub struct Register {
@@ -483,6 +490,8 @@ verbs! {
     KeepRefusal(KeepRefusal) -> Kept, keep_refusal;
     /// Takes operations that somebody must look after.
     LeaseDueWork(LeaseDueWork) -> Vec<LeasedWork>, lease_due_work;
+    /// Makes due at once what nobody holds; answers how many operations that were.
+    HastenWork(HastenWork) -> u64, hasten_work;
     /// Registers the first module key and spends the enrolment code.
     Register(Register) -> Admitted, register;
     /// Registers a session key.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pos_protocol::payment::OperationState;
 
 use super::bed::{Bed, LEASE, ME, OTHER, new_payment, tell};
-use crate::store::verbs::{Begun, LeaseDueWork, Recorded};
+use crate::store::verbs::{Begun, HastenWork, LeaseDueWork, Recorded};
 
 pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
     let ours = bed.ours.clone();
@@ -135,4 +135,19 @@ pub(in crate::store) fn as_many_are_taken_as_were_asked_for(bed: &mut Bed) {
     let half = LeaseDueWork { limit: 3, ..half };
     assert_eq!(tell!(bed, LeaseDueWork, half).len(), 3);
     assert_eq!(tell!(bed, LeaseDueWork, half).len(), 2);
+}
+
+pub(in crate::store) fn hastened_work_is_due_at_once_and_held_work_is_not(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let waits = bed.begun(&ours);
+    let mut verb = bed.outcome(&waits, OperationState::Unknown);
+    verb.due_at = Some(bed.now.plus(Duration::from_secs(60)));
+    assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
+    let held = bed.begun(&ours);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+    assert_eq!(tell!(bed, HastenWork, HastenWork { now: bed.now }), 1);
+    let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
+    let taken: Vec<_> = taken.iter().map(|work| work.payment.id).collect();
+    assert_eq!(taken, [waits.id]);
+    assert_eq!(bed.payment(&ours, held.id), held);
 }

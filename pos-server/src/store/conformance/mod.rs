@@ -56,6 +56,7 @@ macro_rules! conformance_suite {
                 an_adopted_database_still_adopts_newcomers
                 two_owners_never_hold_one_operation
                 recorded_work_comes_back_when_it_is_due
+                hastened_work_is_due_at_once_and_held_work_is_not
                 as_many_are_taken_as_were_asked_for
             }
             manage {

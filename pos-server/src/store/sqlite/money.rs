@@ -11,8 +11,8 @@ use super::writer::{Adopted, claim_under};
 use crate::store::StoreError;
 use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
 use crate::store::verbs::{
-    BeginOperation, Begun, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS, NewPayment, RecordOutcome,
-    Recorded, Target,
+    BeginOperation, Begun, HastenWork, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS, NewPayment,
+    RecordOutcome, Recorded, Target,
 };
 
 /// Key, then signer, then what the target asks for; then everything is written.
@@ -378,6 +378,16 @@ pub(super) fn lease_due_work(
         *adopted = Some(verb.owner);
     }
     Ok(leased)
+}
+
+pub(super) fn hasten_work(db: &Connection, verb: HastenWork) -> Result<u64, StoreError> {
+    let hastened = db
+        .prepare_cached(
+            "UPDATE operation SET due_at = ?1 WHERE row IN (SELECT row FROM operation \
+               WHERE due_at > ?1 AND lease_owner IS NULL ORDER BY due_at LIMIT ?2)",
+        )?
+        .execute(params![ms(verb.now), MOST_ROWS])?;
+    Ok(u64::try_from(hastened).unwrap_or(u64::MAX))
 }
 
 /// Which rows are taken.

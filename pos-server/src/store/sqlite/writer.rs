@@ -174,6 +174,7 @@ fn apply(db: &Connection, adopted: &mut Adopted, verb: &Verb) -> Result<Reply, S
         Verb::RecordOutcome(verb) => Reply::RecordOutcome(money::record_outcome(db, verb)?),
         Verb::KeepRefusal(verb) => Reply::KeepRefusal(money::keep_refusal(db, verb)?),
         Verb::LeaseDueWork(verb) => Reply::LeaseDueWork(money::lease_due_work(db, adopted, verb)?),
+        Verb::HastenWork(verb) => Reply::HastenWork(money::hasten_work(db, **verb)?),
         Verb::Register(verb) => Reply::Register(access::register(db, verb)?),
         Verb::OpenSession(verb) => Reply::OpenSession(access::open_session(db, verb)?),
         Verb::CountLogin(verb) => Reply::CountLogin(access::count_login(db, verb)?),
