@@ -378,8 +378,8 @@ impl Server {
         front.tasks.spawn(admin::serve(socket, Arc::clone(&app), front.shutdown.clone()));
         listeners.spawn(&app, &mut front.tasks, &front.shutdown);
         app.readiness.clear(Fault::Starting);
-        announce(&announcement).map_err(StartError::Announce)?;
         info!(address = %announcement.url, authority = %announcement.authority, "listening");
+        announce(&announcement).map_err(StartError::Announce)?;
 
         let outcome = tokio::select! {
             () = shutdown.asked() => Ok(()),
