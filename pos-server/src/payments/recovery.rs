@@ -3,7 +3,6 @@
 //! (`payments.md` 5).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pos_protocol::money::Money;
 use tracing::warn;
@@ -15,12 +14,8 @@ use crate::store::StoreError;
 use crate::store::rows::LeasedWork;
 use crate::store::verbs::LeaseDueWork;
 
-/// At most so many inquiries are under way at once, so that they never crowd payments out of an
-/// institution's lines.
+/// At most so many operations are taken in one turn, and run at once.
 const AT_ONCE: u32 = 64;
-
-/// Longer than an inquiry waits for its answer.
-const LONGEST_INQUIRY: Duration = Duration::from_secs(45);
 
 /// Takes what is due and starts an inquiry for each. Answers how many.
 ///
@@ -28,12 +23,14 @@ const LONGEST_INQUIRY: Duration = Duration::from_secs(45);
 /// [`StoreError`]: come again later.
 pub async fn turn(app: &Arc<App>) -> Result<usize, StoreError> {
     let now = app.clock.now();
-    let limit = AT_ONCE.saturating_sub(app.conductor.asking());
+    let running = u32::try_from(app.conductor.running()).unwrap_or(u32::MAX);
+    // What runs for callers counts too: recovery never crowds them out.
+    let limit = AT_ONCE.saturating_sub(running.min(AT_ONCE / 2));
     let verb = LeaseDueWork {
         owner: app.incarnation,
         sole_owner: true,
         now,
-        expires_at: now.plus(app.config.worker.lease.max(LONGEST_INQUIRY)),
+        expires_at: now.plus(app.config.worker.lease),
         limit,
     };
     let due = app.store.lease_due_work(verb).await?;
@@ -46,9 +43,6 @@ pub async fn turn(app: &Arc<App>) -> Result<usize, StoreError> {
 
 fn take_over(app: &Arc<App>, work: LeasedWork) {
     let LeasedWork { payment, operation: id } = work;
-    if app.conductor.is_running(id) {
-        return; // Its task is still at it; the lease just taken covers it.
-    }
     let Some(one) = payment.operation(id) else {
         warn!(operation_id = %id, "work without its operation");
         return;

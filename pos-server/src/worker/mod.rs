@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::payments::recovery;
 use crate::shutdown::Shutdown;
 use crate::store::rows::OpenCount;
-use crate::store::verbs::{HastenWork, Prune, RaiseSealKeyVersion};
+use crate::store::verbs::{Prune, RaiseSealKeyVersion};
 
 /// How often the worker looks for due operations.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -28,11 +28,6 @@ pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
     let mut ticks = tokio::time::interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut turns: u32 = 0;
-    // Whatever an earlier process left open is asked about at once, however long its next inquiry
-    // was put off.
-    if let Err(cause) = app.store.hasten_work(HastenWork { now: app.clock.now() }).await {
-        warn!(cause = %cause, "open operations keep their next look");
-    }
     loop {
         tokio::select! {
             () = shutdown.asked() => break,
