@@ -45,9 +45,10 @@ impl<'a> Children<'a> {
         command(self.workspace, program)
     }
 
-    /// Runs a child with its output shown as it comes.
+    /// Runs a child with its output shown as it comes. Its command line goes to standard error: the
+    /// standard output of a program that is built and started belongs to that program alone.
     pub(crate) fn run(&self, command: &mut Command) -> Result<(), Failure> {
-        println!("+ {}", shown(command));
+        eprintln!("+ {}", shown(command));
         let output = self.wait(command)?;
         ended_well(command, &output)
     }
@@ -68,7 +69,7 @@ impl<'a> Children<'a> {
     /// Starts a server and waits for its first line, by which it says that it is ready. It is ended
     /// when the handle goes.
     pub(crate) fn start(&self, command: &mut Command) -> Result<Running, Failure> {
-        println!("+ {}", shown(command));
+        eprintln!("+ {}", shown(command));
         let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
         let child = piped.spawn();
         let mut running =
