@@ -1,5 +1,7 @@
 //! `cargo deny`: licences, sources, bans and known advisories, as `deny.toml` says.
 
+use std::{path::PathBuf, process::Command};
+
 use crate::{child::Children, failure::Failure, parts::Figures};
 
 /// Older ones cannot read what `deny.toml` says.
@@ -10,18 +12,18 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     if !is_installed(children) {
         return Err(Failure::Missing {
             what: format!("cargo-deny {VERSION}"),
-            install: format!("cargo xtask test --only setup, or cargo {}", INSTALL.join(" ")),
+            install: "cargo xtask test --only setup".to_owned(),
         });
     }
-    let offline = ["deny", "--locked", "check", "bans", "licenses", "sources"];
-    children.run(&mut children.cargo(&offline))?;
-    if children.run(&mut children.cargo(&["deny", "fetch", "db"])).is_err() {
+    let offline = ["--locked", "check", "bans", "licenses", "sources"];
+    children.run(&mut deny(children, &offline)?)?;
+    if children.run(&mut deny(children, &["fetch", "db"])?).is_err() {
         return Ok(vec![
             "advisories were NOT checked: their database could not be fetched".to_owned(),
         ]);
     }
-    let advisories = ["deny", "--locked", "check", "--disable-fetch", "advisories"];
-    children.run(&mut children.cargo(&advisories))?;
+    let advisories = ["--locked", "check", "--disable-fetch", "advisories"];
+    children.run(&mut deny(children, &advisories)?)?;
     Ok(vec!["advisories were checked".to_owned()])
 }
 
@@ -31,14 +33,26 @@ pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
         return Ok(());
     }
     println!("installing cargo-deny {VERSION} from source: about 3 min on two cores");
-    // A folder of its own, so that its crates do not mix with ours in the target folder.
+    // Folders of its own: its crates do not mix with ours, and whoever works here keeps the version
+    // that is installed for everything else.
     let build = children.workspace.scratch("cargo-deny")?;
-    children.run(children.cargo(INSTALL).env("CARGO_TARGET_DIR", build))
+    let mut install = children.cargo(&["install", "cargo-deny", "--version", VERSION, "--locked"]);
+    install.arg("--root").arg(root(children)?);
+    children.run(install.env("CARGO_TARGET_DIR", build))
 }
 
-const INSTALL: &[&str] = &["install", "cargo-deny", "--version", VERSION, "--locked"];
+fn root(children: &Children<'_>) -> Result<PathBuf, Failure> {
+    children.workspace.scratch("tools")
+}
+
+fn deny(children: &Children<'_>, arguments: &[&str]) -> Result<Command, Failure> {
+    let mut command = children.command(root(children)?.join("bin/cargo-deny"));
+    command.arg("deny").args(arguments);
+    Ok(command)
+}
 
 fn is_installed(children: &Children<'_>) -> bool {
-    let version = children.read(&mut children.cargo(&["deny", "--version"]));
+    let version =
+        deny(children, &["--version"]).and_then(|mut command| children.read(&mut command));
     version.is_ok_and(|line| String::from_utf8_lossy(&line).trim_end().ends_with(VERSION))
 }
