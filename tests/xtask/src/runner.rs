@@ -15,6 +15,17 @@ use crate::{
 /// A part that has run this many times its budget hangs, or might as well.
 const LIMIT_IN_BUDGETS: u64 = 3;
 
+/// The whole run ends when it has taken what all its budgets allow together: a part that takes longer
+/// than its own lives on what the others left. A part that is run alone has its own limit only.
+fn limit(part: &Part, chosen: &[&Part], taken: Duration) -> Duration {
+    let alone = Duration::from_mins(LIMIT_IN_BUDGETS.saturating_mul(part.budget_min));
+    if chosen.len() == 1 {
+        return alone;
+    }
+    let whole = Duration::from_mins(chosen.iter().map(|part| part.budget_min).sum());
+    alone.min(whole.saturating_sub(taken))
+}
+
 /// Which of the parts to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Selection {
@@ -52,7 +63,7 @@ pub(crate) fn run(
     for part in &chosen {
         println!("\n==> {} (budget {} min)", part.name, part.budget_min);
         let started = Instant::now();
-        let limit = Duration::from_mins(LIMIT_IN_BUDGETS.saturating_mul(part.budget_min));
+        let limit = limit(part, &chosen, rows.iter().map(|row: &Row<'_>| row.taken).sum());
         let result = (part.run)(&Children::within(limit, workspace));
         let row = Row { part, taken: started.elapsed(), result };
         println!("<== {}", row.line());
@@ -147,6 +158,18 @@ mod tests {
         assert_eq!(row(&fmt, 7, Err(failure)), "fmt        FAILED     0:07 of 1 min");
         let late = row(&fmt, 3661, Ok(Vec::new()));
         assert_eq!(late, "fmt        passed    61:01 of 1 min  OVER BUDGET");
+    }
+
+    #[test]
+    fn the_whole_has_a_deadline_and_a_part_its_limit() {
+        let minutes = Duration::from_mins;
+        let (short, long) = (part("fmt", true), Part { budget_min: 4, ..part("wasm", true) });
+        let both = [&short, &long];
+        assert_eq!(limit(&short, &both, minutes(0)), minutes(3));
+        assert_eq!(limit(&long, &both, minutes(0)), minutes(5));
+        assert_eq!(limit(&long, &both, minutes(3)), minutes(2));
+        assert_eq!(limit(&long, &both, minutes(9)), minutes(0));
+        assert_eq!(limit(&long, &[&long], minutes(9)), minutes(12));
     }
 
     #[test]
