@@ -1,6 +1,6 @@
 //! The table of what CI runs. Adding a part is a line in it and a function.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use crate::{
     build::{self, EVERYTHING},
@@ -34,19 +34,24 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
     Part { name: "clippy",  budget_min: 5, quick: true,  run: clippy },
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
+    Part { name: "build",   budget_min: 13, quick: true, run: build },
     Part { name: "docs",    budget_min: 2, quick: false, run: docs },
-    Part { name: "build",   budget_min: 10, quick: false, run: build },
-    Part { name: "tests",   budget_min: 7, quick: true,  run: tests },
+    Part { name: "tests",   budget_min: 4, quick: true,  run: tests },
     Part { name: "load",    budget_min: 1, quick: false, run: load },
     Part { name: "wasm",    budget_min: 2, quick: false, run: sizes::wasm },
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
-    Part { name: "demo",    budget_min: 2, quick: false, run: demo },
+    Part { name: "demo",    budget_min: 1, quick: false, run: demo },
+    Part { name: "testbed", budget_min: 1, quick: false, run: testbed },
     Part { name: "sizes",   budget_min: 1, quick: false, run: sizes::server },
 ];
 
 /// What `cargo xtask full` runs after them.
-pub(crate) const LONGER: &[Part] = &[];
+pub(crate) const LONGER: &[Part] =
+    &[Part { name: "bench", budget_min: 5, quick: false, run: bench }];
+
+/// The goal for CPU of a payment over CPU of an echo (`docs/PERFORMANCE.md`).
+const CPU_RATIO_MOST: f64 = 8.7;
 
 fn fmt(children: &Children<'_>) -> Result<Figures, Failure> {
     children.run(&mut children.cargo(&["fmt", "--all", "--check"]))?;
@@ -89,10 +94,21 @@ fn load(children: &Children<'_>) -> Result<Figures, Failure> {
     let mut command = children.cargo(&["test", "--test", "load"]);
     command.args(EVERYTHING).args(["--", "--nocapture", "--test-threads", "1"]);
     let printed = children.read(command.env("POS_LOAD_KILLS", "20"))?;
-    let printed = String::from_utf8_lossy(&printed);
+    load_figures(&String::from_utf8_lossy(&printed))
+}
+
+/// The two lines that the load tests print. A run without them showed nothing, whatever its exit code.
+fn load_figures(printed: &str) -> Result<Figures, Failure> {
     // The harness writes on the same lines.
     let figures = printed.lines().filter_map(|line| line.find("load: ").map(|at| &line[at..]));
-    Ok(figures.map(str::to_owned).collect())
+    let figures: Vec<_> = figures.map(str::to_owned).collect();
+    let shown = |what: &str| {
+        figures.iter().any(|line| line.contains(what) && line.contains("ledger=equal"))
+    };
+    if figures.len() == 2 && shown("clients=256") && shown("kills=20") {
+        return Ok(figures);
+    }
+    Err(Failure::Check(format!("the load was not shown; its figures are {figures:?}")))
 }
 
 /// The committed document is the one that the server makes.
@@ -125,6 +141,45 @@ fn demo(children: &Children<'_>) -> Result<Figures, Failure> {
     Ok(Vec::new())
 }
 
+/// What a client in another language does: starts the bed by the documented command and reads the one
+/// line. Its standard input is closed from the start, so it ends by itself.
+fn testbed(children: &Children<'_>) -> Result<Figures, Failure> {
+    let mut command = children.cargo(&["xtask", "testbed"]);
+    let printed = children.read(command.stdin(Stdio::null()))?;
+    let printed = String::from_utf8_lossy(&printed);
+    let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
+    match printed.lines().collect::<Vec<_>>()[..] {
+        [line] if is_whole(line) && line.contains("\"control_url\":") => Ok(Vec::new()),
+        _ => Err(Failure::Check(format!(
+            "`cargo xtask testbed` printed more or less than one line of JSON: {printed}"
+        ))),
+    }
+}
+
+/// The benchmark as `docs/PERFORMANCE.md` describes it, held to its goal.
+fn bench(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::programs(children)?;
+    let printed = children.read(&mut children.command(children.workspace.program("pos-bench")))?;
+    let printed = String::from_utf8_lossy(&printed);
+    print!("{printed}");
+    bench_figures(&printed)
+}
+
+fn bench_figures(printed: &str) -> Result<Figures, Failure> {
+    let last = printed.lines().last().unwrap_or_default();
+    let mut pairs = last.split_ascii_whitespace().filter_map(|pair| pair.split_once('='));
+    let ratio: Option<f64> =
+        pairs.find(|(name, _)| *name == "cpu_ratio").and_then(|(_, text)| text.parse().ok());
+    match ratio {
+        Some(ratio) if ratio <= CPU_RATIO_MOST && last.ends_with("ledger=equal") => {
+            Ok(vec![last.to_owned()])
+        }
+        _ => {
+            Err(Failure::Check(format!("`{last}`: the goal is cpu_ratio={CPU_RATIO_MOST} at most")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -135,6 +190,28 @@ mod tests {
     fn names_are_unique() {
         let names: Vec<_> = PARTS.iter().chain(LONGER).map(|part| part.name).collect();
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
+    }
+
+    #[test]
+    fn a_load_that_shows_nothing_has_failed() {
+        let even = "load: clients=256 calls=5120 ledger=equal loaded=33.0 MB\n";
+        let killed = "test killed ... load: kills=20 restarts=20 ledger=equal settled=6.7 s\nok\n";
+        let both = load_figures(&format!("{even}{killed}")).expect("both are shown");
+        assert_eq!(both[1], "load: kills=20 restarts=20 ledger=equal settled=6.7 s");
+        for missing in ["test result: ok. 0 passed", even, killed, "load: kills=3 ledger=equal\n"] {
+            assert!(load_figures(missing).is_err(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_benchmark_over_its_goal_has_failed() {
+        let line = |ratio: &str| format!("table\n\ncpu_ratio={ratio} p99_ms=1.00 ledger=equal\n");
+        assert!(bench_figures(&line("8.70")).is_ok());
+        for printed in
+            [line("8.71"), line("nan"), "cpu_ratio=1.00 ledger=other".into(), String::new()]
+        {
+            assert!(bench_figures(&printed).is_err(), "{printed}");
+        }
     }
 
     #[test]

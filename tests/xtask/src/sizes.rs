@@ -19,6 +19,10 @@ const IDLE_MAX_BYTES: u64 = 30_000_000;
 /// Builds the connection module for browsers and measures it.
 pub(crate) fn wasm(children: &Children<'_>) -> Result<Figures, Failure> {
     setup::wasm_target(children)?;
+    // What only browsers compile is seen by no other part.
+    let mut lint = children.cargo(&["clippy", "--locked", "--profile", "wasm", "-p", PROBE]);
+    lint.args(["-p", "pos-connect", "--target", setup::WASM, "--", "-D", "warnings"]);
+    children.run(&mut lint)?;
     let mut build = children.cargo(&["build", "--locked", "--profile", "wasm", "-p", PROBE]);
     children.run(build.args(["--target", setup::WASM]))?;
     let name = format!("{}.wasm", PROBE.replace('-', "_"));
