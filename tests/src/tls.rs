@@ -6,10 +6,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
-use rustls::ClientConfig;
 use rustls::crypto::ring;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::error::BedError;
 
@@ -69,5 +69,24 @@ pub fn client_config(ca_pem: &str) -> Result<Arc<ClientConfig>, String> {
         .map_err(|cause| cause.to_string())?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+/// A TLS server that shows this certificate.
+///
+/// # Errors
+/// What is wrong with the PEM, as a sentence.
+pub fn server_config(certificate_pem: &str, key_pem: &str) -> Result<Arc<ServerConfig>, String> {
+    let chain: Result<_, _> = CertificateDer::pem_slice_iter(certificate_pem.as_bytes()).collect();
+    let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|cause| cause.to_string())?
+        .with_no_client_auth()
+        .with_single_cert(
+            chain.map_err(|cause| cause.to_string())?,
+            key.map_err(|cause| cause.to_string())?,
+        )
+        .map_err(|cause| cause.to_string())?;
     Ok(Arc::new(config))
 }

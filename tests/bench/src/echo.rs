@@ -1,25 +1,25 @@
-//! The echo: what any HTTPS service costs on this machine. The same listener and the same TLS as the
-//! server's, an axum handler that answers the small JSON body it was sent, nothing else.
+//! The echo: what any HTTPS service costs on this machine. An axum handler on hyper and rustls that
+//! answers the small JSON body it was sent. Nothing of the product is in it: what the product's own
+//! listener adds must count against the product.
 
 use std::io::Write as _;
-use std::net::Ipv4Addr;
-use std::path::Path;
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::post;
-use pos_server::config::LimitSettings;
-use pos_server::http::listener::{Limits, Listener, serve};
-use pos_server::http::tls::TlsIdentity;
-use pos_server::shutdown;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use pos_tests::folder::Folder;
 use pos_tests::line::{Place, Request, Response};
 use pos_tests::process::Process;
-use pos_tests::tls::Certificates;
+use pos_tests::tls::{self, Certificates};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 
 use crate::error::BenchError;
 use crate::load::Work;
@@ -60,22 +60,39 @@ impl Echo {
 
 /// Serves in the current folder, which holds the certificate, until SIGTERM.
 pub(crate) async fn run() -> Result<(), BenchError> {
-    let identity = TlsIdentity::load(Path::new(CERTIFICATE), Path::new(KEY))?;
-    let address = (Ipv4Addr::LOCALHOST, 0).into();
-    let listener = Listener::bind(address, Some(Arc::new(identity))).await?;
-    let announcement = json!({ "url": listener.url() });
+    let read = |name: &str| std::fs::read_to_string(name).map_err(BenchError::system(name));
+    let identity = tls::server_config(&read(CERTIFICATE)?, &read(KEY)?);
+    let identity = TlsAcceptor::from(identity.map_err(BenchError::Certificate)?);
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let listener = TcpListener::bind(address).await.map_err(BenchError::system("listening"))?;
+    let address = listener.local_addr().map_err(BenchError::system("listening"))?;
+    let announcement = json!({ "url": format!("https://{address}") });
     writeln!(std::io::stdout(), "{announcement}").map_err(BenchError::system("announcing"))?;
 
-    let (trigger, shutdown) = shutdown::channel();
-    let mut terminate = signal(SignalKind::terminate()).map_err(BenchError::system("SIGTERM"))?;
-    tokio::spawn(async move {
-        terminate.recv().await;
-        trigger.pull();
-    });
     let answer = async |body: Bytes| ([(header::CONTENT_TYPE, "application/json")], body);
     let router = Router::new().route(PATH, post(answer));
-    serve(listener, router, Limits::from(&LimitSettings::default()), shutdown).await;
-    Ok(())
+    let mut terminate = signal(SignalKind::terminate()).map_err(BenchError::system("SIGTERM"))?;
+    tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        failed = serve(listener, identity, router) => failed,
+    }
+}
+
+async fn serve(
+    listener: TcpListener,
+    identity: TlsAcceptor,
+    router: Router,
+) -> Result<(), BenchError> {
+    loop {
+        let (tcp, _) = listener.accept().await.map_err(BenchError::system("accepting"))?;
+        tcp.set_nodelay(true).map_err(BenchError::system("accepting"))?;
+        let (identity, router) = (identity.clone(), TowerToHyperService::new(router.clone()));
+        tokio::spawn(async move {
+            let Ok(line) = identity.accept(tcp).await else { return };
+            // However it ends, the load saw it.
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(line), router).await;
+        });
+    }
 }
 
 /// Calls of the echo: an order in JSON, small and every time another.

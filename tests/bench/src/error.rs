@@ -2,8 +2,6 @@
 
 use std::io;
 
-use pos_server::http::listener::ListenError;
-use pos_server::http::tls::TlsError;
 use pos_tests::BedError;
 
 /// What ended a run before it had a result.
@@ -22,12 +20,25 @@ pub(crate) enum BenchError {
     /// Server, institution or shop did not come up.
     #[error(transparent)]
     Bed(#[from] BedError),
+    /// The echo's certificate cannot be used.
+    #[error("the certificate of the echo cannot be used: {0}")]
+    Certificate(String),
     /// The books do not agree: whatever was measured is not a result.
     #[error("the ledger differs, so this run is not a result: {0}")]
     Ledger(String),
-    /// The echo has no address.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
+    /// The machine did not keep the rate, and calls at different rates must not be compared.
+    #[error(
+        "{what} came to {reached:.0} calls/s of {wanted}: this run is not a result; try a lower --rate or a \
+         quieter machine"
+    )]
+    Slow {
+        /// Which calls.
+        what: &'static str,
+        /// Calls a second that were answered.
+        reached: f64,
+        /// What was asked for.
+        wanted: u32,
+    },
     /// Too little was measured to say anything.
     #[error("{0} was over before enough calls were answered to measure anything")]
     TooFew(&'static str),
@@ -40,9 +51,9 @@ pub(crate) enum BenchError {
         #[source]
         source: io::Error,
     },
-    /// The echo's certificate cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
+    /// A thread that had worked ended while it was measured, and its last work with it.
+    #[error("a thread of process {0} ended while its CPU was measured: this run is not a result")]
+    ThreadEnded(u32),
     /// An answer's signature does not verify.
     #[error("an answer to {what} does not verify: {cause}")]
     Unverified {

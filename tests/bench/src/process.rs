@@ -1,30 +1,53 @@
 //! What the kernel says of a process: the CPU it used, the memory it holds.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
 use crate::error::BenchError;
 
-/// The unit of `utime` and `stime`: a hundredth of a second on every Linux that Rust runs on
-/// (`USER_HZ`). The kernel counts finer and shows whole ticks, so a round must use many of them.
-const TICK: Duration = Duration::from_millis(10);
-
-/// User and system time of all threads of a process so far, also of those that have ended.
-pub(crate) fn cpu_time(id: u32) -> Result<Duration, BenchError> {
-    let path = format!("/proc/{id}/stat");
-    let stat = fs::read_to_string(&path).map_err(BenchError::system(&path))?;
-    let ticks = ticks_in(&stat).ok_or_else(|| unreadable(&path))?;
-    Ok(TICK.saturating_mul(ticks))
+/// CPU that each thread of a process has used, by its id.
+#[derive(Clone, Debug)]
+pub(crate) struct CpuTime {
+    process: u32,
+    threads: HashMap<String, u64>,
 }
 
-/// `utime` and `stime`: fields 14 and 15 of proc(5), counted after the program's name, which is in
-/// parentheses and may hold blanks and parentheses itself.
-fn ticks_in(stat: &str) -> Option<u32> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    let mut fields = after_name.split_ascii_whitespace().skip(11);
-    let utime: u32 = fields.next()?.parse().ok()?;
-    let stime: u32 = fields.next()?.parse().ok()?;
-    utime.checked_add(stime)
+/// Reads what every thread of a process has used so far, in nanoseconds. `utime` and `stime` of
+/// `/proc/<id>/stat` are cut to hundredths of a second, which is a tenth of what a round of echoes uses.
+pub(crate) fn cpu_time(process: u32) -> Result<CpuTime, BenchError> {
+    let path = format!("/proc/{process}/task");
+    let mut threads = HashMap::new();
+    for thread in fs::read_dir(&path).map_err(BenchError::system(&path))? {
+        let thread = thread.map_err(BenchError::system(&path))?;
+        let path = thread.path().join("schedstat");
+        // One that ended since the folder was listed is missed, and said so, by the next reading.
+        let Ok(line) = fs::read_to_string(&path) else { continue };
+        let used = on_cpu_in(&line).ok_or_else(|| unreadable(&path.display().to_string()))?;
+        threads.insert(thread.file_name().to_string_lossy().into_owned(), used);
+    }
+    Ok(CpuTime { process, threads })
+}
+
+impl CpuTime {
+    /// What the process has used since `before`.
+    pub(crate) fn since(&self, before: &Self) -> Result<Duration, BenchError> {
+        let ended =
+            |(thread, used): (&String, &u64)| *used > 0 && !self.threads.contains_key(thread);
+        if before.threads.iter().any(ended) {
+            return Err(BenchError::ThreadEnded(self.process));
+        }
+        let used = self.threads.iter().map(|(thread, used)| {
+            used.saturating_sub(before.threads.get(thread).copied().unwrap_or_default())
+        });
+        Ok(Duration::from_nanos(used.sum()))
+    }
+}
+
+/// The first field of `schedstat`: nanoseconds on a processor
+/// (`Documentation/scheduler/sched-stats.rst` of Linux).
+fn on_cpu_in(schedstat: &str) -> Option<u64> {
+    schedstat.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Resident memory in octets.
@@ -60,10 +83,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_and_system_time_are_found_behind_any_name() {
-        let stat = "7 (pos) server)) S 1 7 7 0 -1 4194304 20 0 1 0 312 25 3 4 20 0 6 0 99 1 2 3";
-        assert_eq!(ticks_in(stat), Some(337));
-        assert_eq!(ticks_in("7 (pos-server) S 1 2"), None);
+    fn time_on_a_processor_is_the_first_field() {
+        assert_eq!(on_cpu_in("139686 3390819 2\n"), Some(139_686));
+        assert_eq!(on_cpu_in(""), None);
+    }
+
+    fn used(threads: &[(&str, u64)]) -> CpuTime {
+        let threads = threads.iter().map(|(id, used)| ((*id).to_owned(), *used)).collect();
+        CpuTime { process: 7, threads }
+    }
+
+    #[test]
+    fn threads_that_came_count_whole_and_one_that_went_spoils_the_reading() {
+        let before = used(&[("7", 100), ("8", 0)]);
+        let after = used(&[("7", 350), ("9", 50)]);
+        assert_eq!(after.since(&before).unwrap(), Duration::from_nanos(300));
+        assert!(matches!(before.since(&after), Err(BenchError::ThreadEnded(7))));
     }
 
     #[test]
@@ -77,8 +112,9 @@ mod tests {
     fn work_shows_as_cpu_time() {
         let id = std::process::id();
         let before = cpu_time(id).unwrap();
+        let mine = |time: &CpuTime| time.threads.values().sum::<u64>();
         let mut sum = 0_u64;
-        while cpu_time(id).unwrap() < before + 3 * TICK {
+        while mine(&cpu_time(id).unwrap()) < mine(&before) + 30_000_000 {
             sum = (0..100_000).fold(black_box(sum), u64::wrapping_add);
         }
         assert!(memory(id).unwrap().peak >= memory(id).unwrap().now.min(1));

@@ -36,6 +36,9 @@ pub(crate) struct Plan {
 /// Seconds that a round at a constant rate lasts.
 const ROUND_S: u32 = 3;
 
+/// A round that comes to less than this share of the rate was not at that rate.
+const RATE_KEPT: f64 = 0.97;
+
 /// Calls of a round of the closed loop, and how many such rounds of payments there are. An echo takes
 /// so much less that the rounds are about as long.
 const CLOSED_PAYMENTS: usize = 3_000;
@@ -111,6 +114,11 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
     let pace = Pace::Open { every };
     let constant = load.alternate(plan.rounds, [at_rate; 2], pace).await?;
     let quote = Rounds::of("the quotes", &load.quotes(&bed, at_rate, pace).await?)?;
+    for (what, rounds) in
+        [("the echo", &constant.echo), ("the payments", &constant.payment), ("the quotes", &quote)]
+    {
+        rounds.kept(what, plan.rate)?;
+    }
     say("as many as there can be");
     let pace = Pace::Closed { limit: CLOSED_LIMIT };
     let calls = [CLOSED_ECHOES, CLOSED_PAYMENTS];
@@ -219,7 +227,7 @@ async fn measure<W: Work>(
 ) -> Result<Measured, BenchError> {
     let before = process::cpu_time(process)?;
     let round = lines.run(work, numbers, pace).await?;
-    let cpu = process::cpu_time(process)?.saturating_sub(before);
+    let cpu = process::cpu_time(process)?.since(&before)?;
     Ok(Measured { round, cpu })
 }
 
@@ -234,6 +242,15 @@ fn ratio(echoes: &[Measured], paid: &[Measured]) -> Result<Spread, BenchError> {
 }
 
 impl Rounds {
+    /// Every round came to the rate that was asked for, but for what its last answers took.
+    fn kept(&self, what: &'static str, wanted: u32) -> Result<(), BenchError> {
+        let reached = self.per_second.least;
+        if reached >= f64::from(wanted) * RATE_KEPT {
+            return Ok(());
+        }
+        Err(BenchError::Slow { what, reached, wanted })
+    }
+
     fn of(what: &'static str, measured: &[Measured]) -> Result<Self, BenchError> {
         let too_few = || BenchError::TooFew(what);
         let cpu_us = Spread::of(measured.iter().map(Measured::cpu_us)).ok_or_else(too_few)?;
@@ -275,6 +292,13 @@ mod tests {
         // 400 / 50 and 350 / 70.
         let found = ratio(&echoes, &paid).unwrap();
         assert_eq!(found, Spread { median: 6.5, least: 5.0, most: 8.0 });
+    }
+
+    #[test]
+    fn a_rate_that_was_not_kept_is_no_result() {
+        let rounds = |calls| Rounds::of("the echo", &[measured(calls, 40)]).unwrap();
+        assert!(rounds(990).kept("the echo", 1_000).is_ok());
+        assert!(matches!(rounds(960).kept("the echo", 1_000), Err(BenchError::Slow { .. })));
     }
 
     #[test]
