@@ -15,7 +15,9 @@ pub(crate) async fn tell(bed: &Bed, teller: &mut Teller) -> Result<ShopKit, Fail
     let codes = kit.registration.recovery_codes.len();
     teller.line(&format!("shop          {}", kit.enrolment.shop_id));
     teller.line(&format!("module key    {}", kit.registration.key_id));
-    teller.claim("ten recovery codes and a panic code were handed out, once", codes == 10)?;
+    let panic_code = !kit.registration.panic_code.expose().is_empty();
+    teller
+        .claim("ten recovery codes and a panic code were handed out", codes == 10 && panic_code)?;
     let shop = Shop::open(bed, &kit).await?;
     let offers = shop.connection.methods(None).await?.contracts;
     for offer in &offers {
@@ -53,9 +55,21 @@ async fn payments(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
 
 async fn declines(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
     teller.chapter("Refusals", "in words that a person can act on");
-    for (method, instrument, reason) in [
-        ("card:visa", "expired_card", "expired_card"),
-        ("prepaid:momiji", "small_balance", "insufficient_funds"),
+    for (method, instrument, reason, english, japanese) in [
+        (
+            "card:visa",
+            "expired_card",
+            "expired_card",
+            "The card has expired.",
+            "カードの有効期限が切れています。",
+        ),
+        (
+            "prepaid:momiji",
+            "small_balance",
+            "insufficient_funds",
+            "The balance or credit limit is too low for this amount.",
+            "残高または利用枠が不足しています。",
+        ),
     ] {
         let declined = shop.buy(Purchase::sale(method, instrument, 5_000)).await?;
         let booked = shop.booked(&declined).await?;
@@ -64,6 +78,7 @@ async fn declines(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
         };
         let holds = declined.state == State::Declined
             && decline.reason.wire() == reason
+            && (decline.message.as_str(), decline.message_ja.as_str()) == (english, japanese)
             && booked.moved == 0;
         teller.claim(&format!("{reason}: {}", decline.message), holds)?;
         teller.line(&format!("{:width$}  {}", "", decline.message_ja, width = reason.len()));
@@ -98,7 +113,7 @@ async fn parts(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
     let sums = [payment.authorised, payment.captured, payment.released, payment.refunded];
     teller.claim(
         &format!("the payment stands as {} with {sums:?}", payment.state.wire()),
-        sums == [10_000, 6_500, 3_500, 1_500],
+        payment.state.wire() == "partly_refunded" && sums == [10_000, 6_500, 3_500, 1_500],
     )
 }
 
@@ -163,12 +178,13 @@ async fn history(bed: &Bed, shop: &Shop<'_>, teller: &mut Teller) -> Result<(), 
         let nets = ledger.totals.iter().map(|sum| net(sum.captured, sum.refunded));
         theirs = theirs.saturating_add(nets.sum());
     }
-    teller.claim(&format!("paid by the shop's history {}", yen(ours)?), ours > 0)?;
+    teller.line(&format!("paid by the shop's history {}", yen(ours)?));
     teller.claim(
         &format!(
             "paid by the institutions' ledgers {}: equal, balanced, nothing twice",
             yen(theirs)?
         ),
-        ours == theirs && balanced,
+        // 4,800 + 12,000 + 900, 6,500 captured less 1,500, 3,300 once, 2,200 found out.
+        ours == 28_200 && theirs == ours && balanced,
     )
 }
