@@ -266,6 +266,20 @@ impl Bed {
         format!("pos-server:\n{server}\npos-institution:\n{institutions}")
     }
 
+    /// What the server's whole log says of its own faults: panics, and calls that failed for a reason
+    /// within. A panic costs its caller the line and counts as no status, so that nothing else shows it.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub fn faults_in_log(&self) -> Result<Vec<String>, BedError> {
+        let log = self.folder.path().join("pos-server.log");
+        let log = fs::read_to_string(log).map_err(BedError::system("reading the server's log"))?;
+        let is_fault = |line: &&str| {
+            line.contains("a task panicked") || line.contains("\"code\":\"internal\"")
+        };
+        Ok(log.lines().filter(is_fault).map(str::to_owned).collect())
+    }
+
     async fn register_institutions(&self) -> Result<(), BedError> {
         self.institutions.add_operator(&self.server.address().institution_call_key).await?;
         for one in self.institutions.all() {

@@ -238,3 +238,20 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(BedError::answer("a refusal"))
     }
 }
+
+/// Checks that a call was refused as the shop's own mistake is: by this status, code and field, with a
+/// sentence in two languages and a request id, under the server's signature.
+///
+/// # Panics
+/// When anything of it is otherwise.
+#[track_caller]
+pub fn refused(answer: &Answer, status: u16, code: &str, field: Option<&str>) {
+    let text = String::from_utf8_lossy(&answer.body);
+    assert!(answer.verified.is_ok(), "{:?}: {text}", answer.verified);
+    let problem = answer.problem().unwrap_or_else(|cause| panic!("{cause}: {text}"));
+    assert_eq!((answer.status, problem.code.as_str()), (status, code), "{text}");
+    assert_eq!(problem.field.as_deref(), field, "{text}");
+    assert!(problem.message.len() > 15 && problem.message.ends_with('.'), "{text}");
+    assert!(!problem.message_ja.is_ascii(), "{text}");
+    assert!(problem.request_id.to_string().starts_with("req_"), "{text}");
+}

@@ -23,7 +23,8 @@ impl Shared {
     /// Runs a test on the bed. When it fails, the ends of the logs are printed.
     ///
     /// # Panics
-    /// When the bed does not start, and as the test does.
+    /// When the bed does not start, as the test does, and when the server's log tells of a fault of its
+    /// own so far, whichever test brought it about.
     pub fn run(&'static self, test: impl AsyncFnOnce(&'static Bed)) {
         let (runtime, bed) = self.started.get_or_init(|| {
             let runtime = Builder::new_multi_thread().enable_all().build();
@@ -35,6 +36,8 @@ impl Shared {
         });
         let _logs = LogsOnPanic(bed);
         runtime.block_on(test(bed));
+        let faults = bed.faults_in_log().expect("the server has a log");
+        assert!(faults.is_empty(), "{faults:#?}");
     }
 }
 

@@ -251,6 +251,11 @@ async fn act(
             (0..plan.times).for_each(|_| shared.forge.plan(plan.forgery));
             done()
         }
+        ("GET", ["forge"]) => json!({ "planned": shared.forge.left() }),
+        ("DELETE", ["forge"]) => {
+            shared.forge.clear();
+            done()
+        }
         ("POST", ["keys", "revoke"]) => {
             let Revoke { shop_id, key_id } = read(body)?;
             bed.server.operate(&["key", "revoke", &shop_id, &key_id]).await?

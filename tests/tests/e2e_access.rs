@@ -10,21 +10,12 @@ use pos_protocol::secret::SecretText;
 use pos_tests::bed::shop::{register, registration_draft};
 use pos_tests::bed::{Enrolment, PASSWORD, ShopKit};
 use pos_tests::pay::Pay;
-use pos_tests::raw::{Answer, Draft, fresh_key, fresh_signing_key};
+use pos_tests::raw::{Answer, Draft, fresh_key, fresh_signing_key, refused};
 use pos_tests::shared::Shared;
 use pos_tests::{Bed, BedOptions};
 use serde_json::{Value, json};
 
 static BED: Shared = Shared::new(BedOptions::default);
-
-#[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str, field: Option<&str>) {
-    let text = String::from_utf8_lossy(&answer.body);
-    assert!(answer.verified.is_ok(), "{text}");
-    let problem = answer.problem().unwrap();
-    assert_eq!((answer.status, problem.code.as_str()), (status, code), "{text}");
-    assert_eq!(problem.field.as_deref(), field, "{text}");
-}
 
 fn copy(key: &SigningKey) -> SigningKey {
     SigningKey::from_seed(&key.seed())

@@ -8,7 +8,7 @@ use pos_protocol::seal::SealedOperation;
 use pos_tests::bed::ShopKit;
 use pos_tests::line::Request;
 use pos_tests::pay::{Footprint, Pay};
-use pos_tests::raw::{Answer, Caller, Draft, fresh_key, fresh_order};
+use pos_tests::raw::{Answer, Caller, Draft, fresh_key, fresh_order, refused};
 use pos_tests::shared::Shared;
 use pos_tests::{Bed, BedOptions};
 use serde_json::{Value, json};
@@ -69,18 +69,6 @@ impl Victim {
         let after = self.bed.footprint(&self.shop).await.unwrap();
         assert_eq!(after.money(), self.before.money());
     }
-}
-
-#[track_caller]
-fn refused(answer: &Answer, status: u16, code: &str, field: Option<&str>) {
-    let text = String::from_utf8_lossy(&answer.body);
-    assert!(answer.verified.is_ok(), "{:?}: {text}", answer.verified);
-    let problem = answer.problem().unwrap();
-    assert_eq!((answer.status, problem.code.as_str()), (status, code), "{text}");
-    assert_eq!(problem.field.as_deref(), field, "{text}");
-    assert!(problem.message.len() > 15 && problem.message.ends_with('.'), "{text}");
-    assert!(!problem.message_ja.is_ascii(), "{text}");
-    assert!(problem.request_id.to_string().starts_with("req_"));
 }
 
 #[test]
@@ -212,9 +200,7 @@ fn a_megabyte_in_place_of_an_id() {
         // A request line that long is cut off before anything in it is believed: nobody signed it.
         let place = bed.server.place().unwrap();
         let answer = place.send(&Request::get(format!("/v1/payments/{megabyte}"))).await;
-        if let Ok(answer) = answer {
-            assert!((400..500).contains(&answer.status), "{}", answer.status);
-        }
+        assert_eq!(answer.unwrap().status, 431);
         victim.untouched().await;
     });
 }
@@ -255,7 +241,6 @@ fn path_pieces_and_control_characters_in_a_path() {
 fn bodies_that_are_not_the_json_of_the_route() {
     BED.run(async |bed| {
         let victim = Victim::new(bed).await;
-        let deep = |open: &str| format!("{{\"amount\":{}", open.repeat(10_000));
         let doubled = r#"{"amount":1,"amount":2,"currency":"JPY"}"#;
         let unknown = r#"{"amount":1,"currency":"JPY","tip":1}"#;
         let proto = r#"{"amount":1,"currency":"JPY","__proto__":{}}"#;
@@ -279,13 +264,6 @@ fn bodies_that_are_not_the_json_of_the_route() {
             let answer = victim.call(&draft).await;
             assert_eq!(answer.status, 400, "{body}");
             refused(&answer, 400, code, field);
-        }
-        for open in ["[", "{\"a\":"] {
-            let draft = victim.movement("captures", &Value::Null);
-            let body = deep(open);
-            // 10,000 deep; the objects are cut to what a body may have.
-            let body = body.get(..body.len().min(15_000)).unwrap();
-            refused(&victim.call(&draft.octets(body)).await, 400, "invalid_field", Some("amount"));
         }
         let latin = victim.movement("captures", &Value::Null);
         let latin = latin.octets(b"{\"amount\":1,\"currency\":\"J\xe9Y\"}".to_vec());
@@ -448,6 +426,10 @@ fn another_shops_ids_are_answered_like_random_ones() {
             (
                 format!("/v1/methods?pos={pos}"),
                 "/v1/methods?pos=pos_014d2pf2dbzzzzzzzzzzzzzzzz".into(),
+            ),
+            (
+                format!("/v1/payments?after={}", victim.payment),
+                "/v1/payments?after=pay_014d2pf2dbzzzzzzzzzzzzzzzz".into(),
             ),
         ] {
             let (told, expected) =

@@ -145,6 +145,11 @@ async fn the_control_address_breaks_things_on_purpose() {
     let line = bed.shop("/server/forge_url").await;
     line.methods(None).await.unwrap();
 
+    bed.command("/forge", json!({ "forgery": "cut", "times": 9 })).await;
+    let withdraw = Request { method: "DELETE".into(), ..Request::post("/forge", &json!({})) };
+    bed.control.json(&withdraw).await.unwrap();
+    let left = bed.control.json(&Request::get("/forge")).await.unwrap();
+    assert_eq!(left, json!({ "planned": 0 }));
     bed.command("/forge", json!({ "forgery": "altered", "times": 2 })).await;
     let paid = line.pay(&bed.order("approve", 700), None).await.unwrap();
     assert_eq!(paid.state, State::Done);
@@ -191,6 +196,8 @@ async fn it_ends_when_its_input_closes_and_takes_everything_along() {
         let address = bed.text("/server/url").strip_prefix("http://").unwrap().to_owned();
         let folder = bed.text("/folder").to_owned();
         assert!(Path::new(&folder).is_dir());
+        let programs = programs_of(&folder);
+        assert_eq!(programs.len(), 2, "{programs:?}");
         if killed {
             bed.child.kill().await.unwrap();
         } else {
@@ -200,8 +207,22 @@ async fn it_ends_when_its_input_closes_and_takes_everything_along() {
         }
         wait::until("nothing is left", || async {
             let listens = tokio::net::TcpStream::connect(&address).await.is_ok();
-            (!listens && !Path::new(&folder).exists()).then_some(())
+            let runs = programs.iter().any(|id| is_running(id));
+            (!listens && !runs && !Path::new(&folder).exists()).then_some(())
         })
         .await;
     }
+}
+
+/// The ids of the processes that a bed has noted in its folder.
+fn programs_of(folder: &str) -> Vec<String> {
+    let noted = std::fs::read_dir(Path::new(folder).join("ids")).unwrap();
+    noted.map(|one| one.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Whether a process of this id is one of ours and has not ended: one that nobody has waited for yet
+/// has an empty command line.
+fn is_running(id: &str) -> bool {
+    let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    String::from_utf8_lossy(&line).contains("pos-")
 }
