@@ -148,11 +148,25 @@ impl Process {
     /// # Errors
     /// [`BedError::System`] when the process is gone.
     pub fn resident_octets(&self) -> Result<u64, BedError> {
+        self.status("VmRSS:")
+    }
+
+    /// The most that was resident since it started, in octets.
+    ///
+    /// # Errors
+    /// [`BedError::System`] when the process is gone.
+    pub fn most_resident_octets(&self) -> Result<u64, BedError> {
+        self.status("VmHWM:")
+    }
+
+    /// A line of proc_pid_status(5) that counts in units of 1,024 octets.
+    fn status(&self, name: &str) -> Result<u64, BedError> {
         let path = format!("/proc/{}/status", self.id);
         let status = fs::read_to_string(&path).map_err(BedError::system(path))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok());
-        Ok(kib.unwrap_or_default().saturating_mul(1024))
+        let kib = kib.ok_or_else(|| BedError::Unknown(format!("{name} of {}", self.name)))?;
+        Ok(kib.saturating_mul(1024))
     }
 
     /// The end of its log.

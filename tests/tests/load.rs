@@ -266,12 +266,13 @@ fn agree(told: &OperationView, booked: Option<&LedgerOperation>) {
     assert!(agreed, "the books say {booked:?} of {told:?}");
 }
 
-/// The server has counted its answers: none of them was a fault of its own.
+/// The server has counted its answers, and its log tells of every life: nothing was a fault of its own.
 async fn no_internal_error(load: &Load) {
     let place = Place::new(&load.bed.server.address().metrics_url, "").unwrap();
     let metrics = text(&place.send(&Request::get("/metrics")).await.unwrap().body);
     assert!(metrics.contains(r#"status="200""#), "{metrics}");
     assert!(!metrics.contains(r#"status="500""#), "{metrics}");
+    assert_eq!(load.bed.faults_in_log().unwrap(), [""; 0]);
 }
 
 /// Operations that are not final yet.
@@ -322,8 +323,6 @@ fn megabytes(octets: u64) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_the_books_equal_the_servers_state() {
     let bed = bed().await;
-    // What the registrations took is not what an idle server takes.
-    bed.server.restart().await.unwrap();
     let idle = bed.server.resident_octets().await.unwrap();
     let load = Load::new(bed);
     let _logs = LogsOnPanic(&load.bed);
@@ -331,7 +330,9 @@ async fn under_load_the_books_equal_the_servers_state() {
     let began = Instant::now();
     let answered: Vec<_> = load.start(CALLS).join_all().await.into_iter().flatten().collect();
     let took = began.elapsed();
-    let loaded = load.bed.server.resident_octets().await.unwrap();
+    // By now the clients have closed their connections, so it is the most that tells.
+    let loaded = load.bed.server.most_resident_octets().await.unwrap();
+    assert_eq!(load.broken.load(Ordering::Relaxed), 0, "lines that broke with nobody killed");
     assert_eq!(open_operations(&load).await, 0);
     let (payments, total) = compare(&load).await;
     still_stand(&load, &answered).await;
@@ -372,6 +373,10 @@ async fn killed_under_load_the_server_loses_nothing_and_charges_nothing_twice() 
     .await;
     let settled = last_start.elapsed();
     assert!(settled <= SETTLED_WITHIN, "settled only after {settled:?}");
+    // Both sides of a kill: lines that broke under their callers, operations that nobody owned any more.
+    assert!(load.broken.load(Ordering::Relaxed) > 0, "no kill met a call");
+    let log = std::fs::read_to_string(load.bed.folder().join("pos-server.log")).unwrap();
+    assert!(log.contains("open operations taken over"), "no kill left an operation open");
     let (payments, total) = compare(&load).await;
     still_stand(&load, &answered).await;
     no_internal_error(&load).await;

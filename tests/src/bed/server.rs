@@ -157,6 +157,15 @@ impl Server {
         running.as_ref().ok_or_else(not_running)?.resident_octets()
     }
 
+    /// The most memory that was resident since it started, in octets.
+    ///
+    /// # Errors
+    /// [`BedError::Unknown`] when it does not run.
+    pub async fn most_resident_octets(&self) -> Result<u64, BedError> {
+        let running = self.running.lock().await;
+        running.as_ref().ok_or_else(not_running)?.most_resident_octets()
+    }
+
     /// The id of its process, which changes with every start.
     ///
     /// # Errors
