@@ -111,6 +111,10 @@ fn no_covered_part_can_be_changed_added_or_left_out() {
             ("another path", "signature_invalid", |signed| {
                 signed.request.target = "/v1/checks".into();
             }),
+            // Where the key stands in the body, a body without one cannot be verified.
+            ("the path of a sign-in", "signature_invalid", |signed| {
+                signed.request.target = "/v1/sessions".into();
+            }),
             ("a query", "signature_invalid", |signed| signed.request.target.push_str("?a=b")),
             ("another method", "signature_invalid", |signed| signed.request.method = "PUT".into()),
             ("a second signature", "signature_invalid", |signed| {

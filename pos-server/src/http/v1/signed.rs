@@ -180,7 +180,7 @@ async fn read_body(body: Body) -> Result<Bytes, ApiError> {
             format!("The body must have at most {limit} octets."),
         ),
         BodyError::TooSlow { .. } => ErrorCode::NotReady.into(),
-        BodyError::Broken(_) => ErrorCode::InvalidJson.into(),
+        BodyError::Broken(_) => ApiError::new(ErrorCode::DigestMismatch).field("content-digest"),
     })
 }
 
@@ -190,13 +190,18 @@ fn ahead_ms(created: Timestamp, now: Timestamp) -> i64 {
     ms(created.since(now)).saturating_sub(ms(now.since(created)))
 }
 
-/// The key of a registration or a sign-in, read leniently: the body is read strictly later.
+/// The key of a registration or a sign-in, read leniently: the body is read strictly later. Without
+/// one the signature cannot be verified, and no other refusal may come before that
+/// ([`ErrorCode::comes_after_verification`]).
 fn key_in_body(body: &[u8]) -> Result<PublicKey, ApiError> {
     #[derive(Deserialize)]
     struct OnlyKey {
         key: PublicKey,
     }
-    Ok(wire::read_body::<OnlyKey>(body)?.key)
+    wire::read_body::<OnlyKey>(body).map(|body| body.key).map_err(|_| {
+        let message = "The body must have the public key that signs the call, in `key`.";
+        ApiError::with_message(ErrorCode::SignatureInvalid, message).field("key")
+    })
 }
 
 fn verify(
