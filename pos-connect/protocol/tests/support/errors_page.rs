@@ -35,15 +35,19 @@ and one of the [reasons](#reasons-of-a-decline).
 | `new_quote` | a new quote, then a new call with a new key and, for a payment, a new envelope |
 
 *Kept* means: the refusal is stored under the idempotency key, and every repeat of the call gets it again, whatever has
-changed meanwhile. A new try takes a new key, also where `retry` says `after`. What is not kept leaves the key unused.
+changed meanwhile. A new try takes a new key. What is not kept leaves the key unused.
 
-After `429`, any `5xx`, or a refusal of a *repeat*, ask `GET /v1/operations/{idempotency_key}` before anything else: such an
+*Proves the call was read* means: the refusal is given only after the signature was verified. The others are given before; a
+copy of the call that was bent on the way, its signature left as it was, can draw one, and the answer is bound to that same
+signature. For a call that moves money they say nothing about the call that was sent: ask by the key.
+
+After those, `429`, any `5xx`, or a refusal of a *repeat*, ask `GET /v1/operations/{idempotency_key}` before anything else: such an
 answer says nothing of an earlier attempt. A code that a client does not know is to be treated as `never`.
 
 ## Codes
 
-| code | HTTP | `retry` | kept | English | Japanese | what to do |
-|---|---|---|---|---|---|---|
+| code | HTTP | `retry` | kept | proves the call was read | English | Japanese | what to do |
+|---|---|---|---|---|---|---|---|
 ";
 
 const BETWEEN: &str = "
@@ -76,11 +80,12 @@ fn codes() -> String {
     for code in ErrorCode::ALL {
         writeln!(
             rows,
-            "| `{}` | {} | `{}` | {} | {} | {} | {} |",
+            "| `{}` | {} | `{}` | {} | {} | {} | {} | {} |",
             code.wire(),
             code.status(),
             retry(code.retry()),
-            if code.is_kept() { "yes" } else { "no" },
+            yes(code.is_kept()),
+            yes(code.comes_after_verification()),
             code.english(),
             code.japanese(),
             what_to_do(*code),
@@ -98,13 +103,17 @@ fn reasons() -> String {
             "| `{}` | `{}` | {} | {} | {} |",
             reason.wire(),
             advice(reason.shopper_advice()),
-            if reason.is_hard() { "yes" } else { "no" },
+            yes(reason.is_hard()),
             reason.english(),
             reason.japanese(),
         )
         .expect("writing to a string does not fail");
     }
     rows
+}
+
+fn yes(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
 }
 
 fn retry(retry: Retry) -> &'static str {
