@@ -73,7 +73,7 @@ reasons! {
         "The card or account number is not valid." "カード番号または口座番号が正しくありません。";
     /// Reported lost or stolen; shown as a plain decline.
     LostOrStolen "lost_or_stolen" TryAnother true
-        "The payment was declined." "決済は承認されませんでした。";
+        "The payment was declined by the institution." "決済機関により承認されませんでした。";
     /// Over an amount or count limit of the instrument.
     OverLimit "over_limit" TryAnother false
         "The payment is over the limit set for this card or account." "利用限度額または利用回数の上限を超えています。";
@@ -82,7 +82,7 @@ reasons! {
         "This kind of payment is not allowed for this card or account." "このカードまたは口座ではこの取引を利用できません。";
     /// Fraud suspected; shown as a plain decline.
     SuspectedFraud "suspected_fraud" TryAnother true
-        "The payment was declined." "決済は承認されませんでした。";
+        "The payment was declined by the institution." "決済機関により承認されませんでした。";
     /// PIN, security code or password wrong.
     WrongSecret "wrong_secret" CheckDetails false
         "The PIN or security code is wrong." "暗証番号またはセキュリティコードが誤っています。";
@@ -144,9 +144,12 @@ mod tests {
 
     #[test]
     fn fraud_and_theft_read_like_any_decline() {
+        let plain = DeclineReason::DoNotHonour;
+        assert_eq!(plain.english(), "The payment was declined by the institution.");
         for reason in [DeclineReason::LostOrStolen, DeclineReason::SuspectedFraud] {
-            assert_eq!(reason.english(), "The payment was declined.");
-            assert_eq!(reason.shopper_advice(), ShopperAdvice::TryAnother);
+            assert_eq!(reason.english(), plain.english());
+            assert_eq!(reason.japanese(), plain.japanese());
+            assert_eq!(reason.shopper_advice(), plain.shopper_advice());
         }
         assert_eq!(
             serde_json::to_string(&DeclineReason::DoNotHonour).unwrap(),
