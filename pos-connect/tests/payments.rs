@@ -43,7 +43,7 @@ async fn every_movement_goes_out_and_comes_back() {
     let server = Server::start(|call| Reply::Says(200, operation(call, "done"))).await;
     let connection = open(&server).await;
     let sale = connection.pay(&order("order-1"), some_key()).await.unwrap();
-    assert_eq!((sale.operation, sale.state), (OperationKind::Sale, State::Done));
+    assert_eq!((sale.operation, sale.state), (OperationKind::Sale.into(), State::Done));
     assert_eq!(sale.idempotency_key.as_str(), KEY);
     let payment = sale.payment_id;
     let held = connection.authorise(&order("order-2"), None).await.unwrap();

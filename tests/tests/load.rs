@@ -232,7 +232,7 @@ async fn compare(load: &Load) -> (usize, u64) {
                 let booked = books.remove(&one.operation_id.to_string());
                 agree(one, booked.as_ref());
                 let moved = booked.map_or(0, |booked| booked.moved);
-                let kind = one.operation.wire();
+                let kind = one.operation.as_str();
                 let grows = match kind {
                     "sale" => &[0, 1][..],
                     "authorise" => &[0],

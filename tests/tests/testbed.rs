@@ -108,7 +108,7 @@ async fn the_one_line_is_all_that_a_client_needs() {
         let paid = line.pay(&bed.order("approve", 1_000), None).await.unwrap();
         assert_eq!(paid.state, State::Done, "{url}");
         let declined = line.pay(&bed.order("expired_card", 1_000), None).await.unwrap();
-        assert_eq!(declined.decline.unwrap().reason.wire(), "expired_card", "{url}");
+        assert_eq!(declined.decline.unwrap().reason.as_str(), "expired_card", "{url}");
     }
     let ledgers = bed.control.json(&Request::get("/ledger")).await.unwrap();
     let [total] = &ledgers["sakura-card"]["totals"].as_array().unwrap()[..] else {

@@ -77,7 +77,7 @@ async fn declines(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
             return Err(Failure::Claim(format!("{instrument} is declined")));
         };
         let holds = declined.state == State::Declined
-            && decline.reason.wire() == reason
+            && decline.reason.as_str() == reason
             && (decline.message.as_str(), decline.message_ja.as_str()) == (english, japanese)
             && booked.moved == 0;
         teller.claim(&format!("{reason}: {}", decline.message), holds)?;

@@ -1,11 +1,9 @@
 //! The closed list of error codes: one table of name, HTTP status, advice and sentence.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use crate::word::{Open, word, words};
 
 /// What a caller whose call was refused may do next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
     /// The same call can never succeed: change it first, under a new idempotency key.
     Never,
@@ -16,6 +14,13 @@ pub enum Retry {
     /// Ask for a quote again, then pay with a new key and a new envelope.
     NewQuote,
 }
+
+words!(Retry,
+    "What a caller whose call was refused may do next; advice that a client does not know is `never`.",
+    Never "never", SameKey "same_key", After "after", NewQuote "new_quote");
+
+/// Advice as it arrived: one that this build does not know is taken for [`Retry::Never`].
+pub type WireRetry = Open<Retry>;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident $wire:literal $status:literal $retry:ident $kept:literal $verified:literal $en:literal $ja:literal;)*) => {
@@ -237,45 +242,9 @@ impl ErrorCode {
 
 /// A code as it arrived: one this build knows, or a newer one kept as text (to be treated as not
 /// retryable).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WireCode {
-    /// A code of [`ErrorCode::ALL`].
-    Known(ErrorCode),
-    /// A code that a newer server gave.
-    Unknown(String),
-}
+pub type WireCode = Open<ErrorCode>;
 
-#[cfg(feature = "openapi")]
-crate::openapi::text_schema!(
-    WireCode,
-    crate::openapi::open_text(
-        "An error code; one that a client does not know is not retryable.",
-        ErrorCode::ALL.iter().map(|code| code.wire()),
-    )
-);
-
-impl WireCode {
-    /// The name as it stood on the wire.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Known(code) => code.wire(),
-            Self::Unknown(name) => name,
-        }
-    }
-}
-
-impl Serialize for WireCode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for WireCode {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        Ok(ErrorCode::from_wire(&name).map_or(Self::Unknown(name), Self::Known))
-    }
-}
+word!(ErrorCode, "WireCode", "An error code; one that a client does not know is not retryable.");
 
 #[cfg(test)]
 mod tests {

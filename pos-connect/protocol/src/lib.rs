@@ -27,6 +27,7 @@ pub mod succession;
 pub mod text;
 pub mod time;
 pub mod wire;
+pub mod word;
 
 pub use code::{ErrorCode, Retry};
 pub use money::{Amount, Currency, Money};

@@ -1,5 +1,6 @@
 //! Schemas of enums that travel as one text; the derive knows only enums of variants.
 
+use crate::payment::OperationKind;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::{RefOr, extensions::ExtensionsBuilder};
 
@@ -30,6 +31,12 @@ pub(crate) fn closed_text<'a>(
         .description(Some(description))
         .enum_values(Some(all))
         .into()
+}
+
+/// The operations that begin a payment.
+pub(crate) fn beginning() -> RefOr<Schema> {
+    let kinds = OperationKind::ALL.iter().filter(|kind| kind.begins_payment());
+    closed_text("What to do.", kinds.map(|kind| kind.wire()))
 }
 
 macro_rules! text_schema {

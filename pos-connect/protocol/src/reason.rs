@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::word::{Open, word, words};
+
 /// What a shop may tell a shopper: coarse on purpose, so that a shop cannot be used to test cards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ShopperAdvice {
     /// Another card, account or prepaid number may work.
     TryAnother,
@@ -19,11 +19,17 @@ pub enum ShopperAdvice {
     TryLater,
 }
 
+words!(ShopperAdvice,
+    "What a shop may tell a shopper; advice that a client does not know is `try_another`.",
+    TryAnother "try_another", CheckDetails "check_details", TryLater "try_later");
+
+/// Advice as it arrived.
+pub type WireAdvice = Open<ShopperAdvice>;
+
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident $wire:literal $advice:ident $hard:literal $en:literal $ja:literal;)*) => {
         /// Why a payment was declined.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         pub enum DeclineReason {
             $($(#[$doc])* #[serde(rename = $wire)] $name,)*
         }
@@ -111,6 +117,15 @@ reasons! {
     Other "other" TryAnother false
         "The payment could not be made." "決済を処理できませんでした。";
 }
+
+word!(
+    DeclineReason,
+    "DeclineReason",
+    "Why a payment was declined; a reason that a client does not know reads as its `message` says."
+);
+
+/// A reason as it arrived.
+pub type WireReason = Open<DeclineReason>;
 
 #[cfg(test)]
 mod tests {

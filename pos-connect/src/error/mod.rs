@@ -184,7 +184,7 @@ impl Error {
             kind,
             code: Code::Server(problem.code),
             request_id: Some(problem.request_id),
-            retry: problem.retry,
+            retry: problem.retry.known().unwrap_or(Retry::Never),
             retry_after: problem.retry_after_ms.map(Duration::from_millis),
             field: problem.field,
             message: problem.message,
@@ -374,7 +374,7 @@ mod tests {
             message_ja: "ja".into(),
             request_id: "req_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
             field: Some("amount".into()),
-            retry: Retry::After,
+            retry: Retry::After.into(),
             retry_after_ms: Some(1_500),
         }
     }

@@ -190,7 +190,7 @@ fn view(contract: &ContractRow, institution: &Institution) -> ContractView {
         contract_number: contract.number.clone(),
         methods: capabilities.methods.clone(),
         currencies: capabilities.currencies.iter().map(limits).collect(),
-        operations: capabilities.operations.clone(),
+        operations: capabilities.operations.iter().copied().map(Into::into).collect(),
         can_check: capabilities.can_check,
     }
 }

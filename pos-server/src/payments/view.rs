@@ -29,7 +29,7 @@ pub fn operation(payment: &StoredPayment, operation: &StoredOperation) -> Operat
         payment_id: payment.id,
         order_id: payment.order_id.clone(),
         idempotency_key: operation.key.clone(),
-        operation: operation.kind,
+        operation: operation.kind.into(),
         state: WireOperationState::from(operation.state),
         amount: operation.amount,
         currency: payment.currency,
@@ -41,7 +41,7 @@ pub fn operation(payment: &StoredPayment, operation: &StoredOperation) -> Operat
         created_at_ms: operation.created_at,
         ended_at_ms: operation.ended_at,
         refusal: refused_envelope(operation).map(Rejection::from),
-        retry: (operation.state == OperationState::NotSent).then_some(Retry::NewQuote),
+        retry: (operation.state == OperationState::NotSent).then_some(Retry::NewQuote.into()),
         status_path: open
             .then(|| route::OPERATION.replace("{idempotency_key}", operation.key.as_str())),
         ask_after_ms: open.then_some(ASK_AFTER_MS),

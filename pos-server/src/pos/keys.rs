@@ -120,7 +120,7 @@ fn changed(change: KeyChanged) -> Result<(), ApiError> {
 pub fn view(key: &KeyRow) -> KeyAnswer {
     KeyAnswer {
         key_id: key.public.id(),
-        role: key.role,
+        role: key.role.into(),
         created_at_ms: key.created_at,
         ends_at_ms: key.ends_at,
         ended_at_ms: key.ended_at,

@@ -9,5 +9,6 @@ mod step;
 
 pub use model::{
     InvalidOperationKind, Operation, OperationKind, OperationState, Payment, PaymentState, Sums,
+    WireOperation,
 };
 pub use step::{Action, Event, NewOperation, Outcome, Refusal, Stepped, step};

@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::id::OperationId;
 use crate::money::{Amount, Currency};
 use crate::reason::DeclineReason;
+use crate::word::{Open, word};
 
 /// One money movement of a payment, as a shop asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
     /// Authorised and captured in one.
@@ -52,6 +52,15 @@ impl OperationKind {
         matches!(self, Self::Sale | Self::Authorise)
     }
 }
+
+word!(
+    OperationKind,
+    "OperationKind",
+    "What an operation moves; one that a client does not know is shown as it stands and never asked for."
+);
+
+/// A kind of operation as it arrived.
+pub type WireOperation = Open<OperationKind>;
 
 impl fmt::Display for OperationKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,17 +7,23 @@ use crate::id::{PosId, ShopId, UserId};
 use crate::key::{KeyId, PublicKey, Signature};
 use crate::secret::SecretText;
 use crate::succession::Statement;
+use crate::word::{Open, words};
 
 /// What a registered key may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyRole {
     /// Unattended software of the shop: payments and everything it reads.
     Module,
     /// A person's session, for a few hours.
     Session,
 }
+
+words!(KeyRole,
+    "What a key is for; a client that does not know the role leaves the key alone.",
+    Module "module", Session "session");
+
+/// A role as it arrived.
+pub type WireKeyRole = Open<KeyRole>;
 
 /// `POST /v1/registrations`: sets the password and registers the first module key. Signed by
 /// `key` itself; `code_proof` is made with the key inside the enrolment code.
@@ -119,7 +125,7 @@ pub struct KeyAnswer {
     /// The key.
     pub key_id: KeyId,
     /// What it may do.
-    pub role: KeyRole,
+    pub role: WireKeyRole,
     /// When it was registered.
     pub created_at_ms: Timestamp,
     /// When it ends, if that is known.

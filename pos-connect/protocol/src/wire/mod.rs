@@ -10,11 +10,11 @@ mod problem;
 
 pub use access::{
     AnswerKeys, KeyAnswer, KeyList, KeyRole, LoginRequest, RegisterRequest, RegistrationAnswer,
-    RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest,
+    RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest, WireKeyRole,
 };
 pub use offers::{
     Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, CurrencyLimits, MethodsAnswer,
-    QuoteAnswer, QuoteRequest, Rejection,
+    QuoteAnswer, QuoteRequest, Rejection, WireCheckState,
 };
 pub use payments::{
     CaptureRequest, Decline, HistoryPage, KeyStatus, NotFoundEvidence, OperationView, PayRequest,

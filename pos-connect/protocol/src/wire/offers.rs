@@ -7,9 +7,10 @@ use crate::code::WireCode;
 use crate::id::{ContractId, ContractNumber, InstitutionId, Method, OrderId, PosId};
 use crate::key::PublicKey;
 use crate::money::{Amount, Currency};
-use crate::payment::OperationKind;
+use crate::payment::WireOperation;
 use crate::reason::DeclineReason;
 use crate::seal::{Envelope, SignedSealKeySet};
+use crate::word::{Open, words};
 
 /// One contract that can be used.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -35,7 +36,7 @@ pub struct ContractView {
     /// In which currencies, and how much of each.
     pub currencies: Vec<CurrencyLimits>,
     /// What the institution offers; anything else is refused as `operation_unsupported`.
-    pub operations: Vec<OperationKind>,
+    pub operations: Vec<WireOperation>,
     /// Whether `check` can be asked before paying.
     pub can_check: bool,
 }
@@ -152,9 +153,7 @@ pub struct CheckRequest {
 }
 
 /// What an institution says of an instrument, never the balance itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CheckState {
     /// A payment of this amount would pass now.
     Sufficient,
@@ -162,12 +161,19 @@ pub enum CheckState {
     Refused,
 }
 
+words!(CheckState,
+    "Whether a payment of this amount would pass; an answer that a client does not know is `refused`.",
+    Sufficient "sufficient", Refused "refused");
+
+/// The result of a check as it arrived.
+pub type WireCheckState = Open<CheckState>;
+
 /// Answer to a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CheckAnswer {
     /// Whether it would pass.
-    pub state: CheckState,
+    pub state: WireCheckState,
     /// Why not, with the sentence for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decline: Option<super::Decline>,
@@ -177,6 +183,6 @@ impl CheckAnswer {
     /// The answer for a reason, or for none.
     pub fn from_reason(reason: Option<DeclineReason>) -> Self {
         let state = if reason.is_some() { CheckState::Refused } else { CheckState::Sufficient };
-        Self { state, decline: reason.map(Into::into) }
+        Self { state: state.into(), decline: reason.map(Into::into) }
     }
 }

@@ -3,13 +3,13 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Timestamp;
-use crate::code::Retry;
+use crate::code::WireRetry;
 use crate::id::{
     ContractId, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId, PosId,
 };
 use crate::money::{Amount, Currency};
-use crate::payment::{OperationKind, OperationState, PaymentState};
-use crate::reason::{DeclineReason, ShopperAdvice};
+use crate::payment::{OperationKind, OperationState, PaymentState, WireOperation};
+use crate::reason::{DeclineReason, WireAdvice, WireReason};
 use crate::seal::Envelope;
 use crate::wire::Rejection;
 
@@ -19,6 +19,7 @@ use crate::wire::Rejection;
 #[serde(deny_unknown_fields)]
 pub struct PayRequest {
     /// `sale` or `authorise`.
+    #[cfg_attr(feature = "openapi", schema(schema_with = crate::openapi::beginning))]
     pub operation: OperationKind,
     /// From a quote, or from `methods`.
     pub contract_id: ContractId,
@@ -70,22 +71,22 @@ pub struct VoidRequest {}
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Decline {
     /// From the shared list. For the shop alone; shoppers get `shopper_advice`.
-    pub reason: DeclineReason,
+    pub reason: WireReason,
     /// A sentence for the person at the shop.
     pub message: String,
     /// The same in Japanese.
     pub message_ja: String,
     /// What the shopper may be told.
-    pub shopper_advice: ShopperAdvice,
+    pub shopper_advice: WireAdvice,
 }
 
 impl From<DeclineReason> for Decline {
     fn from(reason: DeclineReason) -> Self {
         Self {
-            reason,
+            reason: reason.into(),
             message: reason.english().into(),
             message_ja: reason.japanese().into(),
-            shopper_advice: reason.shopper_advice(),
+            shopper_advice: reason.shopper_advice().into(),
         }
     }
 }
@@ -184,7 +185,7 @@ pub struct OperationView {
     /// The key it was made with.
     pub idempotency_key: IdempotencyKey,
     /// What it moves.
-    pub operation: OperationKind,
+    pub operation: WireOperation,
     /// Where it stands.
     pub state: WireOperationState,
     /// What was asked for, in minor units; of a void, what it releases.
@@ -215,7 +216,7 @@ pub struct OperationView {
     pub refusal: Option<Rejection>,
     /// With `not_sent`: `new_quote`, for a new try takes a quote, a new key and a new envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub retry: Option<Retry>,
+    pub retry: Option<WireRetry>,
     /// While it is open: where to ask (a path), and after how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_path: Option<String>,

@@ -3,7 +3,7 @@
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::code::{ErrorCode, Retry, WireCode};
+use crate::code::{ErrorCode, WireCode, WireRetry};
 use crate::id::RequestId;
 
 /// The body of every refusal.
@@ -22,7 +22,7 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
     /// What the caller may do next.
-    pub retry: Retry,
+    pub retry: WireRetry,
     /// With `after`: how long to wait, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,

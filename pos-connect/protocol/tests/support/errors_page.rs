@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use pos_protocol::code::{ErrorCode, Retry};
-use pos_protocol::reason::{DeclineReason, ShopperAdvice};
+use pos_protocol::code::ErrorCode;
+use pos_protocol::reason::DeclineReason;
 
 /// The whole page.
 pub(crate) fn page() -> String {
@@ -83,7 +83,7 @@ fn codes() -> String {
             "| `{}` | {} | `{}` | {} | {} | {} | {} | {} |",
             code.wire(),
             code.status(),
-            retry(code.retry()),
+            code.retry().wire(),
             yes(code.is_kept()),
             yes(code.comes_after_verification()),
             code.english(),
@@ -102,7 +102,7 @@ fn reasons() -> String {
             rows,
             "| `{}` | `{}` | {} | {} | {} |",
             reason.wire(),
-            advice(reason.shopper_advice()),
+            reason.shopper_advice().wire(),
             yes(reason.is_hard()),
             reason.english(),
             reason.japanese(),
@@ -114,23 +114,6 @@ fn reasons() -> String {
 
 fn yes(is: bool) -> &'static str {
     if is { "yes" } else { "no" }
-}
-
-fn retry(retry: Retry) -> &'static str {
-    match retry {
-        Retry::Never => "never",
-        Retry::SameKey => "same_key",
-        Retry::After => "after",
-        Retry::NewQuote => "new_quote",
-    }
-}
-
-fn advice(advice: ShopperAdvice) -> &'static str {
-    match advice {
-        ShopperAdvice::TryAnother => "try_another",
-        ShopperAdvice::CheckDetails => "check_details",
-        ShopperAdvice::TryLater => "try_later",
-    }
 }
 
 fn what_to_do(code: ErrorCode) -> &'static str {

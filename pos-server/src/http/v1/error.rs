@@ -94,7 +94,7 @@ impl ApiError {
             message_ja: self.code.japanese().to_owned(),
             request_id,
             field: self.field.clone(),
-            retry,
+            retry: retry.into(),
             retry_after_ms: (retry == Retry::After)
                 .then(|| self.retry_after_ms.unwrap_or(RETRY_AFTER_MS)),
         }
