@@ -15,6 +15,7 @@ use pos_protocol::seal::{
     SignedSealKeySet, info, open, seal,
 };
 use pos_protocol::text::{base64url, fixed_from_base64url};
+use pos_protocol::wire::read_body;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -96,8 +97,8 @@ fn what_must_not_open_does_not() {
         assert_eq!(found, text(&case["error"]), "{}", case["name"]);
     }
     for case in list(&file["malformed_envelopes"]) {
-        let envelope = case["envelope"].clone();
-        assert!(serde_json::from_value::<Envelope>(envelope).is_err(), "{}", case["name"]);
+        let envelope = case["envelope"].to_string();
+        assert!(read_body::<Envelope>(envelope.as_bytes()).is_err(), "{}", case["name"]);
     }
     for case in list(&file["refused_instruments"]) {
         let refusal = Instrument::from_json(text(&case["json"]).as_bytes()).unwrap_err();

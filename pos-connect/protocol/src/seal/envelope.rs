@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, MapAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
@@ -32,7 +31,7 @@ pub const CIPHERTEXT_OCTETS: usize = PLAINTEXT_OCTETS + 16;
 /// JSON: `{"v":1,"suite":1,"key_id":…,"enc":…,"ct":…,"rand":…,"not_after_ms":…}`; octets in
 /// base64url without padding, sizes fixed, no other members.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, remote = "Self")]
+#[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Envelope {
     /// The format's version: 1.
@@ -143,33 +142,6 @@ impl Envelope {
     }
 }
 
-impl Serialize for Envelope {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Self::serialize(self, serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Envelope {
-    /// As derived, but from an object only: serde would also take a list of the members.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Envelope;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an envelope")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Envelope, A::Error> {
-                Envelope::deserialize(MapAccessDeserializer::new(members))
-            }
-        }
-
-        deserializer.deserialize_map(Object)
-    }
-}
-
 impl fmt::Debug for Envelope {
     /// The envelope is kept out of logs; what finds it again is its hash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,6 +207,7 @@ mod boxed_octets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::read_body;
 
     fn envelope() -> Envelope {
         let ct = Box::new([7; CIPHERTEXT_OCTETS]);
@@ -253,8 +226,9 @@ mod tests {
 
     #[test]
     fn json_is_strict() {
+        let read = |json: &serde_json::Value| read_body::<Envelope>(json.to_string().as_bytes());
         let good = serde_json::to_value(envelope()).unwrap();
-        assert_eq!(serde_json::from_value::<Envelope>(good.clone()).unwrap(), envelope());
+        assert_eq!(read(&good).unwrap(), envelope());
         for (member, wrong) in [
             ("v", 2.into()),
             ("v", "1".into()),
@@ -272,15 +246,15 @@ mod tests {
         ] {
             let mut bad: serde_json::Value = good.clone();
             bad[member] = wrong;
-            assert!(serde_json::from_value::<Envelope>(bad.clone()).is_err(), "{member}: {bad}");
+            assert!(read(&bad).is_err(), "{member}: {bad}");
         }
         let members = ["v", "suite", "key_id", "enc", "ct", "rand", "not_after_ms"];
         let list: serde_json::Value = members.map(|member| good[member].clone()).into();
-        assert!(serde_json::from_value::<Envelope>(list).is_err());
+        assert!(read(&list).is_err());
         for member in members {
             let mut bad = good.clone();
             bad.as_object_mut().unwrap().remove(member);
-            assert!(serde_json::from_value::<Envelope>(bad).is_err(), "without {member}");
+            assert!(read(&bad).is_err(), "without {member}");
         }
     }
 

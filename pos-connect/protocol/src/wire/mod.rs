@@ -7,6 +7,7 @@ mod access;
 mod offers;
 mod payments;
 mod problem;
+mod strict;
 
 pub use access::{
     AnswerKeys, KeyAnswer, KeyList, KeyRole, LoginRequest, RegisterRequest, RegistrationAnswer,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::code::{ErrorCode, WireCode, WireRetry};
 use crate::id::RequestId;
 
+use super::strict::Strict;
+
 /// The body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -40,23 +42,21 @@ pub struct ReadError {
     pub message: String,
 }
 
-/// Reads a request body strictly: JSON in UTF-8, no unknown or doubled fields, nothing behind the
-/// end.
+/// Reads a request body strictly: JSON in UTF-8, no unknown or doubled fields, an object only from an
+/// object, nothing `null`, nothing behind the end.
 ///
 /// # Errors
 /// [`ReadError`] names the field and says what it must be.
 pub fn read_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, ReadError> {
-    // A derived reader would also take the fields as an array, in order.
-    if body.trim_ascii_start().first() == Some(&b'[') {
-        let message = "the body must be a JSON object".to_owned();
-        return Err(ReadError { code: ErrorCode::InvalidField, field: None, message });
-    }
     // The quick way first: only a refused body pays for finding out where it went wrong.
-    if let Ok(value) = serde_json::from_slice(body) {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    if let Ok(value) = T::deserialize(Strict(&mut reader))
+        && reader.end().is_ok()
+    {
         return Ok(value);
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut reader) else {
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(Strict(&mut reader)) else {
         return Err(not_json("there is something behind the end of the JSON value"));
     };
     let path = error.path().to_string();
