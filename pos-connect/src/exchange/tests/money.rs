@@ -1,6 +1,6 @@
 //! Payments: what is believed, when it is asked, when it is sent again.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::*;
 use super::line::*;
@@ -16,11 +16,16 @@ fn attempt(created_s: u64, expires_s: u64) -> Attempt {
 
 /// A call of an earlier life, whose only attempt was taken until 19 s after the beginning.
 fn resumed() -> Line {
+    after(vec![attempt(0, 19)])
+}
+
+/// A call of an earlier life that made these attempts.
+fn after(attempts: Vec<Attempt>) -> Line {
     let mut line = Line::payment();
     let call = money_call();
     let limits = Limits { attempt: Duration::from_secs(20), total: Duration::from_secs(40) };
     let exchange = Exchange::new(call, AUTHORITY.into(), Arc::new(key(SHOP)), trust(), limits);
-    line.exchange = exchange.resume(vec![attempt(0, 19)], line.now);
+    line.exchange = exchange.resume(attempts, line.now);
     line
 }
 
@@ -283,6 +288,45 @@ fn an_attempt_in_a_gap_needs_a_person() {
         let outcome = line.run([Then::Says(200, nothing(line.server_time(), gap))]);
         assert_eq!(matches!(outcome, Outcome::NeedsHuman), is_within, "{from}..{to}: {outcome:?}");
         assert_eq!(matches!(outcome, Outcome::NotMade), !is_within);
+    }
+}
+
+/// `tests/vectors/nothing.json`.
+#[test]
+fn nothing_means_what_the_vectors_say() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/nothing.json");
+    let file: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let cases = file["cases"].as_array().unwrap();
+    assert!(cases.len() > 20);
+    for case in cases {
+        let attempts = case["attempts"].as_array().unwrap().iter().map(|attempt| Attempt {
+            created_ms: Timestamp::from_ms(attempt["created_ms"].as_u64().unwrap()),
+            expires_ms: Timestamp::from_ms(attempt["expires_ms"].as_u64().unwrap()),
+        });
+        let mut line = after(attempts.collect());
+        let signed_at = Timestamp::from_secs(case["answer"]["created_s"].as_u64().unwrap());
+        let server_time = case["answer"]["server_time_ms"].as_u64().unwrap();
+        let nothing = nothing(Timestamp::from_ms(server_time), case["answer"]["gaps"].clone());
+        let mut answers = vec![nothing];
+        if case["told_before"] == true {
+            answers.push(found("processing"));
+        }
+        // It ends, or it has heard everything and asks again.
+        let found = loop {
+            match line.exchange.next(line.now, 7) {
+                Action::Done(Outcome::NotMade) => break "not_made",
+                Action::Done(Outcome::NeedsHuman) => break "needs_human",
+                Action::Wait(span) => line.pass(span),
+                Action::Send(outgoing) => {
+                    let Some(body) = answers.pop() else { break "not_known" };
+                    let body = serde_json::to_vec(&body).unwrap();
+                    let answer = signed(FIRST, 200, body, signature_of(&outgoing), signed_at);
+                    line.exchange.take(Event::Answered(answer), line.now);
+                }
+                other => panic!("{}: {other:?}", case["name"]),
+            }
+        };
+        assert_eq!(found, case["outcome"], "{}", case["name"]);
     }
 }
 
