@@ -204,8 +204,8 @@ codes! {
         "封緘データが正しくありません。";
     /// The envelope's `not_after` has passed or lies too far ahead.
     EnvelopeExpired "envelope_expired" 409 NewQuote true true
-        "The sealed instrument has expired. Seal it again."
-        "封緘データの有効期限が切れています。";
+        "The sealed instrument has expired, or ends more than 15 minutes ahead. Seal it again."
+        "封緘データの有効期限が切れているか、15分より先です。封緘し直してください。";
     /// The envelope was used before: each pays once.
     EnvelopeUsed "envelope_used" 409 NewQuote true true
         "This sealed instrument was used before. Seal it again."
@@ -294,6 +294,14 @@ mod tests {
         assert!(
             ErrorCode::ALL.iter().all(|code| !code.is_kept() || code.comes_after_verification())
         );
+    }
+
+    /// The sentence is kept without a more exact one, so it must be true of both.
+    #[test]
+    fn an_envelope_that_ends_too_soon_and_one_that_ends_too_late_are_told_alike() {
+        let code = ErrorCode::EnvelopeExpired;
+        assert!(code.english().contains("has expired, or ends more than 15 minutes ahead"));
+        assert!(code.japanese().contains("切れているか、15分より先です"));
     }
 
     #[test]
