@@ -121,6 +121,13 @@ fn key_sets_are_taken_and_refused_as_written() {
     let good = &file["key_set"];
     let set = verify(good, &good["payload"]["institution"]).unwrap();
     assert_eq!(set, read::<SealKeySet>(&good["payload"]));
+    for case in list(&file["key_set_takes"]) {
+        let mut envelope = file["sealed"][0]["envelope"].clone();
+        for member in ["key_id", "not_after_ms"] {
+            envelope[member] = case[member].clone();
+        }
+        assert_eq!(set.takes(&read(&envelope)), case["is_taken"], "{case}");
+    }
     for case in list(&file["refused_key_sets"]) {
         let found = match verify(case, &case["institution"]).expect_err(text(&case["name"])) {
             InvalidKeySet::BadSignature(_) => "bad_signature",

@@ -317,7 +317,8 @@ async fn try_pay(
     }
 }
 
-/// The envelope must be sealed to a key of the institution's present set, and not for too long.
+/// The envelope must be sealed to a key of the institution's present set, and outlive neither that
+/// key nor the time that an envelope may have.
 pub(super) async fn check_envelope(
     app: &App,
     institution: &Arc<Institution>,
@@ -331,7 +332,7 @@ pub(super) async fn check_envelope(
         .map_err(|_| ApiError::new(ErrorCode::EnvelopeExpired).field("envelope.not_after_ms"))?;
     let keys = app.driver.seal_keys(institution).await;
     let keys = keys.map_err(|_| ErrorCode::InstitutionUnavailable)?;
-    if keys.set.keys.iter().any(|key| key.public.id() == envelope.key_id()) {
+    if keys.set.takes(envelope) {
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::EnvelopeInvalid).field("envelope.key_id"))

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::envelope::Envelope;
 use super::key::SealPublicKey;
 use crate::Timestamp;
 use crate::id::InstitutionId;
@@ -123,6 +124,12 @@ impl SealKeySet {
             return Err(NoSealKey);
         }
         self.keys.iter().find(|key| key.not_after_ms >= not_after).ok_or(NoSealKey)
+    }
+
+    /// Whether the envelope is sealed to a key of this set that is good until the envelope's end.
+    pub fn takes(&self, envelope: &Envelope) -> bool {
+        let key = self.keys.iter().find(|key| key.key_id == envelope.key_id());
+        key.is_some_and(|key| key.not_after_ms >= envelope.not_after())
     }
 
     /// Whether there are 1 to 16 keys, different ones, each under its own id.

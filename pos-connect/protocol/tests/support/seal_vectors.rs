@@ -34,6 +34,7 @@ pub(crate) fn build() -> Value {
         "refused_instruments": refused_instruments(),
         "key_set": { "now_ms": NOW_MS, "last_seen_version": 3, "payload": key_set(),
                      "signed": key_set().sign(&root()) },
+        "key_set_takes": key_set_takes(),
         "refused_key_sets": refused_key_sets(),
     })
 }
@@ -256,6 +257,24 @@ fn key_set() -> SealKeySet {
             SealKey::new(other_secret().public(), after(60 * 86_400_000)),
         ],
     }
+}
+
+/// Envelopes of the key set above, told by what counts.
+fn key_set_takes() -> Vec<Value> {
+    let [first, second] = &key_set().keys[..] else { panic!("two keys") };
+    let stranger = SealSecretKey::from_octets(&[0x44; 32]).public().id();
+    let just_after = |end: Timestamp| end.plus(Duration::from_millis(1));
+    [
+        (first.key_id, first.not_after_ms, true),
+        (first.key_id, just_after(first.not_after_ms), false),
+        (second.key_id, just_after(first.not_after_ms), true),
+        (second.key_id, just_after(second.not_after_ms), false),
+        (stranger, first.not_after_ms, false),
+    ]
+    .map(|(key_id, not_after, is_taken)| {
+        json!({ "key_id": key_id, "not_after_ms": not_after, "is_taken": is_taken })
+    })
+    .into()
 }
 
 fn refused_key_sets() -> Vec<Value> {
