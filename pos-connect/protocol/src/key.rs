@@ -1,7 +1,9 @@
 //! Ed25519 keys, their ids and their signatures (`docs/PROTOCOL.md`, keys).
 //!
-//! One algorithm, chosen by the key record and never by the wire. Verification is strict: small
-//! order points and non-canonical encodings are refused, so that a signature means one message.
+//! One algorithm, chosen by the key record and never by the wire. Verification is strict: points of
+//! small order, and an S that is not below the group order, are refused, so that a signature means
+//! one message. A point that is written with a y beyond the field's prime is read, under the id of
+//! the octets as they are.
 
 use std::fmt;
 use std::str::FromStr;
