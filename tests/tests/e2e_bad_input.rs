@@ -277,6 +277,31 @@ fn bodies_that_are_not_the_json_of_the_route() {
 }
 
 #[test]
+fn what_a_route_does_not_take_is_refused_though_it_is_signed() {
+    BED.run(async |bed| {
+        let victim = Victim::new(bed).await;
+        let quote =
+            json!({"order_id": "o-1", "method": "card:visa", "amount": 1200, "currency": "JPY"});
+        let login = json!({
+            "user_id": victim.shop.enrolment.user_id,
+            "password": pos_tests::bed::PASSWORD,
+            "key": victim.shop.key.public(),
+        });
+        for draft in [
+            Draft::get("/v1/payments"),
+            Draft::post("/v1/quotes", &quote),
+            Draft::post("/v1/sessions", &login),
+        ] {
+            let answer = victim.call(&draft.keyed(fresh_key())).await;
+            refused(&answer, 400, "invalid_field", Some("idempotency-key"));
+        }
+        let answer = victim.call(&Draft::get("/v1/methods").octets("{}")).await;
+        refused(&answer, 400, "invalid_field", Some("content-digest"));
+        victim.untouched().await;
+    });
+}
+
+#[test]
 fn fields_of_the_wrong_kind() {
     BED.run(async |bed| {
         let victim = Victim::new(bed).await;
