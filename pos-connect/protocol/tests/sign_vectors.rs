@@ -8,7 +8,7 @@ use std::fs;
 use pos_protocol::Timestamp;
 use pos_protocol::key::{PublicKey, Signature, SigningKey};
 use pos_protocol::sign::{self, Field, Profile, SignError, answer, call};
-use pos_protocol::text::{fixed_from_base64, fixed_from_base64url, from_base64url};
+use pos_protocol::text::{base64url, fixed_from_base64, fixed_from_base64url, from_base64url};
 use write_vectors::{AnswerVector, CallVector, Header, ReceivedAnswer, ReceivedCall, Signatures};
 
 #[path = "../examples/write_vectors/main.rs"]
@@ -29,7 +29,7 @@ fn the_committed_files_are_what_the_code_makes() {
 #[test]
 fn calls_are_made_to_the_octet() {
     let vectors = signatures();
-    assert_eq!(vectors.calls.len(), 10);
+    assert_eq!(vectors.calls.len(), 12);
     for vector in &vectors.calls {
         let parts = parts_of(vector);
         let key = vectors.key(&vector.key);
@@ -69,7 +69,7 @@ fn calls_are_made_to_the_octet() {
 #[test]
 fn answers_are_made_to_the_octet() {
     let vectors = signatures();
-    assert_eq!(vectors.answers.len(), 4);
+    assert_eq!(vectors.answers.len(), 5);
     for vector in &vectors.answers {
         let AnswerVector { name, status, body, .. } = vector;
         let call = vectors.calls.iter().find(|each| each.name == vector.call).unwrap();
@@ -128,7 +128,7 @@ fn received_answers_are_judged_as_the_vectors_say() {
 #[test]
 fn what_strangers_sign_is_accepted() {
     let (vectors, strangers) = (signatures(), strangers());
-    assert_eq!((strangers.calls.len(), strangers.answers.len()), (10, 4));
+    assert_eq!((strangers.calls.len(), strangers.answers.len()), (12, 5));
     for theirs in &strangers.calls {
         let vector = vectors.calls.iter().find(|each| each.name == theirs.call).unwrap();
         let received = call::Received::read(|name| values(&theirs.headers, name));
@@ -182,6 +182,7 @@ fn the_documentation_shows_the_vectors() {
     let text = read("../../docs/PROTOCOL.md");
     let vectors = signatures();
     let (refund, one, done) = (&vectors.calls[0], &vectors.calls[1], &vectors.answers[0]);
+    let paid = vectors.answers.iter().find(|answer| answer.name == "a sale that is paid").unwrap();
     let counts = format!(
         "{} calls to make and {} to judge",
         vectors.calls.len(),
@@ -207,8 +208,10 @@ fn the_documentation_shows_the_vectors() {
         format!("Signature-Input: {}", one.signature_input),
         format!("Signature: {}", one.signature),
         done.base.clone(),
-        format!("Signature: {}", done.signature),
-        format!("`{}`", done.body),
+        shown_answer(done),
+        shown_call(&vectors, "register"),
+        shown_call(&vectors, "pay"),
+        shown_answer(paid),
         text_of(&enrolment["codes"][0]["printed"]),
         text_of(&enrolment["codes"][0]["enrolment_key"]["x"]),
         hex(&seed.unwrap()),
@@ -218,6 +221,71 @@ fn the_documentation_shows_the_vectors() {
         text_of(&statement["successor"]["x"]),
         statement["created_ms"].to_string(),
         text_of(&statement["signature"]),
+    ] {
+        assert!(text.contains(&shown), "docs/PROTOCOL.md shows {shown}");
+    }
+}
+
+/// A call with its fields in the order of the page.
+fn shown_call(vectors: &Signatures, name: &str) -> String {
+    let call = vectors.calls.iter().find(|call| call.name == name).unwrap();
+    let key = call.idempotency_key.iter().map(|key| format!("Idempotency-Key: {key}\n"));
+    format!(
+        "{} {} HTTP/1.1\nHost: {}\nContent-Type: application/json\nContent-Length: {}\n\
+         Content-Digest: {}\n{}Signature-Input: {}\nSignature: {}\n\n{}\n",
+        call.method,
+        call.path,
+        call.authority,
+        call.body.len(),
+        call.content_digest.as_ref().unwrap(),
+        key.collect::<String>(),
+        call.signature_input,
+        call.signature,
+        call.body,
+    )
+}
+
+/// An answer likewise.
+fn shown_answer(answer: &AnswerVector) -> String {
+    format!(
+        "HTTP/1.1 {} OK\nContent-Type: application/json\nContent-Length: {}\n\
+         Cache-Control: no-store\nContent-Digest: {}\nSignature-Input: {}\nSignature: {}\n\n{}\n",
+        answer.status,
+        answer.body.len(),
+        answer.content_digest,
+        answer.signature_input,
+        answer.signature,
+        answer.body,
+    )
+}
+
+#[test]
+fn the_documentation_seals_as_the_vectors_do() {
+    let text = read("../../docs/PROTOCOL.md");
+    let file: serde_json::Value = serde_json::from_str(&read("seal.json")).unwrap();
+    let case = &file["sealed"][0];
+    let word =
+        |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let octets = |value: &serde_json::Value| from_base64url(value.as_str().unwrap()).unwrap();
+    let entropy = octets(&case["entropy"]);
+    let bound = ["institution", "contract_number", "operation", "order_id", "amount", "currency"];
+    let mut fields: Vec<_> =
+        bound.iter().map(|name| word(&case["binding"][name]).into_bytes()).collect();
+    fields.extend([word(&case["not_after_ms"]).into_bytes(), entropy[..16].to_vec()]);
+    let fields: Vec<_> =
+        fields.iter().map(|field| format!("{:08x} {}\n", field.len(), hex(field))).collect();
+    let envelope = &case["envelope"];
+    for shown in [
+        format!("| instrument | `{}` |", word(&case["plaintext"])),
+        format!("| seal key, 32 octets | `{}` |", word(&file["seal_key"]["public"]["x"])),
+        format!("| `rand`, 16 octets | `{}` |", word(&envelope["rand"])),
+        format!("| `ikmE`, 32 octets | `{}` |", base64url(&entropy[16..])),
+        format!("fields | `{}` |", word(&case["info"])),
+        format!("| AAD: SHA-256 of the eight | `{}` |", word(&case["aad"])),
+        format!("| `enc` | `{}` |", word(&envelope["enc"])),
+        format!("\"ct\":\"{}\"", word(&envelope["ct"])),
+        format!("| SHA-256 of the envelope | `{}` |", word(&case["sha256"])),
+        format!("```\n{}```\n", fields.concat()),
     ] {
         assert!(text.contains(&shown), "docs/PROTOCOL.md shows {shown}");
     }

@@ -8,9 +8,9 @@ use pos_protocol::text::{base64, fixed_from_base64};
 use super::accepted::refund;
 use super::draft::{Draft, edit, header, remove, replace};
 use super::signatures::{ANSWER, EXPIRES_S, INSTITUTION, NOW_S, STRANGER, key_id};
-use super::{AnswerVector, CallVector, Header, ReceivedAnswer};
+use super::{AnswerVector, CallVector, Header, ReceivedAnswer, bodies};
 
-const DONE: &str = r#"{"payment_id":"pay_06fpc9v3r0e4k7m2n8q1s5t9wx","state":"refunded"}"#;
+const DONE: &str = r#"{"operation_id":"op_06fpc9v3r0e4k7m2n8q1s5t9wx","payment_id":"pay_06fpc9v3r0e4k7m2n8q1s5t9wx","order_id":"order-000123","idempotency_key":"order-000123-refund-1","operation":"refund","state":"done","amount":1200,"currency":"JPY","done_amount":1200,"contract_id":"con_06fpc9v3r0e4k7m2n8q1s5t9wx","institution":"sakura-card","institution_reference":"R-000042","created_at_ms":1795000000400,"ended_at_ms":1795000001900}"#;
 const NOT_FOUND: &str = r#"{"code":"not_found","message":"There is no such payment.","request_id":"req_06fpc9v3r0e4k7m2n8q1s5t9wx","retry":"never"}"#;
 
 /// Answers to some of the calls.
@@ -19,6 +19,7 @@ pub(crate) fn made(calls: &[CallVector]) -> Vec<AnswerVector> {
         ("a finished operation", "refund", 200, DONE),
         ("an open operation", "refund", 202, r#"{"state":"processing"}"#),
         ("a refusal", "payment by id: no body, no key", 404, NOT_FOUND),
+        ("a sale that is paid", "pay", 200, bodies::operation("done")),
         ("an institution's answer", "the operator to an institution", 200, r#"{"outcome":"done"}"#),
     ]
     .map(|(name, call, status, body)| {
@@ -123,7 +124,7 @@ fn bent_after(cases: &mut Cases) {
     cases.altered("approved instead of open", "wrong_signature", |answer| answer.status = 202);
     cases.altered("not found instead", "wrong_signature", |answer| answer.status = 404);
     cases.altered("body changed", "digest_mismatch", |answer| {
-        answer.body = answer.body.replace("refunded", "declined");
+        answer.body = answer.body.replace("\"done\"", "\"declined\"");
     });
     cases.altered("body and digest changed", "wrong_signature", |answer| {
         answer.body = "{}".into();

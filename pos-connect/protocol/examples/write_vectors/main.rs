@@ -5,6 +5,7 @@
 
 mod accepted;
 mod answers;
+mod bodies;
 mod draft;
 mod enrolment;
 mod model;

@@ -4,8 +4,9 @@ use pos_protocol::Timestamp;
 use pos_protocol::key::SigningKey;
 use pos_protocol::sign::{self, Profile, call};
 use pos_protocol::text::base64url;
+use pos_protocol::wire::route;
 
-use super::{CallVector, Key, Signatures, accepted, answers, refused};
+use super::{CallVector, Key, Signatures, accepted, answers, bodies, refused};
 
 /// When the examples happen: 2026-11-18T11:06:40Z.
 pub(crate) const NOW_S: u64 = 1_795_000_000;
@@ -124,6 +125,20 @@ fn calls() -> Vec<CallVector> {
             authority: "card.example",
             path: "/pos-institution/v1/operations",
             body: r#"{"operation_id":"op_06fpc9v3r0e4k7m2n8q1s5t9wx"}"#,
+            ..refund
+        },
+        Shape {
+            name: "register",
+            path: route::REGISTRATIONS,
+            body: bodies::request("register"),
+            idempotency_key: None,
+            ..refund
+        },
+        Shape {
+            name: "pay",
+            path: route::PAYMENTS,
+            body: bodies::request("pay"),
+            idempotency_key: Some("order-1-sale-000001"),
             ..refund
         },
     ];
