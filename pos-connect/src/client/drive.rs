@@ -17,7 +17,7 @@ use super::{Connection, Role};
 use crate::env::EnvironmentError;
 use crate::error::{Cause, Code, Error, ModuleCode};
 use crate::exchange::{
-    Action, Call, Effect, Event, Exchange, Expected, Limits, Now, Outcome, Request,
+    Action, Call, Effect, Event, Exchange, Expected, Limits, Now, Outcome, Request, Trust,
 };
 use crate::journal::{Attempt, Begun, Entry, JournalError};
 use crate::keys::Change;
@@ -41,7 +41,7 @@ impl Connection {
 
     /// The same, for an answer that is read otherwise.
     pub(super) async fn ask_octets(&self, call: Call) -> Result<Vec<u8>, Error> {
-        let exchange = self.exchange(call)?;
+        let exchange = self.exchange_of(call)?;
         match self.run(exchange, &mut Note::Nothing).await {
             Ok(Outcome::Answer(body)) => Ok(body),
             Ok(other) => Err(self.told(unanswered(other))),
@@ -67,7 +67,7 @@ impl Connection {
             digest: call.digest(),
             attempts: Vec::new(),
         };
-        let exchange = self.exchange(call).map_err(|error| error.about(Some(&expected.key)))?;
+        let exchange = self.exchange_of(call).map_err(|error| error.about(Some(&expected.key)))?;
         self.settled(exchange, Note::Begin(entry), &expected).await
     }
 
@@ -80,10 +80,11 @@ impl Connection {
             order_id: entry.order_id,
             payment_id: entry.payment_id,
         };
-        // Neither path nor body: this call is only asked about.
-        let call = Call::post("/", Vec::new(), Effect::Money(expected.clone()));
-        let now = self.now().map_err(|cause| self.told(Error::from(cause)))?;
-        let exchange = self.exchange(call)?.resume(entry.attempts, now);
+        let attempts = entry.attempts;
+        let exchange = self.exchange(|authority, signer, trust, limits| {
+            Exchange::resume(expected.clone(), attempts, authority, signer, trust, limits)
+        });
+        let exchange = exchange.map_err(|error| error.about(Some(&expected.key)))?;
         self.settled(exchange, Note::Nothing, &expected).await
     }
 
@@ -253,7 +254,16 @@ impl Connection {
         let _ = self.keys().change(Change::Promote(public)).await;
     }
 
-    fn exchange(&self, call: Call) -> Result<Exchange, Error> {
+    fn exchange_of(&self, call: Call) -> Result<Exchange, Error> {
+        self.exchange(|authority, signer, trust, limits| {
+            Exchange::new(call, authority, signer, trust, limits)
+        })
+    }
+
+    fn exchange(
+        &self,
+        make: impl FnOnce(Arc<str>, Arc<SigningKey>, Trust, Limits) -> Exchange,
+    ) -> Result<Exchange, Error> {
         let config = &self.0.setup.config;
         let state = self.state();
         if state.is_closed {
@@ -261,7 +271,7 @@ impl Connection {
         }
         let limits = Limits { attempt: config.attempt_timeout, total: config.total_timeout };
         let (authority, signer) = (Arc::clone(&self.0.authority), Arc::clone(&state.signer));
-        Ok(Exchange::new(call, authority, signer, state.trust, limits))
+        Ok(make(authority, signer, state.trust, limits))
     }
 
     fn now(&self) -> Result<Now, EnvironmentError> {

@@ -49,6 +49,27 @@ pub(crate) struct Expected {
     pub(crate) payment_id: Option<PaymentId>,
 }
 
+/// What an exchange is about.
+#[derive(Debug)]
+pub(super) enum Subject {
+    /// A call to be made.
+    Call(Call),
+    /// A call of an earlier life. There is nothing here that could be sent: it is only asked about.
+    Open(Expected),
+}
+
+impl Subject {
+    /// What the operation must say of itself, where money may move.
+    pub(super) fn expected(&self) -> Option<&Expected> {
+        match self {
+            Self::Call(Call { effect: Effect::Money(expected), .. }) | Self::Open(expected) => {
+                Some(expected)
+            }
+            Self::Call(_) => None,
+        }
+    }
+}
+
 /// A message ready to be sent.
 #[derive(Debug)]
 pub(crate) struct Request {
@@ -64,6 +85,37 @@ impl Request {
     /// A read that needs no proof.
     pub(crate) fn unsigned_get(path: &str) -> Self {
         Self { method: "GET", target: path.to_owned(), headers: Vec::new(), body: Arc::default() }
+    }
+}
+
+impl Expected {
+    /// What became of it?
+    pub(super) fn question(&self) -> Call {
+        Call::get(route::OPERATION.replace("{idempotency_key}", self.key.as_str()))
+    }
+
+    /// What an operation says that does not fit.
+    pub(super) fn mismatch(&self, operation: &OperationView) -> Option<Unverified> {
+        let differs = |field| Some(Unverified::OtherOperation { field });
+        if operation.idempotency_key != self.key {
+            return differs("idempotency_key");
+        }
+        if operation.operation != self.operation {
+            return differs("operation");
+        }
+        if self.money.is_some_and(|money| money.amount != operation.amount) {
+            return differs("amount");
+        }
+        if self.money.is_some_and(|money| money.currency != operation.currency) {
+            return differs("currency");
+        }
+        if self.order_id.as_ref().is_some_and(|order| *order != operation.order_id) {
+            return differs("order_id");
+        }
+        if self.payment_id.is_some_and(|payment| payment != operation.payment_id) {
+            return differs("payment_id");
+        }
+        None
     }
 }
 
@@ -84,10 +136,6 @@ impl Call {
         Self { method: "POST", path: path.into(), query: String::new(), body, effect }
     }
 
-    pub(crate) fn is_money(&self) -> bool {
-        matches!(self.effect, Effect::Money(_))
-    }
-
     /// The idempotency key that it is sent with.
     pub(crate) fn key(&self) -> Option<&IdempotencyKey> {
         match &self.effect {
@@ -101,37 +149,6 @@ impl Call {
     pub(crate) fn digest(&self) -> Digest {
         let hash = Sha256::new().chain_update(&self.path).chain_update("\n");
         Digest(hash.chain_update(&self.body).finalize().into())
-    }
-
-    /// What became of it?
-    pub(super) fn question(&self) -> Self {
-        let key = self.key().map_or("", IdempotencyKey::as_str);
-        Self::get(route::OPERATION.replace("{idempotency_key}", key))
-    }
-
-    /// What an operation says that does not fit this call.
-    pub(super) fn mismatch(&self, operation: &OperationView) -> Option<Unverified> {
-        let Effect::Money(expected) = &self.effect else { return None };
-        let differs = |field| Some(Unverified::OtherOperation { field });
-        if operation.idempotency_key != expected.key {
-            return differs("idempotency_key");
-        }
-        if operation.operation != expected.operation {
-            return differs("operation");
-        }
-        if expected.money.is_some_and(|money| money.amount != operation.amount) {
-            return differs("amount");
-        }
-        if expected.money.is_some_and(|money| money.currency != operation.currency) {
-            return differs("currency");
-        }
-        if expected.order_id.as_ref().is_some_and(|order| *order != operation.order_id) {
-            return differs("order_id");
-        }
-        if expected.payment_id.is_some_and(|payment| payment != operation.payment_id) {
-            return differs("payment_id");
-        }
-        None
     }
 
     /// The message with its headers, and the signature that its answer is bound to.

@@ -25,6 +25,7 @@ use pos_protocol::succession::Fingerprint;
 use pos_protocol::wire::{OperationView, Problem, route};
 
 pub(crate) use answer::{Header, Response, Unverified, key_status};
+use call::Subject;
 pub(crate) use call::{Call, Effect, Expected, Request};
 pub(crate) use trust::Trust;
 
@@ -125,7 +126,7 @@ pub(crate) enum Outcome {
 
 /// One verb under way.
 pub(crate) struct Exchange {
-    call: Call,
+    subject: Subject,
     authority: Arc<str>,
     signer: Arc<SigningKey>,
     trust: Trust,
@@ -164,20 +165,20 @@ enum State {
     },
     /// Waiting for its answer.
     Sent(Sent),
-    /// The answer keys are to be fetched, to judge the answer held.
+    /// The answer keys are to be fetched first.
     Walk {
-        held: Option<Held>,
+        goal: Goal,
         not_before: Duration,
     },
     /// Waiting for the answer keys.
     Walking {
-        held: Option<Held>,
+        goal: Goal,
     },
     /// A new answer key is to be stored first.
     Pinning {
         from: Fingerprint,
         to: PublicKey,
-        held: Option<Held>,
+        goal: Goal,
     },
     Over(Outcome),
 }
@@ -187,6 +188,22 @@ enum Message {
     Call,
     /// `GET /v1/operations/{key}`.
     Question,
+}
+
+/// What the answer keys are wanted for.
+#[derive(Debug)]
+enum Goal {
+    Judge(Held),
+    Send(Message),
+}
+
+impl Goal {
+    const fn message(&self) -> Message {
+        match self {
+            Self::Judge(held) => held.sent.message,
+            Self::Send(message) => *message,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -213,14 +230,43 @@ impl Exchange {
         trust: Trust,
         limits: Limits,
     ) -> Self {
+        let subject = Subject::Call(call);
+        Self::about(subject, Message::Call, authority, signer, trust, limits)
+    }
+
+    /// Only asks, for a call of an earlier life of this process.
+    pub(crate) fn resume(
+        expected: Expected,
+        attempts: Vec<Attempt>,
+        authority: Arc<str>,
+        signer: Arc<SigningKey>,
+        trust: Trust,
+        limits: Limits,
+    ) -> Self {
+        let subject = Subject::Open(expected);
+        let mut exchange =
+            Self::about(subject, Message::Question, authority, signer, trust, limits);
+        exchange.adopt(attempts);
+        exchange.may_send = false;
+        exchange
+    }
+
+    fn about(
+        subject: Subject,
+        message: Message,
+        authority: Arc<str>,
+        signer: Arc<SigningKey>,
+        trust: Trust,
+        limits: Limits,
+    ) -> Self {
         let not_before = Duration::ZERO;
         let state = if trust.answer_key.is_some() {
-            State::Ready { message: Message::Call, not_before }
+            State::Ready { message, not_before }
         } else {
-            State::Walk { held: None, not_before }
+            State::Walk { goal: Goal::Send(message), not_before }
         };
         Self {
-            call,
+            subject,
             authority,
             signer,
             trust,
@@ -264,18 +310,15 @@ impl Exchange {
         }
         match self.take_state() {
             State::Ready { message, .. } => Action::Send(self.sign(message, now, left)),
-            State::Walk { held, .. } => {
-                self.state = State::Walking { held };
+            State::Walk { goal, .. } => {
+                self.state = State::Walking { goal };
                 let timeout = left.min(MOST_FOR_QUESTION);
                 let request = Request::unsigned_get(route::ANSWER_KEYS);
                 Action::Send(Outgoing { request, timeout, attempt: None })
             }
-            State::Pinning { from, to, held } => {
-                match held {
-                    // Judged now that the key is known; `next` is asked again after pinning.
-                    Some(held) => self.judge(held.sent, held.response, held.received),
-                    None => self.again(Message::Call, now),
-                }
+            State::Pinning { from, to, goal } => {
+                // Now that the key is known; `next` is asked again after pinning.
+                self.walked_to(goal, now);
                 Action::Pin { from, to }
             }
             State::Over(outcome) => Action::Done(outcome),
@@ -316,12 +359,21 @@ impl Exchange {
     /// The least time that what is to be done next is worth beginning with.
     fn least(&self) -> Duration {
         let is_call = matches!(self.state, State::Ready { message: Message::Call, .. });
-        if is_call && self.call.is_money() { LEAST_FOR_MONEY } else { LEAST }
+        if is_call && self.is_money() { LEAST_FOR_MONEY } else { LEAST }
+    }
+
+    fn is_money(&self) -> bool {
+        self.subject.expected().is_some()
     }
 
     /// Takes the state out; whoever does puts another in.
     fn take_state(&mut self) -> State {
         std::mem::replace(&mut self.state, State::Over(Outcome::NotMade))
+    }
+
+    fn question(&self) -> Call {
+        let asked = self.subject.expected().map(Expected::question);
+        asked.expect("only what moves money is asked about")
     }
 
     /// Signs the message with times by the server's clock.
@@ -332,20 +384,20 @@ impl Exchange {
         };
         let timeout = left.min(most);
         let created = self.by_server(now.wall);
-        let is_noted = message == Message::Call && self.call.is_money();
+        let question;
+        let (call, message) = match (message, &self.subject) {
+            (Message::Call, Subject::Call(call)) => (call, message),
+            _ => {
+                question = self.question();
+                (&question, Message::Question)
+            }
+        };
+        let is_noted = message == Message::Call && self.is_money();
         // A second earlier than we stop waiting, so that a 202 given at the deadline still arrives.
         let span = timeout.saturating_sub(Duration::from_secs(1));
         let span = if is_noted { span } else { span.max(LEAST_LIFE) };
         let expires = Timestamp::from_secs(created.plus(span).as_secs());
         let created = Timestamp::from_secs(created.as_secs());
-        let question;
-        let call = match message {
-            Message::Call => &self.call,
-            Message::Question => {
-                question = self.call.question();
-                &question
-            }
-        };
         let (request, signature) = call.sign(&self.authority, &self.signer, created, expires);
         let attempt = Attempt { created_ms: created, expires_ms: expires };
         if is_noted {
@@ -358,7 +410,7 @@ impl Exchange {
     fn answered(&mut self, response: Response, now: Now) {
         match self.take_state() {
             State::Sent(sent) => self.judge(sent, response, now),
-            State::Walking { held } => self.walk(held, &response, now),
+            State::Walking { goal } => self.walk(goal, &response, now),
             // An answer to nothing that was asked.
             other => self.state = other,
         }
@@ -384,22 +436,25 @@ impl Exchange {
         self.failures = self.failures.saturating_add(1);
         let message = match &self.state {
             State::Sent(sent) => sent.message,
-            State::Walking { held: Some(held) } => held.sent.message,
+            State::Walking { goal } => goal.message(),
             _ => Message::Call,
         };
-        let next = if self.call.is_money() && !self.attempts.is_empty() {
-            Message::Question
-        } else {
-            message
-        };
+        let next =
+            if self.is_money() && !self.attempts.is_empty() { Message::Question } else { message };
         self.after(next, backoff(self.failures), now);
     }
 
     fn known(&mut self, attempts: Vec<Attempt>, may_send: bool, now: Now) {
-        let tried = |attempt| Tried { attempt, refused: false };
-        self.attempts = attempts.into_iter().map(tried).collect();
+        self.attempts.clear();
+        self.adopt(attempts);
         self.may_send = may_send;
         self.again(Message::Question, now);
+    }
+
+    /// Takes in attempts that somebody else has made.
+    fn adopt(&mut self, attempts: Vec<Attempt>) {
+        let tried = |attempt| Tried { attempt, refused: false };
+        self.attempts.extend(attempts.into_iter().map(tried));
     }
 
     fn interrupted(&mut self, cause: Cause) {
@@ -410,7 +465,7 @@ impl Exchange {
     /// A verified answer to the call.
     fn call_answered(&mut self, response: Response, server_time: Timestamp, now: Now) {
         if matches!(response.status, 200 | 202) {
-            if self.call.is_money() {
+            if self.is_money() {
                 self.operation_answered(&response.body, now);
             } else {
                 self.state = State::Over(Outcome::Answer(response.body));
@@ -452,18 +507,18 @@ impl Exchange {
         let advised = problem.retry_after_ms.map_or(Duration::ZERO, Duration::from_millis);
         let is_final = problem.retry == Retry::Never;
         self.trouble = Some(Cause::Refused(Box::new(problem)));
-        if is_final && !self.call.is_money() {
+        if is_final && !self.is_money() {
             self.state = State::Over(self.end());
             return;
         }
-        let next = if self.call.is_money() { Message::Question } else { Message::Call };
+        let next = if self.is_money() { Message::Question } else { Message::Call };
         self.after(next, advised.max(backoff(self.failures)), now);
     }
 
     /// A verified answer that this build cannot read; sending again would bring the same.
     fn unreadable(&mut self, cause: Cause, now: Now) {
         self.trouble = Some(cause);
-        if self.call.is_money() {
+        if self.is_money() {
             self.failures = self.failures.saturating_add(1);
             self.after(Message::Question, backoff(self.failures), now);
         } else {
@@ -487,7 +542,7 @@ impl Exchange {
             State::Ready { message, not_before }
         } else {
             // Without an answer key nothing can be believed, so nothing is begun.
-            State::Walk { held: None, not_before }
+            State::Walk { goal: Goal::Send(message), not_before }
         };
     }
 
@@ -497,7 +552,7 @@ impl Exchange {
         if let Some(latest) = self.latest.take() {
             return Outcome::Operation(latest);
         }
-        if self.call.is_money() && !self.attempts.is_empty() {
+        if self.is_money() && !self.attempts.is_empty() {
             return Outcome::Unknown(trouble);
         }
         match trouble {

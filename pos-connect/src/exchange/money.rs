@@ -23,12 +23,6 @@ const MAX_SENT: usize = 5;
 const ASK_AFTER: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 impl Exchange {
-    /// Only asks, for a call of an earlier life of this process.
-    pub(crate) fn resume(mut self, attempts: Vec<Attempt>, now: Now) -> Self {
-        self.known(attempts, false, now);
-        self
-    }
-
     pub(super) fn operation_answered(&mut self, body: &[u8], now: Now) {
         match serde_json::from_slice::<OperationView>(body) {
             Ok(operation) => self.heard(operation, now),
@@ -83,7 +77,8 @@ impl Exchange {
 
     /// Verified word of the operation.
     fn heard(&mut self, operation: OperationView, now: Now) {
-        if let Some(wrong) = self.call.mismatch(&operation) {
+        let expected = self.subject.expected();
+        if let Some(wrong) = expected.and_then(|expected| expected.mismatch(&operation)) {
             return self.unreadable(Cause::Unverified(wrong), now);
         }
         // What a person or another day decides is not waited for; a state of a newer server counts

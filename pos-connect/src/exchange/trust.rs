@@ -6,7 +6,7 @@ use pos_protocol::sign::{self, POS_CONNECT};
 use pos_protocol::succession::{self, Fingerprint};
 use pos_protocol::wire::AnswerKeys;
 
-use super::{Exchange, Held, Message, Now, Response, Sent, State, Unverified};
+use super::{Exchange, Goal, Held, Message, Now, Response, Sent, State, Unverified};
 
 /// What is believed of the server, learnt from verified answers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ impl Exchange {
                 Message::Question => self.question_answered(&response, server_time, now),
             },
             Err(Unverified::OtherKey { .. }) if !self.walked => {
-                let held = Some(Held { sent, received: now, response });
-                self.state = State::Walk { held, not_before: now.uptime };
+                let goal = Goal::Judge(Held { sent, received: now, response });
+                self.state = State::Walk { goal, not_before: now.uptime };
             }
             Err(unverified) => {
                 self.trouble = Some(unverified.into());
@@ -70,7 +70,7 @@ impl Exchange {
     }
 
     /// Follows the succession from the pin to the server's present answer key.
-    pub(super) fn walk(&mut self, held: Option<Held>, response: &Response, now: Now) {
+    pub(super) fn walk(&mut self, goal: Goal, response: &Response, now: Now) {
         let pin = self.trust.pin;
         match answer_keys(&pin, response) {
             Ok(key) => {
@@ -78,22 +78,30 @@ impl Exchange {
                 let is_new = self.trust.answer_key != Some(key);
                 self.trust.pin = Fingerprint::of(&key);
                 self.trust.answer_key = Some(key);
-                match (is_new, held) {
-                    (true, held) => self.state = State::Pinning { from: pin, to: key, held },
-                    (false, Some(held)) => self.judge(held.sent, held.response, held.received),
-                    (false, None) => self.again(Message::Call, now),
+                if is_new {
+                    self.state = State::Pinning { from: pin, to: key, goal };
+                } else {
+                    self.walked_to(goal, now);
                 }
             }
             Err(unverified) => {
                 self.walked = matches!(unverified, Unverified::Succession(_));
                 self.trouble = Some(unverified.into());
-                self.state = State::Walking { held };
+                self.state = State::Walking { goal };
                 if self.walked && self.trust.answer_key.is_none() {
                     self.state = State::Over(self.end());
                 } else {
                     self.lost(now);
                 }
             }
+        }
+    }
+
+    /// Goes on with what the answer keys were wanted for.
+    pub(super) fn walked_to(&mut self, goal: Goal, now: Now) {
+        match goal {
+            Goal::Judge(held) => self.judge(held.sent, held.response, held.received),
+            Goal::Send(message) => self.again(message, now),
         }
     }
 

@@ -78,15 +78,18 @@ pub(super) struct Line {
     pub(super) pinned: Vec<PublicKey>,
 }
 
-pub(super) fn money_call() -> Call {
-    let expected = Expected {
+pub(super) fn expected() -> Expected {
+    Expected {
         key: KEY.parse().unwrap(),
         operation: OperationKind::Sale,
         money: Some(Money::new(1_200, Currency::JPY).unwrap()),
         order_id: Some("order-1".parse().unwrap()),
         payment_id: None,
-    };
-    Call::post("/v1/payments", br#"{"a":1}"#.to_vec(), Effect::Money(expected))
+    }
+}
+
+pub(super) fn money_call() -> Call {
+    Call::post("/v1/payments", br#"{"a":1}"#.to_vec(), Effect::Money(expected()))
 }
 
 pub(super) fn trust() -> Trust {

@@ -21,11 +21,14 @@ fn resumed() -> Line {
 
 /// A call of an earlier life that made these attempts.
 fn after(attempts: Vec<Attempt>) -> Line {
+    after_believing(attempts, trust())
+}
+
+fn after_believing(attempts: Vec<Attempt>, trust: Trust) -> Line {
     let mut line = Line::payment();
-    let call = money_call();
     let limits = Limits { attempt: Duration::from_secs(20), total: Duration::from_secs(40) };
-    let exchange = Exchange::new(call, AUTHORITY.into(), Arc::new(key(SHOP)), trust(), limits);
-    line.exchange = exchange.resume(attempts, line.now);
+    let signer = Arc::new(key(SHOP));
+    line.exchange = Exchange::resume(expected(), attempts, AUTHORITY.into(), signer, trust, limits);
     line
 }
 
@@ -266,6 +269,22 @@ fn a_resumed_call_is_never_sent() {
     });
     assert!(matches!(outcome, Outcome::NotMade), "{outcome:?}");
     assert!(line.elapsed_ms() > 33_000);
+}
+
+/// The process before this one had only the fingerprint of its enrolment code, and so has this one.
+#[test]
+fn a_resumed_call_is_asked_about_once_the_answer_key_is_fetched() {
+    let mut line = after_believing(vec![attempt(0, 19)], Trust { answer_key: None, ..trust() });
+    let outcome = line.run([
+        Then::Page(503, "starting"),
+        Then::Keys(FIRST, vec![]),
+        Then::Says(200, found("done")),
+    ]);
+    assert_eq!((state_of(&outcome), line.targets()), ("done", vec![KEYS, KEYS, QUESTION]));
+
+    let mut line = after_believing(vec![attempt(0, 19)], Trust { answer_key: None, ..trust() });
+    let outcome = line.run([Then::Keys(STRANGER, vec![(SECOND, STRANGER)])]);
+    assert!(matches!(outcome, Outcome::Unknown(_)), "{outcome:?}");
 }
 
 #[test]
