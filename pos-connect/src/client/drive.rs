@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::Timestamp;
-use pos_protocol::code::{Retry, WireCode};
+use pos_protocol::code::Retry;
 use pos_protocol::id::IdempotencyKey;
 use pos_protocol::key::{KeyId, PublicKey, SigningKey};
 use pos_protocol::succession::Fingerprint;
@@ -18,6 +18,7 @@ use crate::env::EnvironmentError;
 use crate::error::{Cause, Code, Error, ModuleCode};
 use crate::exchange::{
     Action, Call, Effect, Event, Exchange, Expected, Limits, Now, Outcome, Request, Trust,
+    is_about_the_key,
 };
 use crate::journal::{Attempt, Begun, Entry, JournalError};
 use crate::keys::Change;
@@ -130,7 +131,7 @@ impl Connection {
         let mut candidate = None;
         loop {
             let outcome = self.drive(&mut exchange, note).await?;
-            if !is_about_the_key(&outcome) {
+            if !was_the_key_refused(&outcome) {
                 if let Some(signer) = candidate.take() {
                     self.take_over(signer).await;
                 }
@@ -306,11 +307,10 @@ pub(super) fn json(body: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(body).expect("the bodies of the wire have a JSON form")
 }
 
-fn is_about_the_key(outcome: &Outcome) -> bool {
-    use pos_protocol::ErrorCode::{KeyRevoked, KeyUnknown};
+fn was_the_key_refused(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Refused(problem) | Outcome::Unknown(Some(Cause::Refused(problem))) => {
-            matches!(problem.code, WireCode::Known(KeyRevoked | KeyUnknown))
+            is_about_the_key(&problem.code)
         }
         _ => false,
     }

@@ -27,6 +27,8 @@ use pos_protocol::wire::{OperationView, Problem, route};
 pub(crate) use answer::{Header, Response, Unverified, key_status};
 use call::Subject;
 pub(crate) use call::{Call, Effect, Expected, Request};
+use money::comes_after_verification;
+pub(crate) use money::is_about_the_key;
 pub(crate) use trust::Trust;
 
 use crate::error::Cause;
@@ -476,12 +478,17 @@ impl Exchange {
             Ok(problem) => problem,
             Err(unreadable) => return self.unreadable(unreadable.into(), now),
         };
+        let is_proved = comes_after_verification(&problem.code);
         if self.may_send && self.is_to_be_signed_again(response.status, &problem) {
-            self.mark_refused();
+            if is_proved {
+                self.mark_refused();
+            }
             self.trouble = Some(Cause::Refused(Box::new(problem)));
             self.again(Message::Call, now);
         } else if response.status == 429 || response.status >= 500 {
             self.put_off(problem, now);
+        } else if self.is_money() && !is_proved {
+            self.doubt(problem, now);
         } else {
             self.mark_refused();
             self.conclude(problem, server_time, now);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pos_protocol::Timestamp;
+use pos_protocol::code::{ErrorCode, WireCode};
 use pos_protocol::wire::{
     KeyStatus, NotFoundEvidence, OperationView, Problem, TimeGap, WireOperationState as State,
 };
@@ -75,6 +76,17 @@ impl Exchange {
         }
     }
 
+    /// A refusal that the server gave before it had verified the call. It is signed and names the
+    /// call's signature, but somebody on the line may have made a bent copy only to be refused, and
+    /// hold the call itself back: it becomes the last word when that can no longer arrive.
+    pub(super) fn doubt(&mut self, problem: Problem, now: Now) {
+        // Under another key, where one is at hand, the call is worth sending again; the very same
+        // would be refused again.
+        self.may_send &= is_about_the_key(&problem.code);
+        self.refusal = Some(Box::new(problem));
+        self.again(Message::Question, now);
+    }
+
     /// Verified word of the operation.
     fn heard(&mut self, operation: OperationView, now: Now) {
         let expected = self.subject.expected();
@@ -130,6 +142,34 @@ impl Exchange {
 
     fn over(&mut self, outcome: Outcome) {
         self.state = super::State::Over(outcome);
+    }
+}
+
+/// Whether the server does not take the key that signed.
+pub(crate) fn is_about_the_key(code: &WireCode) -> bool {
+    matches!(code, WireCode::Known(ErrorCode::KeyRevoked | ErrorCode::KeyUnknown))
+}
+
+/// Whether the call was verified when it was refused so, and the refusal is therefore about it.
+pub(super) fn comes_after_verification(code: &WireCode) -> bool {
+    use ErrorCode as C;
+    match code {
+        WireCode::Known(
+            C::BodyTooLarge
+            | C::DigestMismatch
+            // Also a body that broke off on its way.
+            | C::InvalidJson
+            | C::KeyRevoked
+            | C::KeyUnknown
+            | C::SessionEnded
+            | C::SignatureInvalid
+            | C::SignatureMissing
+            | C::SignatureStale
+            | C::UnsupportedMediaType,
+        )
+        // Nobody knows when a newer server gives it.
+        | WireCode::Unknown(_) => false,
+        WireCode::Known(_) => true,
     }
 }
 

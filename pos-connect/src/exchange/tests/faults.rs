@@ -116,13 +116,16 @@ fn one_payment(seed: u64) -> &'static str {
         if weather == 3 && is_call {
             return no_connection();
         }
-        let fate = if weather == 0 { 0 } else { dice.roll(8) };
+        let fate = if weather == 0 { 0 } else { dice.roll(9) };
         if is_call && fate != 1 {
             copies.push((created, expires));
         }
         let is_lost_before = matches!(fate, 2 | 3) || (fate == 4 && dice.roll(2) == 0);
         let answer = if is_lost_before {
             None
+        } else if is_call && fate == 8 {
+            // A bent copy, and the server's honest refusal of that one. The call itself is held.
+            Some((415, problem("unsupported_media_type", "never", None)))
         } else if is_call {
             Some(server.take(created, expires, line.server_time(), &mut dice))
         } else {

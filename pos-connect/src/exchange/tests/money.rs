@@ -513,12 +513,75 @@ fn a_key_that_is_in_the_journal_is_asked_for_first() {
     }
 }
 
+/// The refusal may be of a bent copy, and the key cannot ask; another one can.
 #[test]
 fn another_key_goes_on_where_the_first_was_refused() {
     let mut line = Line::payment();
-    let outcome = line.run([Then::Says(401, problem("key_revoked", "never", None))]);
-    assert_eq!(code_of(&outcome), "key_revoked");
+    let revoked = || Then::Says(401, problem("key_revoked", "never", None));
+    let outcome = line.run([revoked(), revoked()]);
+    let Outcome::Unknown(Some(Cause::Refused(refusal))) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(refusal.code.as_str(), "key_revoked");
     line.exchange.sign_as(Arc::new(key(SHOP)), line.now);
-    assert_eq!(state_of(&line.run([Then::Says(200, operation("done"))])), "done");
-    assert_eq!(line.targets(), [CALL, CALL]);
+    let asked = nothing(line.server_time(), json!([]));
+    let outcome = line.run([Then::Says(200, asked), Then::Says(200, operation("done"))]);
+    assert_eq!(state_of(&outcome), "done");
+    assert_eq!(line.targets(), [CALL, QUESTION, QUESTION, CALL]);
+}
+
+/// Refusals that are given before the signature is looked at: somebody on the line bends a copy, is
+/// given the server's signed refusal of that, and lets the call itself through later.
+const BENT: [(u16, &str, &str); 9] = [
+    (400, "invalid_json", "never"),
+    (401, "signature_missing", "never"),
+    (401, "signature_invalid", "never"),
+    (401, "digest_mismatch", "never"),
+    (401, "signature_stale", "same_key"),
+    (401, "session_ended", "never"),
+    (413, "body_too_large", "never"),
+    (415, "unsupported_media_type", "never"),
+    (418, "from_the_future", "never"),
+];
+
+#[test]
+fn the_refusal_of_a_bent_copy_is_not_that_of_the_call() {
+    for (status, code, retry) in BENT {
+        let mut line = Line::payment();
+        let mut calls = 0;
+        let outcome = line.run_with(|line, outgoing| {
+            line.pass(Duration::from_millis(50));
+            let is_call = outgoing.request.target == CALL;
+            calls += u32::from(is_call);
+            // The call itself is delivered 10 s after its copy.
+            let (status, body) = match (is_call, line.elapsed_ms()) {
+                (true, _) => (status, problem(code, retry, None)),
+                (false, ..10_000) => (200, nothing(line.server_time(), json!([]))),
+                (false, _) => (200, found("done")),
+            };
+            let body = serde_json::to_vec(&body).unwrap();
+            let time = line.server_time();
+            Event::Answered(signed(FIRST, status, body, signature_of(outgoing), time))
+        });
+        assert_eq!(state_of(&outcome), "done", "{code}");
+        assert_eq!(calls, if retry == "same_key" { 3 } else { 1 }, "{code}");
+    }
+}
+
+#[test]
+fn a_refusal_before_verification_is_told_once_the_call_cannot_arrive_any_more() {
+    for (status, code, retry) in BENT {
+        let mut line = Line::payment();
+        let outcome = line.run_with(|line, outgoing| {
+            line.pass(Duration::from_millis(50));
+            let (status, body) = match outgoing.request.target.as_str() {
+                CALL => (status, problem(code, retry, None)),
+                _ => (200, nothing(line.server_time(), json!([]))),
+            };
+            let body = serde_json::to_vec(&body).unwrap();
+            let time = line.server_time();
+            Event::Answered(signed(FIRST, status, body, signature_of(outgoing), time))
+        });
+        assert_eq!(code_of(&outcome), code);
+        // The attempt was good until 19 s, and 15 s more may have been on its way.
+        assert!((33_600..40_000).contains(&line.elapsed_ms()), "{code}: {}", line.elapsed_ms());
+    }
 }
