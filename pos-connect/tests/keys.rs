@@ -63,7 +63,7 @@ async fn the_key_is_stored_before_it_is_sent() {
     let stored = path.clone();
     let server = Server::start(move |call| {
         let kept: Value = serde_json::from_slice(&std::fs::read(&stored).unwrap()).unwrap();
-        assert_eq!(kept["registered"], false);
+        assert_eq!(kept["shop_id"], Value::Null);
         let body = call.json();
         let key: PublicKey = serde_json::from_value(body["key"].clone()).unwrap();
         let proof = serde_json::from_value(body["code_proof"].clone()).unwrap();
@@ -78,7 +78,7 @@ async fn the_key_is_stored_before_it_is_sent() {
     assert_eq!(error.code().as_str(), "not_registered");
     let connection = register(&server, &keys).await.unwrap();
     let stored = keys.load().await.unwrap().unwrap();
-    assert!(stored.registered);
+    assert_eq!(stored.shop_id.unwrap().to_string(), SHOP);
     assert_eq!(stored.answer_key, Some(key(11).public()));
     assert_eq!(stored.module_key.key().public().id(), connection.key_id());
     let again = register(&server, &keys).await.unwrap_err();
@@ -130,7 +130,7 @@ async fn a_code_made_for_another_answer_key_registers_nothing() {
 
 fn module_keys(server: &Server) -> StoredKeys {
     let mut keys = StoredKeys::new(Seed::new(Zeroizing::new([1; 32])), server.pin());
-    keys.registered = true;
+    keys.shop_id = Some(SHOP.parse().unwrap());
     server.know(&keys.module_key.key().public());
     keys
 }

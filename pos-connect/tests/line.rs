@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 async fn open(server: &Server, config: Config) -> Result<Connection, Error> {
     let mut keys = StoredKeys::new(Seed::new(Zeroizing::new([1; 32])), server.pin());
-    keys.registered = true;
+    keys.shop_id = Some(SHOP.parse().unwrap());
     server.know(&keys.module_key.key().public());
     let keys = Arc::new(MemoryKeyStore::holding(keys));
     let setup = Setup::new(config, keys, Arc::<MemoryJournal>::default());

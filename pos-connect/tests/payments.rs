@@ -28,7 +28,7 @@ fn some_key() -> Option<IdempotencyKey> {
 /// A store with a module key that the server knows.
 fn keys(server: &Server) -> Arc<MemoryKeyStore> {
     let mut keys = StoredKeys::new(Seed::new(Zeroizing::new([1; 32])), server.pin());
-    keys.registered = true;
+    keys.shop_id = Some(SHOP.parse().unwrap());
     server.know(&keys.module_key.key().public());
     Arc::new(MemoryKeyStore::holding(keys))
 }

@@ -159,7 +159,7 @@ impl Bed {
         let pin = pos_protocol::succession::Fingerprint::of(&self.server.address().answer_key);
         let seed = pos_connect::keys::Seed::new(shop.key.seed());
         let mut keys = StoredKeys::new(seed, pin);
-        keys.registered = true;
+        keys.shop_id = Some(shop.enrolment.shop_id);
         let keys = Arc::new(MemoryKeyStore::holding(keys));
         Setup::new(config, keys, Arc::new(MemoryJournal::default()))
     }

@@ -61,7 +61,7 @@ impl Testbed {
         let answer_key: PublicKey = self.text("/server/answer_key").parse().unwrap();
         let seed = Seed::new(SigningKey::from_seed(&seed).seed());
         let mut keys = StoredKeys::new(seed, Fingerprint::of(&answer_key));
-        keys.registered = true;
+        keys.shop_id = Some(self.text("/shop/id").parse().unwrap());
         let keys = std::sync::Arc::new(MemoryKeyStore::holding(keys));
         let journal = std::sync::Arc::new(MemoryJournal::default());
         Connection::open(Setup::new(self.config(url), keys, journal)).await.unwrap()

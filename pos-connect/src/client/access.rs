@@ -54,8 +54,9 @@ impl Connection {
         let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
         let connection = setup.connect(Role::Module, module_key, trust, keys.seals)?;
         let call = Call::post(route::REGISTRATIONS, json(&body), Effect::Repeatable(None));
-        let answer = connection.ask(call).await?;
-        connection.store(Change::Registered).await?;
+        let answer: RegistrationAnswer = connection.ask(call).await?;
+        connection.state().shop_id = Some(answer.shop_id);
+        connection.store(Change::Registered(answer.shop_id)).await?;
         Ok((connection, answer))
     }
 
@@ -68,11 +69,14 @@ impl Connection {
         let language = setup.config.language;
         let stored = setup.keys.load().await;
         let stored = stored.map_err(|cause| Error::from(cause).in_language(language))?;
-        let Some(keys) = stored.filter(|keys| keys.registered) else {
+        let registered = stored.and_then(|keys| keys.shop_id.map(|shop_id| (keys, shop_id)));
+        let Some((keys, shop_id)) = registered else {
             return Err(Error::module(ModuleCode::NotRegistered, None).in_language(language));
         };
         let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
-        setup.connect(Role::Module, keys.module_key.key(), trust, keys.seals)
+        let connection = setup.connect(Role::Module, keys.module_key.key(), trust, keys.seals)?;
+        connection.state().shop_id = Some(shop_id);
+        Ok(connection)
     }
 
     /// Signs a person in: a fresh key, held in memory only, acts for the shop until
@@ -102,7 +106,8 @@ impl Connection {
         let trust = Trust { pin, answer_key, offset_ms: 0 };
         let connection = setup.connect(Role::Session, session_key, trust, seals)?;
         let call = Call::post(route::SESSIONS, json(&body), Effect::Repeatable(None));
-        let answer = connection.ask(call).await?;
+        let answer: SessionAnswer = connection.ask(call).await?;
+        connection.state().shop_id = Some(answer.shop_id);
         Ok((connection, answer))
     }
 
@@ -195,7 +200,9 @@ async fn keys_to_register(setup: &Setup, code: &EnrolmentCode) -> Result<StoredK
             setup.keys.create(keys.clone()).await?;
             Ok(keys)
         }
-        Some(keys) if keys.registered => Err(Error::module(ModuleCode::AlreadyRegistered, None)),
+        Some(keys) if keys.shop_id.is_some() => {
+            Err(Error::module(ModuleCode::AlreadyRegistered, None))
+        }
         // Walked on from the code's pin in an earlier try, or pinned by another code.
         Some(keys) if keys.pin != pin => Ok(setup.keys.change(Change::Pin(pin)).await?),
         Some(keys) => Ok(keys),

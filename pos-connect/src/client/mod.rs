@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pos_protocol::Timestamp;
-use pos_protocol::id::InstitutionId;
+use pos_protocol::id::{InstitutionId, ShopId};
 use pos_protocol::key::{KeyId, SigningKey};
 use zeroize::Zeroizing;
 
@@ -83,7 +83,8 @@ impl Setup {
         let sender = Sender::new(&self.config)
             .map_err(|cause: ConfigError| Error::from(cause).in_language(self.config.language))?;
         let authority = self.config.authority.as_str().into();
-        let state = State { signer: Arc::new(signer), trust, seals, is_closed: false };
+        let signer = Arc::new(signer);
+        let state = State { signer, shop_id: None, trust, seals, is_closed: false };
         let inner = Inner { setup: self, authority, role, sender, state: Mutex::new(state) };
         Ok(Connection(Arc::new(inner)))
     }
@@ -127,6 +128,8 @@ enum Role {
 
 struct State {
     signer: Arc<SigningKey>,
+    /// None only while a registration or sign-in is under way.
+    shop_id: Option<ShopId>,
     trust: Trust,
     seals: BTreeMap<InstitutionId, SealPin>,
     is_closed: bool,

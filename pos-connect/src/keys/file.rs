@@ -46,13 +46,19 @@ impl FileKeyStore {
         &self,
         work: impl FnOnce(&Path) -> Result<T, KeyStoreError> + Send + 'static,
     ) -> Task<'_, Result<T, KeyStoreError>> {
+        self.blocking(|paths| {
+            let _lock = files::lock(&paths.lock)?;
+            work(&paths.keys)
+        })
+    }
+
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Paths) -> Result<T, KeyStoreError> + Send + 'static,
+    ) -> Task<'_, Result<T, KeyStoreError>> {
         let paths = Arc::clone(&self.0);
         Box::pin(async move {
-            let work = move || {
-                let _lock = files::lock(&paths.lock)?;
-                work(&paths.keys)
-            };
-            match tokio::task::spawn_blocking(work).await {
+            match tokio::task::spawn_blocking(move || work(&paths)).await {
                 Ok(result) => result,
                 Err(lost) => Err(KeyStoreError::Host(Box::new(lost))),
             }
@@ -61,8 +67,9 @@ impl FileKeyStore {
 }
 
 impl KeyStore for FileKeyStore {
+    /// Takes no lock, because the file is put in place whole: the folder may be read-only.
     fn load(&self) -> Task<'_, Result<Option<StoredKeys>, KeyStoreError>> {
-        self.locked(|path| Ok(read(path)?))
+        self.blocking(|paths| Ok(read(&paths.keys)?))
     }
 
     fn create(&self, keys: StoredKeys) -> Task<'_, Result<(), KeyStoreError>> {
@@ -117,6 +124,12 @@ mod tests {
         Seed::new(Zeroizing::new([octet; 32]))
     }
 
+    const SHOP: &str = "shp_014d2pf2dbzzzzzzzzzzzzzzzz";
+
+    fn registered() -> Change {
+        Change::Registered(SHOP.parse().unwrap())
+    }
+
     fn keys() -> StoredKeys {
         StoredKeys::new(seed(1), Fingerprint::from_octets([7; 16]))
     }
@@ -130,14 +143,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = store(&folder);
         assert!(store.load().await.unwrap().is_none());
-        assert!(matches!(store.change(Change::Registered).await, Err(KeyStoreError::Empty)));
+        assert!(matches!(store.change(registered()).await, Err(KeyStoreError::Empty)));
         store.create(keys()).await.unwrap();
         assert!(matches!(store.create(keys()).await, Err(KeyStoreError::Occupied)));
-        let changed = store.change(Change::Registered).await.unwrap();
-        assert!(changed.registered);
+        let changed = store.change(registered()).await.unwrap();
+        assert_eq!(changed.shop_id, Some(SHOP.parse().unwrap()));
         let other = FileKeyStore::new(store.path()).unwrap();
         let found = other.load().await.unwrap().unwrap();
-        assert_eq!((found.module_key.octets(), found.registered), (&[1; 32], true));
+        assert_eq!(found.module_key.octets(), &[1; 32]);
+        assert_eq!(found.shop_id, Some(SHOP.parse().unwrap()));
         store.remove().await.unwrap();
         assert!(other.load().await.unwrap().is_none());
     }
@@ -174,6 +188,22 @@ mod tests {
         assert!(!next.exists());
     }
 
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_folder_that_nothing_can_be_written_to_is_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("deep");
+        store(&folder).create(keys()).await.unwrap();
+        // Where permissions do not bind (root) a lock that could not be opened shows the same.
+        fs::remove_file(deep.join("keys.json.lock")).unwrap();
+        fs::create_dir(deep.join("keys.json.lock")).unwrap();
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o500)).unwrap();
+        assert!(store(&folder).load().await.unwrap().is_some());
+        assert!(store(&folder).change(registered()).await.is_err());
+        fs::set_permissions(&deep, fs::Permissions::from_mode(0o700)).unwrap();
+    }
+
     #[tokio::test]
     async fn a_damaged_file_is_refused_and_kept() {
         let folder = tempfile::tempdir().unwrap();
@@ -192,10 +222,10 @@ mod tests {
         let (one, two) = (store(&folder), store(&folder));
         one.create(keys()).await.unwrap();
         let (first, second) =
-            tokio::join!(one.change(Change::NextKey(seed(2))), two.change(Change::Registered));
+            tokio::join!(one.change(Change::NextKey(seed(2))), two.change(registered()));
         first.unwrap();
         second.unwrap();
         let found = one.load().await.unwrap().unwrap();
-        assert!(found.registered && found.next_key.is_some());
+        assert!(found.shop_id.is_some() && found.next_key.is_some());
     }
 }

@@ -7,7 +7,7 @@ mod memory;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use pos_protocol::id::InstitutionId;
+use pos_protocol::id::{InstitutionId, ShopId};
 use pos_protocol::key::{PublicKey, SigningKey};
 use pos_protocol::succession::Fingerprint;
 use pos_protocol::text::{base64url, fixed_from_base64url};
@@ -78,8 +78,9 @@ pub enum KeyStoreError {
 pub struct StoredKeys {
     /// The module key that signs.
     pub module_key: Seed,
-    /// Whether the server is known to have it.
-    pub registered: bool,
+    /// The shop that the server has registered it for; none before the server is known to have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop_id: Option<ShopId>,
     /// Its successor while a roll is under way: the server may have it already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_key: Option<Seed>,
@@ -105,8 +106,8 @@ pub struct SealPin {
 /// One step in the life of stored keys.
 #[derive(Clone, Debug)]
 pub enum Change {
-    /// The server has the module key.
-    Registered,
+    /// The server has the module key, as this shop's.
+    Registered(ShopId),
     /// A later enrolment code of the same, still unregistered key pins this answer key.
     Pin(Fingerprint),
     /// The answer key `to` was proved to follow `from`.
@@ -129,13 +130,13 @@ impl StoredKeys {
     /// The keys before registration.
     pub const fn new(module_key: Seed, pin: Fingerprint) -> Self {
         let seals = BTreeMap::new();
-        Self { module_key, registered: false, next_key: None, pin, answer_key: None, seals }
+        Self { module_key, shop_id: None, next_key: None, pin, answer_key: None, seals }
     }
 
     /// What is to be stored after a change.
     pub fn apply(&mut self, change: Change) {
         match change {
-            Change::Registered => self.registered = true,
+            Change::Registered(shop_id) => self.shop_id = Some(shop_id),
             Change::Pin(pin) => {
                 self.pin = pin;
                 self.answer_key = None;
@@ -152,7 +153,6 @@ impl StoredKeys {
             Change::Promote(key) => {
                 if let Some(next) = self.next_key.take_if(|next| next.key().public() == key) {
                     self.module_key = next;
-                    self.registered = true;
                 }
             }
             Change::Seal(institution, seen) => {

@@ -20,6 +20,9 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+/// The shop whose keys the tests hold.
+pub(crate) const SHOP: &str = "shp_014d2pf2dbzzzzzzzzzzzzzzzz";
+
 pub(crate) type Spoken = Box<dyn Fn(&Heard) -> Reply + Send + Sync>;
 
 /// The system's, but nobody waits: a sleep only moves the clock by which waits are measured.
