@@ -68,7 +68,7 @@ async fn every_movement_goes_out_and_comes_back() {
     assert_eq!(last.header("content-type"), Some("application/json"));
     assert_eq!(last.header("accept-encoding"), None, "answers are never compressed");
     assert!(last.header("user-agent").unwrap().starts_with("pos-connect/"));
-    assert!(connection.in_flight().await.unwrap().is_empty());
+    assert!(connection.in_flight().await.unwrap().open.is_empty());
 }
 
 #[tokio::test]
@@ -173,12 +173,10 @@ async fn one_key_is_not_used_for_two_calls() {
     connection.pay(&order("order-1"), some_key()).await.unwrap();
     // Sealing again gives another body.
     let error = connection.pay(&order("order-1"), some_key()).await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code().as_str()),
-        (ErrorKind::FixTheRequest, "idempotency_key_reused")
-    );
+    assert_eq!((error.kind(), error.code().as_str()), (ErrorKind::AskForStatus, "open_under_key"));
+    assert!(error.message().contains("Resume it first"), "{}", error.message());
     assert_eq!(server.targets().len(), 1, "refused without asking the server");
-    assert_eq!(connection.in_flight().await.unwrap().len(), 1, "the first one is still open");
+    assert_eq!(connection.in_flight().await.unwrap().open.len(), 1, "the first one is still open");
 }
 
 /// The process ends between sending and hearing; another one finds the outcome by asking.
@@ -214,16 +212,16 @@ async fn a_restart_asks_and_never_sends() {
     assert!(paying.await.unwrap_err().is_cancelled());
 
     let later = Connection::open(setup()).await.unwrap();
-    let open = later.in_flight().await.unwrap();
+    let open = later.in_flight().await.unwrap().open;
     assert_eq!(open.len(), 1);
-    assert_eq!((open[0].key.as_str(), open[0].operation), (KEY, OperationKind::Sale));
+    assert_eq!((open[0].key.as_str(), open[0].operation.as_str()), (KEY, "sale"));
     assert_eq!(open[0].order_id.as_ref().unwrap().as_str(), "order-1");
     assert_eq!(open[0].attempts.len(), 1);
     // The same call again only asks, too.
     let again = later.pay(&payment, some_key()).await.unwrap();
     assert_eq!(again.state, State::Done);
     assert_eq!(server.targets(), ["/v1/payments", "/v1/operations/0123456789abcdef"]);
-    assert!(later.in_flight().await.unwrap().is_empty());
+    assert!(later.in_flight().await.unwrap().open.is_empty());
     let error = later.resume(&KEY.parse().unwrap()).await.unwrap_err();
     assert_eq!(error.code().as_str(), "not_in_journal");
 }
@@ -249,7 +247,7 @@ async fn an_open_payment_is_settled_by_resuming() {
     assert_eq!(connection.resume(&key).await.unwrap().state, State::Pending);
     *state.lock().unwrap() = "declined";
     assert_eq!(connection.resume(&key).await.unwrap().state, State::Declined);
-    assert!(connection.in_flight().await.unwrap().is_empty());
+    assert!(connection.in_flight().await.unwrap().open.is_empty());
 }
 
 #[tokio::test]
@@ -281,7 +279,7 @@ async fn a_refusal_says_what_the_server_said() {
     assert_eq!(error.field(), Some("amount"));
     assert_eq!(error.request_id().unwrap().to_string(), "req_014d2pf2dbzzzzzzzzzzzzzzzz");
     assert_eq!(error.message_ja(), "いいえ");
-    assert!(connection.in_flight().await.unwrap().is_empty(), "nothing is open");
+    assert!(connection.in_flight().await.unwrap().open.is_empty(), "nothing is open");
 }
 
 #[tokio::test]
@@ -296,7 +294,7 @@ async fn a_server_that_is_not_there_leaves_nothing_in_doubt() {
     let error = connection.pay(&order("order-1"), None).await.unwrap_err();
     // The answer key is only known by its fingerprint, and not even that question got through.
     assert_eq!((error.kind(), error.code().as_str()), (ErrorKind::Wait, "server_unreachable"));
-    assert!(connection.in_flight().await.unwrap().is_empty());
+    assert!(connection.in_flight().await.unwrap().open.is_empty());
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ fn the_module_waits_out_a_silence_by_itself() {
         let paid = line.pay(&order, None).await.unwrap();
         assert_eq!(paid.state, State::Done);
         assert_eq!(booked(bed, &paid).await.unwrap().effects, 1);
-        assert_eq!(line.in_flight().await.unwrap().len(), 0);
+        assert_eq!(line.in_flight().await.unwrap().open.len(), 0);
     });
 }
 

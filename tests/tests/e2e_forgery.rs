@@ -54,7 +54,7 @@ async fn the_truth_is_found(bed: &Bed, forgery: Forgery, more: usize) {
         assert_eq!(forge.left(), 0, "{forgery:?}: the module did not ask");
         let effect = u64::from(moved > 0);
         assert_eq!(effects(bed, &pay).await, [(moved, effect)], "{forgery:?}");
-        assert!(line.in_flight().await.unwrap().is_empty());
+        assert!(line.in_flight().await.unwrap().open.is_empty());
     }
 }
 
@@ -84,7 +84,7 @@ fn a_proxy_that_never_lets_the_truth_through_makes_it_unknown_and_not_failed() {
             let unknown = line.pay(&order, Some(key.clone())).await.unwrap_err();
             assert_eq!(unknown.kind(), ErrorKind::AskForStatus, "{forgery:?} {unknown:?}");
             assert_eq!(unknown.idempotency_key(), Some(&key));
-            assert_eq!(line.in_flight().await.unwrap().len(), 1);
+            assert_eq!(line.in_flight().await.unwrap().open.len(), 1);
             forge.clear();
             let found = line.resume(&key).await.unwrap();
             assert_eq!(found.state, State::Done, "{forgery:?}");

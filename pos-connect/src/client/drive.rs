@@ -4,33 +4,46 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::Timestamp;
-use pos_protocol::code::Retry;
 use pos_protocol::id::IdempotencyKey;
 use pos_protocol::key::{KeyId, PublicKey, SigningKey};
 use pos_protocol::succession::Fingerprint;
 use pos_protocol::text::base64url;
-use pos_protocol::wire::OperationView;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Connection, Role};
 use crate::env::EnvironmentError;
-use crate::error::{Cause, Code, Error, ModuleCode};
+use crate::error::{Cause, Error, ModuleCode};
 use crate::exchange::{
-    Action, Call, Effect, Event, Exchange, Expected, Limits, Now, Outcome, Request, Trust,
-    is_about_the_key,
+    Action, Call, Event, Exchange, Limits, Now, Outcome, Request, Trust, is_about_the_key,
 };
-use crate::journal::{Attempt, Begun, Entry, JournalError};
+use crate::journal::{Attempt, Begun, Entry, JournalError, Known};
 use crate::keys::Change;
 
 /// What the journal is to be told before a call is sent.
-enum Note {
+pub(super) enum Note {
     /// Nothing: no money moves.
     Nothing,
     /// The entry, with the first attempt.
     Begin(Entry),
-    /// One more attempt. `is_new` where this call made the entry, so that nobody else's is in it.
-    Add { key: IdempotencyKey, is_new: bool },
+    /// One more attempt of the entry.
+    Add(Noted),
+}
+
+/// An entry as this verb knows it.
+pub(super) struct Noted {
+    pub(super) key: IdempotencyKey,
+    /// Every attempt that it has seen or made.
+    pub(super) attempts: Vec<Attempt>,
+    /// Whether this call made the entry, so that nobody else's attempt was in it.
+    pub(super) is_new: bool,
+}
+
+impl From<Entry> for Noted {
+    /// An entry of somebody else.
+    fn from(entry: Entry) -> Self {
+        Self { key: entry.key, attempts: entry.attempts, is_new: false }
+    }
 }
 
 impl Connection {
@@ -42,8 +55,8 @@ impl Connection {
 
     /// The same, for an answer that is read otherwise.
     pub(super) async fn ask_octets(&self, call: Call) -> Result<Vec<u8>, Error> {
-        let exchange = self.exchange_of(call)?;
-        match self.run(exchange, &mut Note::Nothing).await {
+        let mut exchange = self.exchange_of(call, self.uptime())?;
+        match self.run(&mut exchange, &mut Note::Nothing).await {
             Ok(Outcome::Answer(body)) => Ok(body),
             Ok(other) => Err(self.told(unanswered(other))),
             Err(error) => Err(self.told(error)),
@@ -54,83 +67,17 @@ impl Connection {
         self.told(Error::without_answer(cause.into()))
     }
 
-    /// Makes a call that moves money, from journal to outcome.
-    pub(super) async fn settle(&self, call: Call) -> Result<OperationView, Error> {
-        let Effect::Money(expected) = &call.effect else {
-            return Err(self.told(Error::module(ModuleCode::NotInJournal, None)));
-        };
-        let expected = expected.clone();
-        let entry = Entry {
-            key: expected.key.clone(),
-            operation: expected.operation,
-            order_id: expected.order_id.clone(),
-            payment_id: expected.payment_id,
-            digest: call.digest(),
-            attempts: Vec::new(),
-        };
-        let exchange = self.exchange_of(call).map_err(|error| error.about(Some(&expected.key)))?;
-        self.settled(exchange, Note::Begin(entry), &expected).await
-    }
-
-    /// Asks for the outcome of a call of an earlier life, and sends nothing that could make one.
-    pub(super) async fn settle_entry(&self, entry: Entry) -> Result<OperationView, Error> {
-        let expected = Expected {
-            key: entry.key,
-            operation: entry.operation,
-            money: None,
-            order_id: entry.order_id,
-            payment_id: entry.payment_id,
-        };
-        let attempts = entry.attempts;
-        let exchange = self.exchange(|authority, signer, trust, limits| {
-            Exchange::resume(expected.clone(), attempts, authority, signer, trust, limits)
-        });
-        let exchange = exchange.map_err(|error| error.about(Some(&expected.key)))?;
-        self.settled(exchange, Note::Nothing, &expected).await
-    }
-
-    async fn settled(
-        &self,
-        exchange: Exchange,
-        mut note: Note,
-        expected: &Expected,
-    ) -> Result<OperationView, Error> {
-        let outcome = self.run(exchange, &mut note).await;
-        let is_final = match &outcome {
-            Ok(Outcome::Operation(operation)) => operation.state.is_final(),
-            Ok(Outcome::Refused(_) | Outcome::NotMade) => true,
-            // Nothing of this call is in doubt; of an earlier one under the same key it may be, and
-            // an entry that could not even be read is never thrown away.
-            Ok(Outcome::Failed(_)) => matches!(note, Note::Add { is_new: true, .. }),
-            Ok(Outcome::Answer(_) | Outcome::NeedsHuman | Outcome::Unknown(_)) | Err(_) => false,
-        };
-        if is_final {
-            // An entry that cannot be removed is asked for once more after the next start, and
-            // answered the same. The outcome stands.
-            let _ = self.journal().finish(expected.key.clone()).await;
-        }
-        let result = match outcome {
-            Ok(Outcome::Operation(operation)) => return Ok(*operation),
-            Ok(other) => unanswered(other),
-            Err(error) => error,
-        };
-        let is_envelope_spent = expected.operation.begins_payment();
-        let result = match result.code() {
-            Code::Module(ModuleCode::NotMade) if !is_envelope_spent => {
-                result.retried_by(Retry::SameKey)
-            }
-            _ => result,
-        };
-        Err(self.told(result.about(Some(&expected.key))))
-    }
-
     /// Runs an exchange to its end, with another key of the store where the server does not take
     /// the present one.
-    async fn run(&self, mut exchange: Exchange, note: &mut Note) -> Result<Outcome, Error> {
+    pub(super) async fn run(
+        &self,
+        exchange: &mut Exchange,
+        note: &mut Note,
+    ) -> Result<Outcome, Error> {
         let mut tried = vec![self.key_id()];
         let mut candidate = None;
         loop {
-            let outcome = self.drive(&mut exchange, note).await?;
+            let outcome = self.drive(exchange, note).await?;
             if !was_the_key_refused(&outcome) {
                 if let Some(signer) = candidate.take() {
                     self.take_over(signer).await;
@@ -193,27 +140,30 @@ impl Connection {
         let failed = |cause: JournalError| Event::NotNoted(cause.into());
         match note {
             Note::Nothing => Ok(None),
-            Note::Add { key, .. } => {
-                let noted = self.journal().attempt(key.clone(), attempt).await;
-                Ok(noted.err().map(failed))
+            Note::Add(noted) => {
+                let added = self.journal().attempt(noted.key.clone(), attempt).await;
+                noted.attempts.push(attempt);
+                Ok(added.err().map(failed))
             }
             Note::Begin(entry) => {
                 entry.attempts = vec![attempt];
-                let (key, digest) = (entry.key.clone(), entry.digest);
-                let begun = match self.journal().begin(entry.clone()).await {
-                    Ok(begun) => begun,
+                let known = match self.journal().begin(entry.clone()).await {
+                    Ok(Begun::New) => None,
+                    Ok(Begun::Known(known)) => Some(known),
                     Err(cause) => return Ok(Some(failed(cause))),
                 };
-                *note = Note::Add { key, is_new: matches!(begun, Begun::New) };
-                match begun {
-                    Begun::New => Ok(None),
-                    Begun::Known { entry, .. } if entry.digest != digest => {
-                        Err(Error::key_reused())
-                    }
-                    Begun::Known { entry, ours } => {
-                        Ok(Some(Event::Known { attempts: entry.attempts, may_send: ours }))
-                    }
+                let Some(Known { entry: known, ours }) = known else {
+                    let noted = Noted { is_new: true, ..entry.clone().into() };
+                    *note = Note::Add(noted);
+                    return Ok(None);
+                };
+                self.check_owner(&known)?;
+                if known.digest != entry.digest {
+                    return Err(Error::module(ModuleCode::OpenUnderKey, None));
                 }
+                let attempts = known.attempts.clone();
+                *note = Note::Add(known.into());
+                Ok(Some(Event::Known { attempts, may_send: ours }))
             }
         }
     }
@@ -255,14 +205,16 @@ impl Connection {
         let _ = self.keys().change(Change::Promote(public)).await;
     }
 
-    fn exchange_of(&self, call: Call) -> Result<Exchange, Error> {
-        self.exchange(|authority, signer, trust, limits| {
+    pub(super) fn exchange_of(&self, call: Call, began: Duration) -> Result<Exchange, Error> {
+        self.exchange(began, |authority, signer, trust, limits| {
             Exchange::new(call, authority, signer, trust, limits)
         })
     }
 
-    fn exchange(
+    /// An exchange of a verb that began at this uptime.
+    pub(super) fn exchange(
         &self,
+        began: Duration,
         make: impl FnOnce(Arc<str>, Arc<SigningKey>, Trust, Limits) -> Exchange,
     ) -> Result<Exchange, Error> {
         let config = &self.0.setup.config;
@@ -270,7 +222,9 @@ impl Connection {
         if state.is_closed {
             return Err(self.told(Error::module(ModuleCode::Closed, None)));
         }
-        let limits = Limits { attempt: config.attempt_timeout, total: config.total_timeout };
+        let spent = self.uptime().saturating_sub(began);
+        let total = config.total_timeout.saturating_sub(spent);
+        let limits = Limits { attempt: config.attempt_timeout, total };
         let (authority, signer) = (Arc::clone(&self.0.authority), Arc::clone(&state.signer));
         Ok(make(authority, signer, state.trust, limits))
     }
@@ -279,7 +233,7 @@ impl Connection {
         Ok(Now { wall: self.environment().now()?, uptime: self.uptime() })
     }
 
-    fn uptime(&self) -> Duration {
+    pub(super) fn uptime(&self) -> Duration {
         self.environment().uptime()
     }
 
@@ -317,7 +271,7 @@ fn was_the_key_refused(outcome: &Outcome) -> bool {
 }
 
 /// The error for an outcome that brought nothing.
-fn unanswered(outcome: Outcome) -> Error {
+pub(super) fn unanswered(outcome: Outcome) -> Error {
     match outcome {
         Outcome::Failed(cause) => Error::without_answer(cause),
         Outcome::NeedsHuman => Error::module(ModuleCode::NeedsHuman, None),

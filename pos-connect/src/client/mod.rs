@@ -4,7 +4,9 @@ mod access;
 mod drive;
 mod payments;
 mod reads;
+mod running;
 mod seals;
+mod settle;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -18,7 +20,8 @@ use pos_protocol::key::{KeyId, SigningKey};
 use zeroize::Zeroizing;
 
 pub use payments::Order;
-pub use reads::{HistoryQuery, Pages};
+pub use reads::{HistoryQuery, InFlight, Pages};
+use running::Running;
 
 use crate::config::{Config, ConfigError};
 use crate::env::{Environment, System};
@@ -41,12 +44,15 @@ pub struct Setup {
     keys: Arc<dyn KeyStore>,
     journal: Arc<dyn Journal>,
     environment: Arc<dyn Environment>,
+    /// With the journal, and shared by all connections that are made of this.
+    running: Arc<Running>,
 }
 
 impl Setup {
     /// With the given stores, and the system's clock and randomness.
     pub fn new(config: Config, keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
-        Self { config, keys, journal, environment: Arc::new(System) }
+        let running = Arc::default();
+        Self { config, keys, journal, environment: Arc::new(System), running }
     }
 
     /// With files in a folder: `keys.json`, and one file for each open payment in `journal`. The

@@ -11,7 +11,7 @@ use pos_protocol::wire::{
 
 use super::Connection;
 use super::drive::json;
-use crate::error::{Error, ModuleCode};
+use crate::error::Error;
 use crate::exchange::{Call, Effect, Expected};
 
 /// An order to be paid.
@@ -46,12 +46,17 @@ impl Order {
 /// they wait for an open one; after that it is `processing` or `unknown`, stays in the journal, and
 /// [`resume`](Self::resume) asks again.
 ///
-/// `key` is the idempotency key: the same key never acts twice. Without one a fresh key is made; it
-/// is in the operation and in every error.
+/// `key` is the idempotency key: the same key never acts twice, and of two callers in one process the
+/// second hears what became of the first's. Store it with the order before the call: whoever
+/// crashes between the order and the answer then repeats the call under the same key. Without one a
+/// fresh key is made; it is in the operation and in every error, and after a crash only in the
+/// journal.
 ///
 /// # Errors
 /// An error of kind `AskForStatus` means that money may have moved: ask, never pay again under
-/// another key. Every other kind means that nothing moved.
+/// another key. Every other kind means that nothing moved. Where the key has an open call of an
+/// earlier process, that call's outcome is found out first, and `open_under_key` says that it is
+/// another call than this one: resume it.
 impl Connection {
     /// Takes the whole amount at once.
     ///
@@ -131,15 +136,25 @@ impl Connection {
     /// # Errors
     /// As above. `Wait` (`not_made`) once it is proved that nothing was and will be made: a new try
     /// takes a new key. `AskForStatus` (`needs_human`) when the server lost its memory of the time:
-    /// the operator has to look. `FixTheRequest` (`not_in_journal`) where the journal has no such
+    /// the operator has to look, and [`dismiss`](Self::dismiss) closes it then. `AskForStatus`
+    /// (`foreign_entry`) when the call was another shop's, or made at another server: nobody else is
+    /// told what became of it. `FixTheRequest` (`not_in_journal`) where the journal has no such
     /// key: then [`operation`](Self::operation) tells what the server knows.
     pub async fn resume(&self, key: &IdempotencyKey) -> Result<OperationView, Error> {
-        let entries = self.in_flight().await.map_err(|error| error.about(Some(key)))?;
-        let Some(entry) = entries.into_iter().find(|entry| entry.key == *key) else {
-            let error = Error::module(ModuleCode::NotInJournal, None);
-            return Err(self.told(error.about(Some(key))));
-        };
-        self.settle_entry(entry).await
+        let settled = self.settle_entry(key).await;
+        settled.map_err(|error| self.told(error.about(Some(key))))
+    }
+
+    /// Takes a payment call out of the journal without knowing what became of it: for one that
+    /// `needs_human` or cannot be read, once a person has cleared it up with the operator. What the
+    /// server has under the key stays as it is.
+    ///
+    /// # Errors
+    /// `AskForStatus` (`foreign_entry`) for another shop's; `GiveUp` (`journal`) where it cannot be
+    /// removed. It is no error where the journal has no such key.
+    pub async fn dismiss(&self, key: &IdempotencyKey) -> Result<(), Error> {
+        let dismissed = self.dismiss_entry(key).await;
+        dismissed.map_err(|error| self.told(error.about(Some(key))))
     }
 
     /// Asks the institution whether the instrument would do, where the contract can tell. Nothing
@@ -164,9 +179,10 @@ impl Connection {
         key: Option<IdempotencyKey>,
     ) -> Result<OperationView, Error> {
         let Order { contract_id, order_id, money, envelope, allow_partial } = order.clone();
+        let is_fresh = key.is_none();
         let expected = Expected {
             key: self.key_or_fresh(key)?,
-            operation,
+            operation: operation.wire().into(),
             money: Some(money),
             order_id: Some(order_id.clone()),
             payment_id: None,
@@ -181,7 +197,7 @@ impl Connection {
             envelope,
             allow_partial,
         };
-        self.settle(Call::post(route::PAYMENTS, json(&body), Effect::Money(expected))).await
+        self.told_of(route::PAYMENTS.into(), json(&body), expected, is_fresh).await
     }
 
     async fn change_payment(
@@ -191,15 +207,28 @@ impl Connection {
         money: Option<Money>,
         key: Option<IdempotencyKey>,
     ) -> Result<OperationView, Error> {
+        let is_fresh = key.is_none();
         let expected = Expected {
             key: self.key_or_fresh(key)?,
-            operation: change.kind,
+            operation: change.kind.wire().into(),
             money,
             order_id: None,
             payment_id: Some(payment_id),
         };
         let path = change.template.replace("{payment_id}", &payment_id.to_string());
-        self.settle(Call::post(path, change.body, Effect::Money(expected))).await
+        self.told_of(path, change.body, expected, is_fresh).await
+    }
+
+    async fn told_of(
+        &self,
+        path: String,
+        body: Vec<u8>,
+        expected: Expected,
+        is_fresh: bool,
+    ) -> Result<OperationView, Error> {
+        let key = expected.key.clone();
+        let settled = self.settle(path, body, expected, is_fresh).await;
+        settled.map_err(|error| self.told(error.about(Some(&key))))
     }
 
     fn key_or_fresh(&self, key: Option<IdempotencyKey>) -> Result<IdempotencyKey, Error> {

@@ -97,14 +97,34 @@ impl Connection {
         Pages { connection: self.clone(), query: Some(query) }
     }
 
-    /// The payments that this shop's software has under way, or had when it was ended: settle each
-    /// with [`resume`](Self::resume) after a start. Nothing is asked of the server.
+    /// The payments that this shop's software has under way at this server, or had when it was
+    /// ended: settle each with [`resume`](Self::resume) after a start. Nothing is asked of the
+    /// server.
     ///
     /// # Errors
-    /// `GiveUp` (`journal`) when the journal cannot be read.
-    pub async fn in_flight(&self) -> Result<Vec<Entry>, Error> {
-        self.journal().entries().await.map_err(|cause| self.told(cause.into()))
+    /// `GiveUp` (`journal`) when the journal cannot be read at all.
+    pub async fn in_flight(&self) -> Result<InFlight, Error> {
+        let owner = self.owner().map_err(|error| self.told(error))?;
+        let found = self.journal().entries().await.map_err(|cause| self.told(cause.into()))?;
+        let mut open = found.readable;
+        open.retain(|entry| entry.owner == owner);
+        let unreadable = found.unreadable.into_iter().map(|entry| {
+            let error = Error::from(entry.cause).in_doubt();
+            self.told(error.about(entry.key.as_ref()))
+        });
+        Ok(InFlight { open, unreadable: unreadable.collect() })
     }
+}
+
+/// What the journal holds of this shop at this server.
+#[derive(Debug)]
+pub struct InFlight {
+    /// The payments under way, in no order.
+    pub open: Vec<Entry>,
+    /// One error of kind `AskForStatus` for each entry that cannot be read, whosever it is. Where
+    /// its key is known, [`Connection::operation`] tells what the server has under it; once a person
+    /// has seen to it, [`Connection::dismiss`] takes it out.
+    pub unreadable: Vec<Error>,
 }
 
 /// Goes through the history a page at a time.

@@ -238,6 +238,13 @@ impl Error {
         error
     }
 
+    /// The same, where an earlier call under the key may have moved money.
+    #[must_use]
+    pub(crate) fn in_doubt(mut self) -> Self {
+        self.0.kind = ErrorKind::AskForStatus;
+        self
+    }
+
     #[must_use]
     pub(crate) fn about(mut self, key: Option<&IdempotencyKey>) -> Self {
         self.0.idempotency_key = key.cloned();
@@ -442,12 +449,14 @@ mod tests {
             ("closed", "fix_the_request"),
             ("configuration", "fix_the_request"),
             ("environment", "give_up"),
+            ("foreign_entry", "ask_for_status"),
             ("journal", "give_up"),
             ("key_store", "give_up"),
             ("needs_human", "ask_for_status"),
             ("not_in_journal", "fix_the_request"),
             ("not_made", "wait"),
             ("not_registered", "sign_in_again"),
+            ("open_under_key", "ask_for_status"),
             ("outcome_unknown", "ask_for_status"),
             ("seal_keys_refused", "give_up"),
             ("seal_root_changed", "give_up"),

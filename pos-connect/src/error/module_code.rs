@@ -64,6 +64,10 @@ module_codes! {
     Environment "environment" GiveUp Never
         "The system gives no time or no randomness. Nothing was sent."
         "システムの時刻または乱数を取得できません。";
+    /// The journal's entry under this key is another shop's, or of another server.
+    ForeignEntry "foreign_entry" AskForStatus Never
+        "The journal's open payment under this key is another shop's or another server's. Ask as that shop, there."
+        "このキーの未完了の決済は、別の加盟店またはサーバーのものです。";
     /// The journal could not be written; without it no payment is sent.
     Journal "journal" GiveUp Never
         "The journal of payments cannot be written or read. Nothing was sent."
@@ -88,6 +92,10 @@ module_codes! {
     NotRegistered "not_registered" SignInAgain Never
         "This key store holds no registered key. Register first, with the operator's code."
         "登録済みの鍵がありません。登録コードで登録してください。";
+    /// Another call under this key is open.
+    OpenUnderKey "open_under_key" AskForStatus Never
+        "Another call under this key is still open, and may have been made. Resume it first."
+        "このキーの別の決済が未完了です。先にその結果を照会してください。";
     /// No believable word about the outcome in time.
     OutcomeUnknown "outcome_unknown" AskForStatus SameKey
         "The outcome is not known. It may have been made: ask by the same key, do not pay again."

@@ -6,7 +6,6 @@ use pos_protocol::Timestamp;
 use pos_protocol::id::{IdempotencyKey, OrderId, PaymentId};
 use pos_protocol::key::{Signature, SigningKey};
 use pos_protocol::money::Money;
-use pos_protocol::payment::OperationKind;
 use pos_protocol::sign::call::{CallParts, Unsigned};
 use pos_protocol::sign::{self, POS_CONNECT, header};
 use pos_protocol::wire::{OperationView, route};
@@ -42,7 +41,8 @@ pub(crate) enum Effect {
 #[derive(Clone, Debug)]
 pub(crate) struct Expected {
     pub(crate) key: IdempotencyKey,
-    pub(crate) operation: OperationKind,
+    /// By its name on the wire.
+    pub(crate) operation: String,
     /// A void takes no amount.
     pub(crate) money: Option<Money>,
     pub(crate) order_id: Option<OrderId>,
@@ -95,12 +95,12 @@ impl Expected {
     }
 
     /// What an operation says that does not fit.
-    pub(super) fn mismatch(&self, operation: &OperationView) -> Option<Unverified> {
+    pub(crate) fn mismatch(&self, operation: &OperationView) -> Option<Unverified> {
         let differs = |field| Some(Unverified::OtherOperation { field });
         if operation.idempotency_key != self.key {
             return differs("idempotency_key");
         }
-        if operation.operation != self.operation {
+        if operation.operation.wire() != self.operation {
             return differs("operation");
         }
         if self.money.is_some_and(|money| money.amount != operation.amount) {

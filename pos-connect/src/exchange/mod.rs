@@ -233,7 +233,9 @@ impl Exchange {
         limits: Limits,
     ) -> Self {
         let subject = Subject::Call(call);
-        Self::about(subject, Message::Call, authority, signer, trust, limits)
+        let mut exchange = Self::about(subject, authority, signer, trust, limits);
+        exchange.go_on(Message::Call, Duration::ZERO);
+        exchange
     }
 
     /// Only asks, for a call of an earlier life of this process.
@@ -246,27 +248,32 @@ impl Exchange {
         limits: Limits,
     ) -> Self {
         let subject = Subject::Open(expected);
-        let mut exchange =
-            Self::about(subject, Message::Question, authority, signer, trust, limits);
-        exchange.adopt(attempts);
-        exchange.may_send = false;
+        let mut exchange = Self::about(subject, authority, signer, trust, limits);
+        exchange.ask_first(attempts, false);
         exchange
+    }
+
+    /// Begins with the question, because these attempts were made before. `may_send` where the same
+    /// call may be sent again, should nothing stand.
+    pub(crate) fn ask_first(&mut self, attempts: Vec<Attempt>, may_send: bool) {
+        self.adopt(attempts);
+        self.may_send = may_send;
+        self.go_on(Message::Question, Duration::ZERO);
+    }
+
+    /// What was taken for the last word is none, because others have made attempts meanwhile.
+    pub(crate) fn reopen(&mut self, others: Vec<Attempt>, refusal: Option<Box<Problem>>) {
+        self.refusal = refusal;
+        self.ask_first(others, false);
     }
 
     fn about(
         subject: Subject,
-        message: Message,
         authority: Arc<str>,
         signer: Arc<SigningKey>,
         trust: Trust,
         limits: Limits,
     ) -> Self {
-        let not_before = Duration::ZERO;
-        let state = if trust.answer_key.is_some() {
-            State::Ready { message, not_before }
-        } else {
-            State::Walk { goal: Goal::Send(message), not_before }
-        };
         Self {
             subject,
             authority,
@@ -274,7 +281,7 @@ impl Exchange {
             trust,
             limits,
             deadline: None,
-            state,
+            state: State::Over(Outcome::NotMade),
             attempts: Vec::new(),
             may_send: true,
             messages: 0,
@@ -339,7 +346,7 @@ impl Exchange {
         match event {
             Event::Answered(response) => self.answered(response, now),
             Event::Failed(failure) => self.failed(failure, now),
-            Event::Known { attempts, may_send } => self.known(attempts, may_send, now),
+            Event::Known { attempts, may_send } => self.known(attempts, may_send),
             Event::NotNoted(cause) => {
                 self.attempts.pop();
                 self.interrupted(cause);
@@ -446,11 +453,9 @@ impl Exchange {
         self.after(next, backoff(self.failures), now);
     }
 
-    fn known(&mut self, attempts: Vec<Attempt>, may_send: bool, now: Now) {
+    fn known(&mut self, attempts: Vec<Attempt>, may_send: bool) {
         self.attempts.clear();
-        self.adopt(attempts);
-        self.may_send = may_send;
-        self.again(Message::Question, now);
+        self.ask_first(attempts, may_send);
     }
 
     /// Takes in attempts that somebody else has made.
@@ -544,7 +549,10 @@ impl Exchange {
     }
 
     fn after(&mut self, message: Message, wait: Duration, now: Now) {
-        let not_before = now.uptime.saturating_add(wait);
+        self.go_on(message, now.uptime.saturating_add(wait));
+    }
+
+    fn go_on(&mut self, message: Message, not_before: Duration) {
         self.state = if self.trust.answer_key.is_some() {
             State::Ready { message, not_before }
         } else {

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pos_protocol::id::IdempotencyKey;
 
-use super::{Attempt, Begun, Entry, Journal, JournalError};
+use super::{Attempt, Begun, Entries, Entry, Finished, Journal, JournalError, Known};
 use crate::env::Task;
 
 /// Forgets at the end of the process which payments were under way: for tests, and for calls whose
@@ -18,6 +18,10 @@ impl MemoryJournal {
         // Every change is one operation of the map, so that a panic leaves nothing half done.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn known(&self, key: &IdempotencyKey) -> Option<Known> {
+        self.open().get(key).map(|entry| Known { entry: entry.clone(), ours: true })
+    }
 }
 
 impl Journal for MemoryJournal {
@@ -25,7 +29,7 @@ impl Journal for MemoryJournal {
         Box::pin(async {
             let mut open = self.open();
             if let Some(known) = open.get(&entry.key) {
-                return Ok(Begun::Known { entry: known.clone(), ours: true });
+                return Ok(Begun::Known(Known { entry: known.clone(), ours: true }));
             }
             open.insert(entry.key.clone(), entry);
             Ok(Begun::New)
@@ -41,14 +45,37 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn finish(&self, key: IdempotencyKey) -> Task<'_, Result<(), JournalError>> {
+    fn finish(
+        &self,
+        key: IdempotencyKey,
+        attempts: Vec<Attempt>,
+    ) -> Task<'_, Result<Finished, JournalError>> {
+        Box::pin(async move {
+            let mut open = self.open();
+            if let Some(entry) = open.get(&key).filter(|entry| !entry.beyond(&attempts).is_empty())
+            {
+                return Ok(Finished::Grown(entry.clone()));
+            }
+            open.remove(&key);
+            Ok(Finished::Removed)
+        })
+    }
+
+    fn get(&self, key: IdempotencyKey) -> Task<'_, Result<Option<Known>, JournalError>> {
+        Box::pin(async move { Ok(self.known(&key)) })
+    }
+
+    fn entries(&self) -> Task<'_, Result<Entries, JournalError>> {
+        Box::pin(async {
+            let readable = self.open().values().cloned().collect();
+            Ok(Entries { readable, unreadable: Vec::new() })
+        })
+    }
+
+    fn remove(&self, key: IdempotencyKey) -> Task<'_, Result<(), JournalError>> {
         Box::pin(async move {
             self.open().remove(&key);
             Ok(())
         })
-    }
-
-    fn entries(&self) -> Task<'_, Result<Vec<Entry>, JournalError>> {
-        Box::pin(async { Ok(self.open().values().cloned().collect()) })
     }
 }

@@ -91,7 +91,7 @@ impl Probe {
 
     /// What is under way.
     pub async fn in_flight(&self) -> Told<String> {
-        text(self.0.in_flight().await)
+        text(self.0.in_flight().await.map(|found| found.open))
     }
 
     /// One payment.

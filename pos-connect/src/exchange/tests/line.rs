@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use pos_protocol::id::RequestId;
 use pos_protocol::money::{Currency, Money};
-use pos_protocol::payment::OperationKind;
 use pos_protocol::sign::call::{self, CallParts};
 use pos_protocol::sign::{POS_CONNECT, answer};
 use pos_protocol::succession::Statement;
@@ -81,7 +80,7 @@ pub(super) struct Line {
 pub(super) fn expected() -> Expected {
     Expected {
         key: KEY.parse().unwrap(),
-        operation: OperationKind::Sale,
+        operation: "sale".into(),
         money: Some(Money::new(1_200, Currency::JPY).unwrap()),
         order_id: Some("order-1".parse().unwrap()),
         payment_id: None,
