@@ -8,7 +8,11 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
-use serde_json::Value;
+use pos_protocol::Timestamp;
+use pos_protocol::key::SigningKey;
+use pos_protocol::sign::POS_CONNECT;
+use pos_protocol::sign::call::{CallParts, Unsigned};
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_pos-server");
 
@@ -78,10 +82,53 @@ impl Server {
         let address = self.url(base).strip_prefix("http://").unwrap();
         let mut stream = TcpStream::connect(address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head[9..12].parse().unwrap(), body.to_owned())
+        read_answer(stream)
+    }
+
+    /// A sign-in of a user whom nobody knows: all of the work, and a refusal.
+    fn sign_in(&self) -> (u16, String) {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let body = json!({
+            "user_id": "usr_01m83readx0nqna3hrmavwfke6",
+            "password": "correct horse battery staple",
+            "key": key.public(),
+        });
+        let body = body.to_string();
+        let authority = self.announced["authority"].as_str().unwrap();
+        let parts = CallParts {
+            method: "POST",
+            authority,
+            path: "/v1/sessions",
+            query: "",
+            body: body.as_bytes(),
+            idempotency_key: None,
+        };
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
+        let now = Timestamp::from_secs(since.as_secs());
+        let until = Timestamp::from_secs(since.as_secs() + 60);
+        let unsigned = Unsigned::new(&POS_CONNECT, &parts, now, until, key.public().id()).unwrap();
+        let signature = key.sign(unsigned.base());
+        let signed = unsigned.into_headers(&signature);
+        let mut stream = TcpStream::connect(authority).unwrap();
+        write!(
+            stream,
+            "POST /v1/sessions HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\
+             content-type: application/json\r\ncontent-digest: {}\r\nsignature-input: {}\r\n\
+             signature: {}\r\n\r\n{body}",
+            body.len(),
+            signed.content_digest.unwrap(),
+            signed.signature_input,
+            signed.signature
+        )
+        .unwrap();
+        read_answer(stream)
+    }
+
+    /// Kibibytes of memory that the process occupies.
+    fn resident_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
     }
 
     fn signal(&self, name: &str) {
@@ -105,6 +152,13 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn read_answer(mut stream: TcpStream) -> (u16, String) {
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head[9..12].parse().unwrap(), body.to_owned())
 }
 
 fn text(octets: &[u8]) -> &str {
@@ -267,4 +321,26 @@ fn what_others_can_read_is_refused_at_the_start() {
     assert!(said.contains("run `chmod 600 data/answer-key.pem`"), "{said}");
     let said = open(&bed.path("data"), 0o755);
     assert!(said.contains("run `chmod 700 data`"), "{said}");
+}
+
+#[test]
+fn a_server_that_hashed_passwords_gives_the_memory_back() {
+    let bed = Bed::new();
+    let server = bed.start();
+    let before = server.resident_kib();
+    // Two at once, as many as are hashed at once: each of the threads has its own arena.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    let (status, refused) = server.sign_in();
+                    assert_eq!(status, 401, "{refused}");
+                    assert!(refused.contains(r#""code":"credential_refused""#), "{refused}");
+                }
+            });
+        }
+    });
+    let after = server.resident_kib();
+    println!("resident: {before} KiB, after 20 sign-ins {after} KiB");
+    assert!(after < 30 * 1024, "{before} KiB became {after} KiB");
 }

@@ -6,9 +6,8 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use pos_protocol::secret::SecretText;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -77,10 +76,8 @@ impl Passwords {
     ) -> Result<Box<str>, PasswordError> {
         let salt: [u8; 16] = entropy.array();
         self.blocking(move |pepper| {
-            let hash = argon2(pepper)?
-                .hash_password_with_salt(password.expose().as_bytes(), &salt)
-                .map_err(|_| PasswordError::Damaged)?;
-            Ok(hash.to_string().into())
+            let hash = hash(pepper, &password, &salt);
+            Ok(hash.ok_or(PasswordError::Damaged)?.to_string().into())
         })
         .await
     }
@@ -96,18 +93,11 @@ impl Passwords {
         hash: Option<Box<str>>,
     ) -> Result<bool, PasswordError> {
         self.blocking(move |pepper| {
-            let argon2 = argon2(pepper)?;
-            let password = password.expose().as_bytes();
-            match hash {
-                Some(hash) => {
-                    let hash = PasswordHash::new(&hash).map_err(|_| PasswordError::Damaged)?;
-                    Ok(argon2.verify_password(password, &hash).is_ok())
-                }
-                None => {
-                    let spent = argon2.hash_password_with_salt(password, &[0; 16]);
-                    spent.map(|_| false).map_err(|_| PasswordError::Damaged)
-                }
-            }
+            let right = match &hash {
+                Some(kept) => is_of(pepper, &password, kept),
+                None => self::hash(pepper, &password, &[0; 16]).map(|_| false),
+            };
+            right.ok_or(PasswordError::Damaged)
         })
         .await
     }
@@ -143,10 +133,44 @@ impl Drop for Held {
     }
 }
 
-fn argon2(pepper: &Pepper) -> Result<Argon2<'_>, PasswordError> {
-    let params = Params::new(MEMORY_KIB, PASSES, 1, None).map_err(|_| PasswordError::Damaged)?;
+/// The hash of a new password; none when the library refuses its parameters.
+fn hash(pepper: &Pepper, password: &SecretText, salt: &[u8]) -> Option<PasswordHash> {
+    let params = Params::new(MEMORY_KIB, PASSES, 1, None).ok()?;
+    Some(PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(&params).ok()?,
+        salt: Some(Salt::new(salt).ok()?),
+        hash: Some(digest(pepper, params, password, salt)?),
+    })
+}
+
+/// Whether `password` is the one that was hashed to `kept`, by the parameters that stand there; none
+/// when `kept` cannot be read. The digests are compared in constant time.
+fn is_of(pepper: &Pepper, password: &SecretText, kept: &str) -> Option<bool> {
+    let kept = PasswordHash::new(kept).ok()?;
+    let (salt, expected) = (kept.salt.as_ref()?, kept.hash.as_ref()?);
+    let params = Params::try_from(&kept).ok()?;
+    Some(digest(pepper, params, password, salt)? == *expected)
+}
+
+fn digest(pepper: &Pepper, params: Params, password: &SecretText, salt: &[u8]) -> Option<Output> {
+    // The C library keeps freed memory of up to 32 MiB for the next who asks, and a server that once
+    // hashed would hold it for ever. Of more than that each piece is given back to the system as it
+    // is freed; what lies beyond the blocks that are used is never touched and so takes nothing.
+    const GIVEN_BACK: usize = 33 * 1024;
+    let count = params.block_count();
+    let mut memory = Vec::new();
+    memory.try_reserve_exact(count.max(GIVEN_BACK)).ok()?;
+    memory.resize(count, Block::new());
+    let mut octets = [0; Params::DEFAULT_OUTPUT_LEN];
     Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)
-        .map_err(|_| PasswordError::Damaged)
+        .and_then(|argon2| {
+            let password = password.expose().as_bytes();
+            argon2.hash_password_into_with_memory(password, salt, &mut octets, &mut memory)
+        })
+        .ok()?;
+    Output::new(&octets).ok()
 }
 
 /// Whether a new password may be set.
