@@ -217,6 +217,26 @@ pub(in crate::store) fn wrong_passwords_lock_and_a_right_one_unlocks(bed: &mut B
     assert_eq!(other.failures, 0);
 }
 
+pub(in crate::store) fn a_new_password_ends_the_sessions_of_the_old_one(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let (session, theirs) = (bed.fresh_key(), bed.fresh_key());
+    tell!(bed, OpenSession, bed.session(ours.shop, session));
+    tell!(bed, OpenSession, bed.session(bed.theirs.shop, theirs));
+    let code = bed.enrol(ours.shop);
+    let guess = bed.fresh_key();
+    let wrong = bed.registration(ours.shop, guess, ours.signer);
+    assert_eq!(tell!(bed, Register, wrong), Admitted::No);
+    assert!(key(bed, session).is_live(bed.now), "a refused one ends nothing");
+    let changed = bed.registration(ours.shop, code, ours.signer);
+    assert_eq!(tell!(bed, Register, changed.clone()), Admitted::Yes);
+    assert_eq!(key(bed, session).ended_at, Some(bed.now));
+    assert!(key(bed, theirs).is_live(bed.now), "another shop's");
+    let after = bed.fresh_key();
+    tell!(bed, OpenSession, bed.session(ours.shop, after));
+    assert_eq!(tell!(bed, Register, changed), Admitted::Yes, "the repeat of a lost answer");
+    assert!(key(bed, after).is_live(bed.now), "changes nothing any more");
+}
+
 pub(in crate::store) fn a_touch_moves_the_silence_limit_of_live_keys_only(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let session = bed.fresh_key();

@@ -33,6 +33,7 @@ macro_rules! conformance_suite {
                 a_session_opens_once_and_ends
                 an_ended_key_stays_ended
                 wrong_passwords_lock_and_a_right_one_unlocks
+                a_new_password_ends_the_sessions_of_the_old_one
                 a_touch_moves_the_silence_limit_of_live_keys_only
                 a_key_rolls_to_its_successor
                 a_key_ends_once

@@ -22,7 +22,8 @@ pub(super) fn register(db: &Connection, verb: &Register) -> Result<Admitted, Sto
     settle_lapsed(db, verb.shop, verb.now)?;
     let id = verb.key.public.id();
     let standing = key(db, id)?;
-    let admitted = match spent_for(db, verb)? {
+    let code = spent_for(db, verb)?;
+    let admitted = match &code {
         Code::Unknown => false,
         Code::Unspent => match &standing {
             None => insert_key(db, verb.shop, &verb.key, None)?,
@@ -32,11 +33,14 @@ pub(super) fn register(db: &Connection, verb: &Register) -> Result<Admitted, Sto
             let fresh = |key: &Standing| {
                 key.is_for(verb.shop, KeyRole::Module) && key.live(verb.now) && !key.used
             };
-            spent == id && standing.as_ref().is_some_and(fresh)
+            *spent == id && standing.as_ref().is_some_and(fresh)
         }
     };
     if !admitted {
         return Ok(Admitted::No);
+    }
+    if matches!(code, Code::Unspent) {
+        end_sessions(db, verb.shop, verb.now)?;
     }
     // A key that is registered anew begins anew, so that a lost answer can be repeated.
     db.prepare_cached("UPDATE key_record SET first_used_at = NULL WHERE id = ?1 AND shop = ?2")?
@@ -57,6 +61,15 @@ pub(super) fn register(db: &Connection, verb: &Register) -> Result<Admitted, Sto
         code.execute(params![verb.shop.octets(), digest])?;
     }
     Ok(Admitted::Yes)
+}
+
+/// A changed password ends what the old one opened (`wire.md` 3).
+fn end_sessions(db: &Connection, shop: ShopId, now: Timestamp) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE key_record SET ended_at = ?3 WHERE shop = ?1 AND role = ?2 AND ended_at IS NULL",
+    )?
+    .execute(params![shop.octets(), codes::of_role(KeyRole::Session), ms(now)])?;
+    Ok(())
 }
 
 /// A session key is registered once; an ended key stays ended, whatever sign-in is replayed.
