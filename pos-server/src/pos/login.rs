@@ -40,28 +40,20 @@ pub async fn sign_in(
     }
     let now = app.clock.now();
     let login = app.store.read(|reader| reader.login(request.user_id))?;
-    if let Some(until) = login.as_ref().and_then(|login| login.locked_until)
-        && now < until
-    {
-        return Err(locked(until.since(now)));
-    }
+    // An unknown user and a locked one cost the same hash and the same commit as a wrong password,
+    // so that the time of the answer tells nothing; a lock is told to the right password as well.
     let hash = login.as_ref().and_then(|login| login.password_hash.clone());
     let right =
         app.passwords.verify(request.password, hash).await.map_err(|error| match error {
             PasswordError::Busy => ApiError::new(ErrorCode::Overloaded),
             PasswordError::Damaged => ApiError::internal(error),
         })?;
-    let login = login.ok_or_else(refused)?;
-    let lock_until = now.plus(LOCKED);
-    let count = CountLogin { shop: login.shop, right, limit: FAILURES, lock_until };
-    if let Some(until) = app.store.count_login(count).await?
-        && now < until
-    {
+    let shop = login.as_ref().map(|login| login.shop);
+    let count = CountLogin { shop, right, limit: FAILURES, lock_until: now.plus(LOCKED), now };
+    if let Some(until) = app.store.count_login(count).await? {
         return Err(locked(until.since(now)));
     }
-    if !right {
-        return Err(refused());
-    }
+    let login = login.filter(|_| right).ok_or_else(refused)?;
     let ends_at = now.plus(LONGEST);
     let key = KeyRow {
         shop: login.shop,

@@ -134,10 +134,11 @@ fn prune() -> Verb {
 
 fn login() -> Verb {
     Verb::CountLogin(Box::new(CountLogin {
-        shop: ShopId::from_octets([1; 16]),
+        shop: Some(ShopId::from_octets([1; 16])),
         right: true,
         limit: 1,
         lock_until: Timestamp::from_ms(0),
+        now: Timestamp::from_ms(0),
     }))
 }
 

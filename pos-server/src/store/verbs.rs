@@ -249,18 +249,20 @@ pub struct OpenSession {
     pub now: Timestamp,
 }
 
-/// Counts a sign-in. Failures are counted until a right one, so that a wrong one after a lock has
-/// run out locks again at once.
+/// Counts a sign-in. Failures are counted until a right one or until the lock that they led to is
+/// over; while it stands, nothing counts.
 #[derive(Clone, Copy, Debug)]
 pub struct CountLogin {
-    /// The shop.
-    pub shop: ShopId,
+    /// The shop; none for a user id that nobody has, which costs as much as a wrong password.
+    pub shop: Option<ShopId>,
     /// Whether the password was right; a right one sets the count back.
     pub right: bool,
     /// Lock after this many failures in a row …
     pub limit: u32,
     /// … until then.
     pub lock_until: Timestamp,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Notes that a key was used: its first call, and a session's silence limit.

@@ -191,30 +191,42 @@ pub(in crate::store) fn an_ended_key_stays_ended(bed: &mut Bed) {
     assert_eq!(bed.read().key(new.id()).unwrap(), None);
 }
 
-pub(in crate::store) fn wrong_passwords_lock_and_a_right_one_unlocks(bed: &mut Bed) {
+pub(in crate::store) fn wrong_passwords_lock_until_the_time_is_over(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let lock_until = bed.now.plus(15 * MINUTE);
-    let count = |right| CountLogin { shop: ours.shop, right, limit: 3, lock_until };
+    let count = |bed: &Bed, right| CountLogin {
+        shop: Some(ours.shop),
+        right,
+        limit: 3,
+        lock_until: bed.now.plus(15 * MINUTE),
+        now: bed.now,
+    };
     let login = |bed: &Bed| {
         let login = bed.read().login(ours.user).unwrap().unwrap();
         (login.failures, login.locked_until)
     };
-    assert_eq!(tell!(bed, CountLogin, count(false)), None);
-    assert_eq!(tell!(bed, CountLogin, count(false)), None);
+    assert_eq!(tell!(bed, CountLogin, count(bed, false)), None);
+    assert_eq!(tell!(bed, CountLogin, count(bed, false)), None);
     assert_eq!(login(bed), (2, None));
-    assert_eq!(tell!(bed, CountLogin, count(true)), None);
+    assert_eq!(tell!(bed, CountLogin, count(bed, true)), None);
     assert_eq!(login(bed), (0, None));
     for _ in 0..2 {
-        assert_eq!(tell!(bed, CountLogin, count(false)), None);
+        assert_eq!(tell!(bed, CountLogin, count(bed, false)), None);
     }
-    assert_eq!(tell!(bed, CountLogin, count(false)), Some(lock_until));
+    assert_eq!(tell!(bed, CountLogin, count(bed, false)), Some(lock_until));
     assert_eq!(login(bed), (3, Some(lock_until)));
-    let later = CountLogin { lock_until: lock_until.plus(MINUTE), ..count(false) };
-    assert_eq!(tell!(bed, CountLogin, later), Some(later.lock_until));
-    assert_eq!(tell!(bed, CountLogin, count(true)), None);
-    assert_eq!(login(bed), (0, None));
+    bed.pass(15 * MINUTE - Duration::from_millis(1));
+    for right in [false, true] {
+        assert_eq!(tell!(bed, CountLogin, count(bed, right)), Some(lock_until), "right: {right}");
+    }
+    assert_eq!(login(bed), (3, Some(lock_until)), "nothing counts, and the lock does not grow");
+    bed.pass(Duration::from_millis(1));
+    assert_eq!(tell!(bed, CountLogin, count(bed, false)), None, "the count begins anew");
+    assert_eq!(login(bed), (1, None));
+    let nobody = CountLogin { shop: None, ..count(bed, false) };
+    assert_eq!(tell!(bed, CountLogin, nobody), None);
     let other = bed.read().login(bed.theirs.user).unwrap().unwrap();
-    assert_eq!(other.failures, 0);
+    assert_eq!((other.failures, login(bed)), (0, (1, None)));
 }
 
 pub(in crate::store) fn a_new_password_ends_the_sessions_of_the_old_one(bed: &mut Bed) {

@@ -68,10 +68,11 @@ pub(in crate::store) fn verbs_of_a_group_see_each_other_and_fail_alone(bed: &mut
 pub(in crate::store) fn increments_of_one_row_are_all_counted(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let wrong = CountLogin {
-        shop: ours.shop,
+        shop: Some(ours.shop),
         right: false,
         limit: 10,
         lock_until: bed.now.plus(Duration::from_secs(60)),
+        now: bed.now,
     };
     bed.group(&[
         Verb::CountLogin(Box::new(wrong)),

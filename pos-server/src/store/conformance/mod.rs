@@ -32,7 +32,7 @@ macro_rules! conformance_suite {
                 a_lost_key_is_replaced_by_a_new_code
                 a_session_opens_once_and_ends
                 an_ended_key_stays_ended
-                wrong_passwords_lock_and_a_right_one_unlocks
+                wrong_passwords_lock_until_the_time_is_over
                 a_new_password_ends_the_sessions_of_the_old_one
                 a_touch_moves_the_silence_limit_of_live_keys_only
                 a_key_rolls_to_its_successor
