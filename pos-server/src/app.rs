@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admin::{self, AdminSocket};
+use crate::clocks::{ClockWatch, TimeMarkError};
 use crate::config::Config;
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
@@ -28,7 +29,7 @@ use crate::http::tls::{TlsError, TlsIdentity};
 use crate::payments::Conductor;
 use crate::pos;
 use crate::pos::password::Passwords;
-use crate::readiness::{DRIFT_LIMIT, DriftWatch, Fault, Readiness};
+use crate::readiness::{Fault, Readiness};
 use crate::shutdown::{self, Halt, Shutdown, Trigger};
 use crate::store::rows::Incarnation;
 use crate::store::sqlite::{self, OpenError, SqliteOptions};
@@ -53,7 +54,7 @@ impl Environment {
     /// [`StartError::Entropy`] on a machine without random octets.
     pub fn of_the_system() -> Result<Self, StartError> {
         let entropy = SystemEntropy::open().map_err(StartError::Entropy)?;
-        Ok(Self { clock: Arc::new(SystemClock::start()), entropy: Arc::new(entropy) })
+        Ok(Self { clock: Arc::new(SystemClock), entropy: Arc::new(entropy) })
     }
 }
 
@@ -102,6 +103,9 @@ pub enum StartError {
     /// The system gives no thread.
     #[error("no thread for the shop database: {0}")]
     Thread(#[source] io::Error),
+    /// What is kept of the time cannot be read.
+    #[error(transparent)]
+    TimeMark(#[from] TimeMarkError),
     /// The certificate files cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -238,8 +242,13 @@ impl App {
     }
 
     /// The work that goes on beside the calls; each ends soon after `shutdown` is asked for.
-    fn spawn_background(self: &Arc<Self>, tasks: &mut JoinSet<()>, shutdown: &Shutdown) {
-        tasks.spawn(watch_clocks(Arc::clone(self), shutdown.clone()));
+    fn spawn_background(
+        self: &Arc<Self>,
+        clocks: ClockWatch,
+        tasks: &mut JoinSet<()>,
+        shutdown: &Shutdown,
+    ) {
+        tasks.spawn(clocks.run(Arc::clone(self), shutdown.clone()));
         tasks.spawn(worker::run(Arc::clone(self), shutdown.clone()));
     }
 
@@ -332,6 +341,7 @@ pub async fn serve(
 /// A server that has its addresses and does not answer yet.
 pub struct Server {
     app: Arc<App>,
+    clocks: ClockWatch,
     listeners: Listeners,
     socket: AdminSocket,
 }
@@ -349,11 +359,12 @@ impl Server {
         let listeners = Listeners::bind(&config).await?;
         let authority = listeners.authority(&config);
         let app = App::build(config, folder, Some(authority), environment).await?;
+        let clocks = ClockWatch::begin(&app)?;
         let socket = AdminSocket::bind(&app.folder).map_err(|cause| StartError::AdminSocket {
             path: DataFolder::admin_socket(app.folder.path()),
             cause,
         })?;
-        Ok(Self { app, listeners, socket })
+        Ok(Self { app, clocks, listeners, socket })
     }
 
     /// What the server shares among its parts.
@@ -370,10 +381,10 @@ impl Server {
         announce: impl FnOnce(&Announcement) -> io::Result<()>,
         mut shutdown: Shutdown,
     ) -> Result<(), ServeError> {
-        let Self { app, listeners, socket } = self;
+        let Self { app, clocks, listeners, socket } = self;
         let announcement = listeners.announcement(&app, &socket);
         let mut background = Group::new();
-        app.spawn_background(&mut background.tasks, &background.shutdown);
+        app.spawn_background(clocks, &mut background.tasks, &background.shutdown);
         let mut front = Group::new();
         front.tasks.spawn(admin::serve(socket, Arc::clone(&app), front.shutdown.clone()));
         listeners.spawn(&app, &mut front.tasks, &front.shutdown);
@@ -512,36 +523,14 @@ fn authority_of(address: SocketAddr, is_tls: bool) -> String {
     text.strip_suffix(default_port).unwrap_or(&text).to_owned()
 }
 
-/// Takes the process out of service while its clocks disagree: freshness is judged by the one,
-/// deadlines by the other.
-async fn watch_clocks(app: Arc<App>, mut shutdown: Shutdown) {
-    let watch = DriftWatch::begin(app.clock.now(), app.clock.monotonic());
-    let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    loop {
-        tokio::select! {
-            () = shutdown.asked() => return,
-            _ = ticks.tick() => {}
-        }
-        let drift = watch.drift(app.clock.now(), app.clock.monotonic());
-        let seconds = drift.as_secs();
-        if drift > DRIFT_LIMIT {
-            if app.readiness.raise(Fault::Clock) {
-                warn!(
-                    seconds,
-                    "wall time jumped: not ready until it is back or the server restarts"
-                );
-            }
-        } else if app.readiness.clear(Fault::Clock) {
-            info!(seconds, "wall time is back");
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use pos_protocol::Timestamp;
+    use pos_protocol::key::SigningKey;
+    use pos_protocol::sign::POS_CONNECT;
+    use pos_protocol::sign::call::{CallParts, Unsigned};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::task::JoinHandle;
@@ -574,7 +563,10 @@ mod tests {
 
     impl Bed {
         async fn start() -> Self {
-            let root = tempfile::tempdir().unwrap();
+            Self::start_on(tempfile::tempdir().unwrap()).await
+        }
+
+        async fn start_on(root: tempfile::TempDir) -> Self {
             let config = Config {
                 data_folder: root.path().join("data"),
                 listen: "127.0.0.1:0".parse().unwrap(),
@@ -591,12 +583,38 @@ mod tests {
         }
 
         async fn readyz(&self) -> String {
+            self.get("/readyz", "").await
+        }
+
+        async fn get(&self, path: &str, headers: &str) -> String {
             let mut stream = TcpStream::connect(&self.address).await.unwrap();
-            let call = b"GET /readyz HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-            stream.write_all(call).await.unwrap();
+            let call =
+                format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n");
+            stream.write_all(call.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             answer
+        }
+
+        /// A call as it was signed at second 1,000 by a key that nobody knows.
+        async fn signed_call(&self) -> String {
+            let key = SigningKey::from_seed(&[7; 32]);
+            let parts = CallParts {
+                method: "GET",
+                authority: &self.address,
+                path: "/v1/keys",
+                query: "",
+                body: b"",
+                idempotency_key: None,
+            };
+            let (created, expires) = (Timestamp::from_secs(1_000), Timestamp::from_secs(1_060));
+            let id = key.public().id();
+            let unsigned = Unsigned::new(&POS_CONNECT, &parts, created, expires, id).unwrap();
+            let signature = key.sign(unsigned.base());
+            let signed = unsigned.into_headers(&signature);
+            let (input, signature) = (signed.signature_input, signed.signature);
+            let headers = format!("signature-input: {input}\r\nsignature: {signature}\r\n");
+            self.get("/v1/keys", &headers).await
         }
 
         /// Lets the watch on the clocks run its rounds; the clock of the test is paused.
@@ -613,14 +631,37 @@ mod tests {
         let bed = Bed::start().await;
         bed.until(&[]).await;
         assert!(bed.readyz().await.starts_with("HTTP/1.1 200 OK"));
+        let answer = bed.signed_call().await;
+        assert!(answer.contains(r#""code":"key_unknown""#), "{answer}");
         bed.clock.0.store(1_006, Ordering::Relaxed);
         bed.until(&[Fault::Clock]).await;
         let answer = bed.readyz().await;
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.ends_with(r#"{"faults":["clock"],"status":"not_ready"}"#), "{answer}");
+        let answer = bed.signed_call().await;
+        assert!(answer.contains(r#""code":"not_ready""#), "{answer}");
         bed.clock.0.store(1_005, Ordering::Relaxed);
         bed.until(&[]).await;
         assert!(bed.readyz().await.starts_with("HTTP/1.1 200 OK"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_behind_what_was_seen_before_keeps_calls_out_until_it_is_right() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(&root.path().join("data"), Purpose::Command).unwrap();
+        let mark = folder.path().join("time-mark");
+        std::fs::write(&mark, "1006000\n").unwrap();
+        drop(folder);
+        let bed = Bed::start_on(root).await;
+        assert_eq!(bed.app.readiness.faults(), [Fault::Clock], "before the first call");
+        let answer = bed.signed_call().await;
+        assert!(answer.contains(r#""code":"not_ready""#), "{answer}");
+        bed.until(&[Fault::Clock]).await;
+        assert_eq!(std::fs::read_to_string(&mark).unwrap(), "1006000\n", "never raised by it");
+        // The machine's clock is set right by hours: no jump, for it had not been believed.
+        bed.clock.0.store(9_000, Ordering::Relaxed);
+        bed.until(&[]).await;
+        assert_eq!(std::fs::read_to_string(&mark).unwrap(), "9000000\n");
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use pos_protocol::key::PublicKey;
 
 use crate::admin::{AdminError, Answer, Command};
 use crate::app::{Environment, ServeError};
+use crate::clocks::{self, TimeMarkError};
 use crate::config::{self, Config, ConfigError, ConfigErrors};
 use crate::data_folder::succession::{self, SuccessionFileError};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
@@ -44,6 +45,8 @@ pub enum Action {
     Openapi,
     /// Make the next answer key, which the one in use signs for; stop the server first
     RollAnswerKey,
+    /// Believe the present wall time after a wrong clock had run ahead; stop the server first
+    LowerTimeMark,
     /// One of the operator's commands.
     #[command(flatten)]
     Command(Command),
@@ -70,6 +73,9 @@ pub enum Failure {
     /// The server did not start, or stopped itself.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The time mark was not lowered.
+    #[error(transparent)]
+    TimeMark(#[from] TimeMarkError),
     /// The answer key was not rolled.
     #[error(transparent)]
     Succession(#[from] SuccessionFileError),
@@ -85,7 +91,8 @@ impl Failure {
             | Self::Finding
             | Self::Io(_)
             | Self::Serve(_)
-            | Self::Succession(_) => 1,
+            | Self::Succession(_)
+            | Self::TimeMark(_) => 1,
         }
     }
 }
@@ -153,6 +160,15 @@ pub fn roll_answer_key(config: &Config, environment: &Environment) -> Result<Pub
     let folder = DataFolder::open(&config.data_folder, Purpose::Command)?;
     let (entropy, now) = (environment.entropy.as_ref(), environment.clock.now());
     Ok(succession::roll(&folder, &config.keys, entropy, now)?)
+}
+
+/// Takes the present wall time as right.
+///
+/// # Errors
+/// A server that runs on the data folder, or a file that cannot be written.
+pub fn lower_time_mark(config: &Config, environment: &Environment) -> Result<(), Failure> {
+    let folder = DataFolder::open(&config.data_folder, Purpose::Command)?;
+    Ok(clocks::lower_mark(&folder, environment.clock.now())?)
 }
 
 /// Writes to standard output, at once.

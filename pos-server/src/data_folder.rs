@@ -1,7 +1,7 @@
 //! The data folder: one process at a time, readable by its owner only.
 
 pub mod keys;
-mod private_file;
+pub(crate) mod private_file;
 pub mod succession;
 
 use std::fs::{self, DirBuilder, File, TryLockError};

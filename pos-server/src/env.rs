@@ -1,6 +1,6 @@
 //! What the server takes from the machine: time and randomness, handed in so that tests own them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pos_protocol::Timestamp;
 
@@ -9,7 +9,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Wall time, for freshness of calls and for records only; it may jump.
     fn now(&self) -> Timestamp;
 
-    /// Monotonic time since some fixed instant, for deadlines; it never goes back.
+    /// Time since some fixed instant, for deadlines: it never goes back, and goes on while the
+    /// machine is suspended (`payments.md` 2.6).
     fn monotonic(&self) -> Duration;
 }
 
@@ -29,17 +30,8 @@ impl dyn Entropy {
 }
 
 /// The machine's clocks.
-#[derive(Debug)]
-pub struct SystemClock {
-    started: Instant,
-}
-
-impl SystemClock {
-    /// A clock whose monotonic time begins now.
-    pub fn start() -> Self {
-        Self { started: Instant::now() }
-    }
-}
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
@@ -49,7 +41,10 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Duration {
-        self.started.elapsed()
+        // The standard library's own clock stands still in a suspended machine: a call that had
+        // ended meanwhile would then still be sent.
+        let since_boot = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(since_boot).expect("no machine started after this moment")
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod app;
 pub mod cli;
+pub mod clocks;
 pub mod config;
 pub mod connectors;
 pub mod data_folder;

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Action::Config => cli::print(DEFAULT_FILE).map_err(Failure::Io),
         Action::CheckConfig => cli::check_config(&cli),
         Action::Openapi => cli::print(&v1::document()).map_err(Failure::Io),
+        Action::LowerTimeMark => lower_time_mark(&cli),
         Action::RollAnswerKey => roll_answer_key(&cli),
         Action::Command(command) => run_command(&cli, command.clone()),
     };
@@ -65,6 +66,10 @@ fn roll_answer_key(cli: &Cli) -> Result<(), Failure> {
     let environment = environment()?;
     let key = cli::roll_answer_key(&cli.settings()?, &environment)?;
     Ok(cli::print_line(&format!("answer key  {}", key.id()))?)
+}
+
+fn lower_time_mark(cli: &Cli) -> Result<(), Failure> {
+    cli::lower_time_mark(&cli.settings()?, &environment()?)
 }
 
 fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {

@@ -9,7 +9,7 @@ use pos_protocol::Timestamp;
 /// its own, and one that is down must not take the others with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Wall time and monotonic time have drifted apart.
+    /// Wall time has drifted from the time since boot, or is behind what was seen before.
     Clock,
     /// The database does not take writes.
     Database,
@@ -56,6 +56,11 @@ impl Readiness {
     /// Notes that `fault` is over. Answers whether that is news.
     pub fn clear(&self, fault: Fault) -> bool {
         self.0.fetch_and(!fault.bit(), Ordering::Relaxed) & fault.bit() != 0
+    }
+
+    /// Whether `fault` is present.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.0.load(Ordering::Relaxed) & fault.bit() != 0
     }
 
     /// What keeps the process from being ready; empty when it is.

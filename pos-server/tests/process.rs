@@ -7,6 +7,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::key::SigningKey;
@@ -105,7 +106,7 @@ impl Server {
         };
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap();
         let now = Timestamp::from_secs(since.as_secs());
-        let until = Timestamp::from_secs(since.as_secs() + 60);
+        let until = now.plus(Duration::from_secs(60));
         let unsigned = Unsigned::new(&POS_CONNECT, &parts, now, until, key.public().id()).unwrap();
         let signature = key.sign(unsigned.base());
         let signed = unsigned.into_headers(&signature);

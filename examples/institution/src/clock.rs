@@ -16,7 +16,7 @@ pub(crate) struct SteadyClock {
 
 impl SteadyClock {
     pub(crate) fn start() -> Self {
-        Self { system: SystemClock::start(), latest_ms: AtomicU64::new(0) }
+        Self { system: SystemClock, latest_ms: AtomicU64::new(0) }
     }
 
     fn not_before_latest(&self, now: Timestamp) -> Timestamp {

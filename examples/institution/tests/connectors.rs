@@ -330,17 +330,16 @@ async fn nothing_leaves_after_the_deadline_or_without_the_lease() {
     let at = bed.institution(House::Card);
     let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
     let now = bed.clock.monotonic();
-    let far = now + Duration::from_secs(60);
-    let late = bed.driver.send(&at, &order, SendPermit { not_after: now, lease_until: far }).await;
+    let late = bed.driver.send(&at, &order, SendPermit { not_after: now, ..bed.permit() }).await;
     assert_eq!(late.outcome, Outcome::NotSent);
     assert!(matches!(late.fault, Some(Fault::Expired)));
-    let lost = bed.driver.send(&at, &order, SendPermit { not_after: far, lease_until: now }).await;
+    let lost = bed.driver.send(&at, &order, SendPermit { lease_until: now, ..bed.permit() }).await;
     assert_eq!(lost.outcome, Outcome::NotSent);
     assert!(matches!(lost.fault, Some(Fault::LeaseLost)));
     assert_eq!(bed.judged(&order).await, None);
     // What may have been sent before stays unknown, whatever becomes of this sending.
     let again = OperationOrder { sent_before: true, ..order };
-    let permit = SendPermit { not_after: now, lease_until: far };
+    let permit = SendPermit { not_after: now, ..bed.permit() };
     assert_eq!(bed.driver.send(&at, &again, permit).await.outcome, Outcome::Unknown);
 }
 

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pos_protocol::Timestamp;
 use tokio::time::timeout;
 
 use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
@@ -51,13 +52,14 @@ impl Default for DriverSettings {
 /// the last moment.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Until when the first byte of a money movement may leave, both on
-/// [`Clock::monotonic`]. Looked at directly before the write
-/// (`payments.md` 2.6, 5.2).
+/// Until when the first byte of a money movement may leave, on [`Clock::monotonic`] and on the wall
+/// clock, whichever is sooner. Looked at directly before the write (`payments.md` 2.6, 5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendPermit {
     /// The end of the caller's call, or of the operation itself if that is sooner.
     pub not_after: Duration,
+    /// The same on the wall clock: the machine below a virtual one may stop its time since boot.
+    pub expires: Timestamp,
     /// The end of this process's lease on the operation.
     pub lease_until: Duration,
 }
@@ -227,7 +229,7 @@ impl Driver {
         let now = self.clock.monotonic();
         if now >= permit.lease_until {
             Err(Fault::LeaseLost)
-        } else if now >= permit.not_after {
+        } else if now >= permit.not_after || self.clock.now() >= permit.expires {
             Err(Fault::Expired)
         } else {
             Ok(())

@@ -37,7 +37,7 @@ pub enum PrivateFileError {
 }
 
 /// How every private file is opened for writing.
-pub(super) fn options() -> OpenOptions {
+pub(crate) fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(0o600);
     options

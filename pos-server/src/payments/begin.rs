@@ -40,6 +40,8 @@ pub struct Call {
     pub key: IdempotencyKey,
     /// Until when the caller waits, on the monotonic clock.
     pub deadline: Duration,
+    /// The same on the wall clock, as the caller signed it.
+    pub expires: Timestamp,
 }
 
 /// What a mutation of a payment asks for.
@@ -487,6 +489,7 @@ impl Beginning<'_> {
         let owned = Owned {
             payment: stored,
             institution,
+            expires: self.call.expires.min(self.order.not_after),
             order: self.order,
             send_before: self.call.deadline.min(not_after),
         };

@@ -44,6 +44,8 @@ pub struct Owned {
     pub order: OperationOrder,
     /// No first byte leaves after this, on the monotonic clock.
     pub send_before: Duration,
+    /// The same on the wall clock.
+    pub expires: Timestamp,
 }
 
 /// The operations that run in this process: so that a repeated call can wait for them, and the
@@ -112,8 +114,11 @@ pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
     let entered = app.conductor.enter(owned.order.operation_id);
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        let permit =
-            SendPermit { not_after: owned.send_before, lease_until: lease_left(&app, &owned) };
+        let permit = SendPermit {
+            not_after: owned.send_before,
+            expires: owned.expires,
+            lease_until: lease_left(&app, &owned),
+        };
         let began = app.clock.monotonic();
         let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
         count(&app, &owned.order, &answer, began);

@@ -67,6 +67,8 @@ fn take_over(app: &Arc<App>, work: LeasedWork) {
         envelope: None,
     };
     let inquiries = one.inquiries;
-    let send_before = app.clock.monotonic();
-    conduct::inquire(app, Owned { payment, institution, order, send_before }, inquiries);
+    // Nothing of it is sent again: an inquiry needs no leave.
+    let (send_before, expires) = (app.clock.monotonic(), order.not_after);
+    let owned = Owned { payment, institution, order, send_before, expires };
+    conduct::inquire(app, owned, inquiries);
 }

@@ -56,7 +56,7 @@ impl Bed {
         let contracts = vec![CONTRACT.parse().unwrap()];
         let options = Options { operator_keys, contracts, ..Options::local(folder.path()) };
         let running = start(options).await.unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let driver = Driver::new(settings, Arc::clone(&clock));
         let call_key = CallKey::new(pair.id(), move |message| pair.sign(message));
         let mut bed = Self { driver, clock, running, call_key, folder, instruments: Value::Null };
@@ -173,7 +173,7 @@ impl Bed {
 
     pub fn permit(&self) -> SendPermit {
         let end = self.clock.monotonic() + Duration::from_secs(60);
-        SendPermit { not_after: end, lease_until: end }
+        SendPermit { not_after: end, expires: Timestamp::from_ms(u64::MAX), lease_until: end }
     }
 
     pub fn fresh_id(&self) -> OperationId {

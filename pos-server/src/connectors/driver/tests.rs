@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::connectors::record::tests::record;
 use crate::connectors::registry::tests::call_key;
-use crate::env::SystemClock;
+use crate::env::{Clock, SystemClock};
 
 /// Answers every request on every connection with the same octets, and counts connections.
 struct Parrot {
@@ -63,7 +63,7 @@ fn request() -> Request {
 }
 
 fn driver(settings: DriverSettings) -> Driver {
-    Driver::new(settings, Arc::new(SystemClock::start()))
+    Driver::new(settings, Arc::new(SystemClock))
 }
 
 const FINE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}";
@@ -133,4 +133,42 @@ async fn where_nobody_listens_nothing_was_sent() {
     let driver = driver(DriverSettings::default());
     let failure = driver.exchange(&gone, &request(), None).await.unwrap_err();
     assert!(matches!(failure, Failure::Unsent(Fault::Connect(_))), "{failure}");
+}
+
+/// Stands still.
+struct At {
+    wall_s: u64,
+    boot_s: u64,
+}
+
+impl Clock for At {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_secs(self.wall_s)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.boot_s)
+    }
+}
+
+#[tokio::test]
+async fn no_first_byte_leaves_when_either_clock_is_past_the_end() {
+    let parrot = Parrot::saying(FINE.to_vec(), false).await;
+    let institution = parrot.institution();
+    let permit = SendPermit {
+        not_after: Duration::from_secs(20),
+        expires: Timestamp::from_secs(1_020),
+        lease_until: Duration::from_secs(30),
+    };
+    for (wall_s, boot_s, passes) in [(1_019, 19, true), (1_019, 20, false), (1_020, 19, false)] {
+        let clock = Arc::new(At { wall_s, boot_s });
+        let driver = Driver::new(DriverSettings::default(), clock);
+        match driver.exchange(&institution, &request(), Some(permit)).await {
+            Ok(_) => assert!(passes, "{wall_s} {boot_s}"),
+            Err(failure) => {
+                assert!(matches!(failure, Failure::Unsent(Fault::Expired)), "{failure}");
+                assert!(!passes, "{wall_s} {boot_s}");
+            }
+        }
+    }
 }

@@ -140,7 +140,12 @@ async fn moved(
 }
 
 fn mutation(shop: Shop, call: &Call) -> Result<begin::Call, ApiError> {
-    Ok(begin::Call { shop, key: call.mutation_key()?, deadline: call.deadline })
+    Ok(begin::Call {
+        shop,
+        key: call.mutation_key()?,
+        deadline: call.deadline,
+        expires: call.expires,
+    })
 }
 
 pub(super) async fn payment(

@@ -96,6 +96,8 @@ impl Unproven {
 pub struct Call {
     /// When the caller stops waiting, on the server's monotonic clock.
     pub deadline: Duration,
+    /// The same as the caller wrote it, on the wall clock.
+    pub expires: Timestamp,
     /// The body's octets.
     pub body: Bytes,
     /// `Idempotency-Key`, where the call has one.

@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::http::admission::Refused;
 use crate::http::body::{self, BodyError};
 use crate::pos::login;
+use crate::readiness::Fault;
 use crate::store::verbs::TouchKey;
 
 /// A refusal as a handler returns it; the layer turns it into a signed problem body.
@@ -124,6 +125,10 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    // A clock that was set back would let calls of then count again.
+    if app.readiness.has(Fault::Clock) {
+        return Err(ErrorCode::NotReady.into());
+    }
     let now = app.clock.now();
     let deadline = app.clock.monotonic().saturating_add(claimed.check_fresh(now)?);
     if request.headers().contains_key(header::CONTENT_ENCODING) {
@@ -152,7 +157,8 @@ async fn admit(
             parts.extensions.insert(Unproven::holder_of(public));
         }
     }
-    parts.extensions.insert(Call { deadline, body, idempotency_key });
+    let expires = claimed.expires();
+    parts.extensions.insert(Call { deadline, expires, body, idempotency_key });
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
 }
 

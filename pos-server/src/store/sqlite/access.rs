@@ -101,7 +101,8 @@ pub(super) fn count_login(
         .execute([])?;
         return Ok(None);
     };
-    let mut statement = db.prepare_cached("SELECT failures, locked_until FROM shop WHERE id = ?1")?;
+    let mut statement =
+        db.prepare_cached("SELECT failures, locked_until FROM shop WHERE id = ?1")?;
     let mut rows = statement.query(params![shop.octets()])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
