@@ -9,7 +9,7 @@ use pos_protocol::key::PublicKey;
 use crate::admin::{AdminError, Answer, Command};
 use crate::app::{Environment, ServeError};
 use crate::clocks::{self, TimeMarkError};
-use crate::config::{self, Config, ConfigError, ConfigErrors};
+use crate::config::{self, Config, ConfigErrors};
 use crate::data_folder::succession::{self, SuccessionFileError};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
 use crate::http::tls::TlsIdentity;
@@ -134,13 +134,13 @@ pub fn check_config(cli: &Cli) -> Result<(), Failure> {
     let config = cli.settings()?;
     let mut errors = Vec::new();
     let mut refuse = |setting: &str, problem: String| {
-        let file = cli.config.clone();
-        errors.push(ConfigError { file, line: None, setting: setting.into(), problem });
+        errors.push(config::refusal(cli.config.as_deref(), setting, problem));
     };
     if let Some((_, certificate, key)) = config.tls_address()
         && let Err(cause) = TlsIdentity::load(certificate, key)
     {
-        refuse("tls", cause.to_string());
+        let setting = if cause.is_about(key) { "tls.key" } else { "tls.certificate" };
+        refuse(setting, cause.to_string());
     }
     for (setting, cause) in keys::check_named(&config) {
         refuse(setting, cause.to_string());

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-pub use load::{ConfigError, ConfigErrors, load, parse};
+pub use load::{ConfigError, ConfigErrors, load, parse, refusal};
 pub use text::{Authority, Database, LogLevel};
 
 /// The commented default file, which `pos-server config` prints. A test keeps it equal to

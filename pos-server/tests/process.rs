@@ -281,8 +281,8 @@ fn check_config_looks_at_the_files_too() {
     let refused = bed.run("check-config --config pos.toml");
     assert_eq!(refused.status.code(), Some(2));
     let said = text(&refused.stderr);
-    assert!(said.contains("pos.toml: tls: cert.pem cannot be read"), "{said}");
-    assert!(said.contains("pos.toml: keys.answer_key: data/mine.pem cannot be read"), "{said}");
+    assert!(said.contains("pos.toml:4: tls.certificate: cert.pem cannot be read"), "{said}");
+    assert!(said.contains("pos.toml:7: keys.answer_key: data/mine.pem cannot be read"), "{said}");
     assert!(!bed.path("data").exists());
 }
 

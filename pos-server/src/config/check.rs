@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 
 use super::Config;
 
+/// The longest honest bodies, a payment with its envelope and a registration with a long password
+/// written in escapes, have about half as many octets.
+const LEAST_BODY: u64 = 4096;
+
 /// One setting that cannot stand, and what to do.
 pub(super) struct Finding {
     pub(super) setting: &'static str,
@@ -18,6 +22,11 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     };
     check_tls(config, &mut refuse);
     check_addresses(config, &mut refuse);
+    check_paths(config, &mut refuse);
+    let limits = &config.limits;
+    if limits.body >= limits.request {
+        refuse("limits.body_seconds", "must be less than limits.request_seconds");
+    }
     for (setting, value, least, most) in ranges(config) {
         if !(least..=most).contains(&value) {
             refuse(setting, &format!("must be between {least} and {most}, and is {value}"));
@@ -58,14 +67,7 @@ fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str))
             "plain HTTP is spoken on loopback only: write an address such as \"127.0.0.1:9464\"",
         );
     }
-    let public = config.tls_address().map(|(address, ..)| address);
-    if config.authority.is_none() && public.is_some_and(|address| address.ip().is_unspecified()) {
-        refuse(
-            "authority",
-            "must be set when the server listens on every address: write the name that shops \
-             call, such as \"pay.example.jp\"",
-        );
-    }
+    check_authority(config, refuse);
     let same = |a: SocketAddr, b: Option<SocketAddr>| a.port() != 0 && Some(a) == b;
     if same(config.listen, config.tls_listen) {
         refuse("tls_listen", "is the address of listen already: write another port");
@@ -74,6 +76,47 @@ fn check_addresses(config: &Config, refuse: &mut impl FnMut(&'static str, &str))
         same(metrics, Some(config.listen)) || same(metrics, config.tls_listen)
     }) {
         refuse("metrics.listen", "is an address of shops already: write another port");
+    }
+}
+
+fn check_authority(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    let Some(authority) = &config.authority else {
+        let public = config.tls_address().map(|(address, ..)| address);
+        if config.tls_listen.is_some() {
+            let problem = "must be set beside tls_listen, or the address of listen would be the \
+                           name that callers by TLS have to sign: write the name that shops call, \
+                           such as \"pay.example.jp\"";
+            refuse("authority", problem);
+        } else if public.is_some_and(|address| address.ip().is_unspecified()) {
+            let problem = "must be set when the server listens on every address: write the name \
+                           that shops call, such as \"pay.example.jp\"";
+            refuse("authority", problem);
+        }
+        return;
+    };
+    // A default port is not part of what is signed (RFC 9421 section 2.2.3), so that no call could
+    // fit a name with one. Behind a proxy that ends TLS it is the proxy's scheme that counts.
+    let defaults: &[&str] =
+        if config.tls_address().is_some() { &[":443"] } else { &[":443", ":80"] };
+    if defaults.iter().any(|port| authority.as_str().ends_with(port)) {
+        refuse(
+            "authority",
+            "ends in the default port, which callers do not sign: leave the port out",
+        );
+    }
+}
+
+fn check_paths(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    let keys = &config.keys;
+    for (setting, path) in [
+        ("data_folder", &config.data_folder),
+        ("keys.answer_key", &keys.answer_key),
+        ("keys.institution_call_key", &keys.institution_call_key),
+        ("keys.pepper", &keys.pepper),
+    ] {
+        if path.as_os_str().is_empty() {
+            refuse(setting, "names nothing: write a path, or leave the setting out");
+        }
     }
 }
 
@@ -88,7 +131,7 @@ fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 13] {
         ("limits.request_seconds", limits.request.as_secs(), 61, 600),
         // 8192 is the least buffer that the HTTP parser takes.
         ("limits.header_bytes", count(limits.header_bytes), 8192, 1 << 20),
-        ("limits.body_bytes", count(limits.body_bytes), 1024, 16 << 20),
+        ("limits.body_bytes", count(limits.body_bytes), LEAST_BODY, 16 << 20),
         ("limits.handshake_seconds", limits.handshake.as_secs(), 1, 120),
         ("limits.head_seconds", limits.head.as_secs(), 1, 600),
         ("limits.body_seconds", limits.body.as_secs(), 1, 600),

@@ -112,6 +112,19 @@ pub fn parse(text: &str, file: Option<&Path>) -> Result<Config, ConfigErrors> {
     Err(ConfigErrors(errors.collect()))
 }
 
+/// A refusal of a setting that was found later, when what it names was looked at; with its line.
+pub fn refusal(file: Option<&Path>, setting: &str, problem: String) -> ConfigError {
+    let text = file.and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
+    let table = DeTable::parse(&text).ok();
+    let span = table.and_then(|table| span_of(table.get_ref(), setting));
+    ConfigError {
+        file: file.map(Into::into),
+        line: span.map(|offset| line_of(&text, offset)),
+        setting: setting.into(),
+        problem,
+    }
+}
+
 fn line_of(text: &str, offset: usize) -> usize {
     text.bytes().take(offset).filter(|byte| *byte == b'\n').count().saturating_add(1)
 }
@@ -237,9 +250,9 @@ mod tests {
         );
         // Beside a TLS address the first one stays plain, so it stays on loopback.
         refused(
-            "tls_listen = \"192.0.2.1:443\"\nlisten = \"192.0.2.1:80\"\n\
+            "authority = \"a.jp\"\ntls_listen = \"192.0.2.1:443\"\nlisten = \"192.0.2.1:80\"\n\
              [tls]\ncertificate = \"c\"\nkey = \"k\"\n",
-            "pos.toml:2: listen: ",
+            "pos.toml:3: listen: ",
             "loopback",
         );
         let tls = "listen = \"192.0.2.1:8443\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"\n";
@@ -251,9 +264,32 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused_with_their_line() {
-        refused("tls_listen = \"127.0.0.1:1\"", "pos.toml:1: tls_listen: ", "tls.certificate");
+        let lonely = "tls_listen = \"127.0.0.1:1\"\nauthority = \"a.jp\"";
+        refused(lonely, "pos.toml:1: tls_listen: ", "tls.certificate");
         refused("\n[tls]\nkey = \"k\"", "pos.toml:3: tls.key: ", "tls.certificate");
         refused("\n[tls]\ncertificate = \"c\"", "pos.toml:3: tls.certificate: ", "tls.key");
+        let tls = "[tls]\ncertificate = \"c\"\nkey = \"k\"";
+        refused(
+            &format!("tls_listen = \"192.0.2.1:8443\"\n{tls}"),
+            "pos.toml: authority: ",
+            "callers by TLS",
+        );
+        refused(
+            &format!("authority = \"pay.example.jp:443\"\n{tls}"),
+            "pos.toml:1: authority: ",
+            "leave the port out",
+        );
+        refused("authority = \"a.jp:80\"", "pos.toml:1: authority: ", "leave the port out");
+        refused("authority = \"a.jp:443\"", "pos.toml:1: authority: ", "leave the port out");
+        assert!(parse(&format!("authority = \"a.jp:80\"\n{tls}"), None).is_ok());
+        assert!(parse("authority = \"a.jp:8443\"", None).is_ok());
+        refused("data_folder = \"\"", "pos.toml:1: data_folder: ", "names nothing");
+        refused("[keys]\npepper = \"\"", "pos.toml:2: keys.pepper: ", "names nothing");
+        refused(
+            "[limits]\nbody_seconds = 70",
+            "pos.toml:2: limits.body_seconds: ",
+            "less than limits.request_seconds",
+        );
         refused(
             "listen = \"0.0.0.0:8443\"\n[tls]\ncertificate = \"c\"\nkey = \"k\"",
             "pos.toml: authority: ",
@@ -264,7 +300,7 @@ mod tests {
             "pos.toml:3: metrics.listen: ",
             "already",
         );
-        refused("[limits]\nbody_bytes = 0", "pos.toml:2: limits.body_bytes: ", "between 1024 and");
+        refused("[limits]\nbody_bytes = 0", "pos.toml:2: limits.body_bytes: ", "between 4096 and");
         refused(
             "[limits]\nin_flight = 9000000",
             "pos.toml:2: limits.in_flight: ",

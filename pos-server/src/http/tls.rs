@@ -46,6 +46,16 @@ pub enum TlsError {
     },
 }
 
+impl TlsError {
+    /// Whether this one file is at fault.
+    pub fn is_about(&self, file: &Path) -> bool {
+        match self {
+            Self::Empty { path } | Self::Unreadable { path, .. } => path == file,
+            Self::Unusable { .. } => false,
+        }
+    }
+}
+
 /// A certificate chain and its key, followed while their files change. TLS 1.3 only.
 #[derive(Debug)]
 pub struct TlsIdentity {

@@ -221,7 +221,7 @@ async fn start_process(folder: &Folder) -> Result<(Process, Address), BedError> 
 fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
     let [plain, tls, metrics] = ports.map(|port| format!("\"127.0.0.1:{port}\""));
     format!(
-        "data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\n\
+        "data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {plain}\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
          [metrics]\nlisten = {metrics}\n\
          [limits]\nconnections = {}\n\
