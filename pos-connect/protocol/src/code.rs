@@ -104,6 +104,10 @@ codes! {
     BodyTooLarge "body_too_large" 413 Never false false
         "The body is too large."
         "リクエスト本文が大きすぎます。";
+    /// The body did not arrive in time; nothing was begun.
+    BodyTooSlow "body_too_slow" 408 SameKey false false
+        "The body did not arrive in time. Nothing was done; send the call again."
+        "リクエスト本文の受信が時間内に完了しませんでした。処理は行われていません。";
     /// The body is not `application/json`, or is compressed.
     UnsupportedMediaType "unsupported_media_type" 415 Never false false
         "The body must be application/json without content encoding."
@@ -277,6 +281,7 @@ mod tests {
             early,
             [
                 "body_too_large",
+                "body_too_slow",
                 "unsupported_media_type",
                 "signature_missing",
                 "signature_invalid",

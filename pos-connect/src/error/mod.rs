@@ -356,7 +356,8 @@ fn kind_of(code: ErrorCode) -> ErrorKind {
         C::CredentialRefused | C::KeyRevoked | C::KeyUnknown | C::SessionEnded => {
             ErrorKind::SignInAgain
         }
-        C::Busy
+        C::BodyTooSlow
+        | C::Busy
         | C::DeadlineTooShort
         | C::InstitutionUnavailable
         | C::Internal
@@ -397,6 +398,7 @@ mod tests {
             ("idempotency_key_reused", "fix_the_request"),
             ("deadline_too_short", "wait"),
             ("body_too_large", "fix_the_request"),
+            ("body_too_slow", "wait"),
             ("unsupported_media_type", "give_up"),
             ("not_found", "fix_the_request"),
             ("method_not_allowed", "give_up"),

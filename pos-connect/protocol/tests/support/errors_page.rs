@@ -130,6 +130,7 @@ fn what_to_do(code: ErrorCode) -> &'static str {
             "Set `expires` at least 2 s, better 20 s, after the time at which the call arrives."
         }
         E::BodyTooLarge => "No call of this protocol needs so much: look at what is sent.",
+        E::BodyTooSlow => "Sign and send the call again; look at the line if it goes on.",
         E::UnsupportedMediaType => "Leave out `Content-Encoding`.",
         E::NotFound => {
             "Look at the id. Another shop's id, one outside the key's POS, and one that never was are answered alike."
