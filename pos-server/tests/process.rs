@@ -88,6 +88,17 @@ impl Server {
 
     /// A sign-in of a user whom nobody knows: all of the work, and a refusal.
     fn sign_in(&self) -> (u16, String) {
+        let (head, body) = self.signed_sign_in();
+        let mut stream = self.connect();
+        write!(stream, "{head}\r\n{body}").unwrap();
+        read_answer(stream)
+    }
+
+    fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.announced["authority"].as_str().unwrap()).unwrap()
+    }
+
+    fn signed_sign_in(&self) -> (String, String) {
         let key = SigningKey::from_seed(&[7; 32]);
         let body = json!({
             "user_id": "usr_01m83readx0nqna3hrmavwfke6",
@@ -110,19 +121,16 @@ impl Server {
         let unsigned = Unsigned::new(&POS_CONNECT, &parts, now, until, key.public().id()).unwrap();
         let signature = key.sign(unsigned.base());
         let signed = unsigned.into_headers(&signature);
-        let mut stream = TcpStream::connect(authority).unwrap();
-        write!(
-            stream,
+        let head = format!(
             "POST /v1/sessions HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\
              content-type: application/json\r\ncontent-digest: {}\r\nsignature-input: {}\r\n\
-             signature: {}\r\n\r\n{body}",
+             signature: {}\r\n",
             body.len(),
             signed.content_digest.unwrap(),
             signed.signature_input,
             signed.signature
-        )
-        .unwrap();
-        read_answer(stream)
+        );
+        (head, body)
     }
 
     /// Kibibytes of memory that the process occupies.
@@ -344,4 +352,48 @@ fn a_server_that_hashed_passwords_gives_the_memory_back() {
     let after = server.resident_kib();
     println!("resident: {before} KiB, after 20 sign-ins {after} KiB");
     assert!(after < 30 * 1024, "{before} KiB became {after} KiB");
+}
+
+#[test]
+fn a_body_that_trickles_in_takes_no_place_from_others() {
+    let bed = Bed::new();
+    bed.configure("[limits]\nin_flight = 1\nbody_seconds = 1");
+    let server = bed.start();
+    let (head, body) = server.signed_sign_in();
+    let mut slow = server.connect();
+    write!(slow, "{head}expect: 100-continue\r\n\r\n{}", &body[..10]).unwrap();
+    // The server says so as it begins to read the body.
+    let mut go_on = [0; 25];
+    slow.read_exact(&mut go_on).unwrap();
+    assert_eq!(text(&go_on), "HTTP/1.1 100 Continue\r\n\r\n");
+    let (status, refused) = server.sign_in();
+    assert_eq!(status, 401, "{refused}");
+    let (status, refused) = read_answer(slow);
+    assert_eq!(status, 408, "{refused}");
+    assert!(refused.contains(r#""code":"body_too_slow""#), "{refused}");
+    assert!(refused.contains(r#""retry":"same_key""#), "{refused}");
+}
+
+#[test]
+fn open_routes_are_not_to_be_kept_and_refuse_as_all_others_do() {
+    let bed = Bed::new();
+    let server = bed.start();
+    for path in ["/v1/answer-keys", "/v1/openapi.json"] {
+        let mut answers = Vec::new();
+        for method in ["GET", "DELETE"] {
+            let mut stream = server.connect();
+            write!(stream, "{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains("cache-control: no-store\r\n"), "{answer}");
+            answers.push(answer);
+        }
+        assert!(answers[0].starts_with("HTTP/1.1 200 "), "{}", answers[0]);
+        assert!(answers[1].starts_with("HTTP/1.1 405 "), "{}", answers[1]);
+        let (_, body) = answers[1].split_once("\r\n\r\n").unwrap();
+        let problem: Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["code"], "method_not_allowed");
+        assert!(problem["request_id"].as_str().unwrap().starts_with("req_"));
+    }
 }

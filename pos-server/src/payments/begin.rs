@@ -16,6 +16,7 @@ use super::conduct::{self, Owned};
 use super::{fingerprint, routing, view};
 use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
+use crate::http::admission::Place;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
 use crate::store::rows::{Evidence, StoredOperation, StoredPayment, StoredRefusal, UnderKey};
@@ -42,6 +43,8 @@ pub struct Call {
     pub deadline: Duration,
     /// The same on the wall clock, as the caller signed it.
     pub expires: Timestamp,
+    /// What the call holds among those that are worked on; given back for the wait.
+    pub place: Place,
 }
 
 /// What a mutation of a payment asks for.
@@ -166,6 +169,7 @@ async fn replay(
             if !open {
                 return view::answer(&payment, id);
             }
+            call.place.give_back();
             app.conductor.wait_for(id, patience(app, call)).await;
             // It may have ended meanwhile, also before we could wait: what stands now is the answer.
             status(app, call, payment.id, id)
@@ -494,6 +498,7 @@ impl Beginning<'_> {
             send_before: self.call.deadline.min(not_after),
         };
         let outcome = conduct::start(app, owned);
+        self.call.place.give_back();
         match tokio::time::timeout(patience(app, self.call), outcome).await {
             Ok(Ok(ended)) => view::answer(&ended, id),
             // The caller's time is up, or the store keeps the outcome from being written: the

@@ -1,8 +1,9 @@
 //! One thin handler a route: reads what the call brought, calls the use case, writes its answer.
 
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use axum::body::Bytes;
 use axum::extract::{Extension, Path, RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -14,7 +15,7 @@ use pos_protocol::wire::{self, route};
 
 use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
-use super::signed::{Answer, Refusal};
+use super::signed::{self, Answer, Refusal};
 use crate::app::App;
 use crate::payments::begin::{self, Movement};
 use crate::payments::{check as checking, fingerprint, history as reading, routing};
@@ -86,8 +87,10 @@ pub(super) async fn quote(State(app): State<Arc<App>>, shop: Shop, call: Call) -
 }
 
 pub(super) async fn check(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
-    let key = call.mutation_key()?;
-    Ok(Answer::ok_octets(checking::check(&app, &shop, key, call.read()?).await?))
+    let (key, request) = (call.mutation_key()?, call.read()?);
+    // Most of what follows is the institution's time.
+    call.place.give_back();
+    Ok(Answer::ok_octets(checking::check(&app, &shop, key, request).await?))
 }
 
 pub(super) async fn pay(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
@@ -145,6 +148,7 @@ fn mutation(shop: Shop, call: &Call) -> Result<begin::Call, ApiError> {
         key: call.mutation_key()?,
         deadline: call.deadline,
         expires: call.expires,
+        place: call.place.clone(),
     })
 }
 
@@ -190,21 +194,37 @@ pub(super) async fn history(
     Answer::ok(&reading::page(&app, &shop, pos, after, limit).await?)
 }
 
-pub(super) async fn answer_keys(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn answer_keys(
+    State(app): State<Arc<App>>,
+    Extension(request_id): Extension<RequestId>,
+) -> Response {
     let keys =
         wire::AnswerKeys { current: app.keys.answer.public(), statements: app.succession.clone() };
-    unsigned(serde_json::to_vec(&keys))
+    match serde_json::to_vec(&keys) {
+        Ok(body) => unsigned(StatusCode::OK, body.into()),
+        Err(cause) => refused_unsigned(&ApiError::internal(cause), request_id),
+    }
 }
 
 pub(super) async fn openapi() -> Response {
-    unsigned(Ok(super::document().into_bytes()))
+    // Anybody may ask for it, so it is made once.
+    static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| super::document().into());
+    unsigned(StatusCode::OK, DOCUMENT.clone())
 }
 
-fn unsigned(body: serde_json::Result<Vec<u8>>) -> Response {
-    match body {
-        Ok(body) => ([(header::CONTENT_TYPE, wire::CONTENT_TYPE)], body).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+/// The open routes take one method each.
+pub(super) async fn wrong_method(Extension(request_id): Extension<RequestId>) -> Response {
+    refused_unsigned(&ErrorCode::MethodNotAllowed.into(), request_id)
+}
+
+fn refused_unsigned(refusal: &ApiError, request_id: RequestId) -> Response {
+    let (status, body) = signed::problem(refusal, request_id);
+    unsigned(status, body)
+}
+
+fn unsigned(status: StatusCode, body: Bytes) -> Response {
+    let headers = [(header::CONTENT_TYPE, wire::CONTENT_TYPE), (header::CACHE_CONTROL, "no-store")];
+    (status, headers, body).into_response()
 }
 
 /// A part of the path. What is no id at all is answered like an id that is not there.

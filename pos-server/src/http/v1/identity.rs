@@ -13,6 +13,7 @@ use pos_protocol::{ErrorCode, Timestamp};
 use serde::de::DeserializeOwned;
 
 use super::error::ApiError;
+use crate::http::admission::Place;
 
 /// The shop whose registered key signed the call.
 #[derive(Clone, Debug)]
@@ -98,6 +99,8 @@ pub struct Call {
     pub deadline: Duration,
     /// The same as the caller wrote it, on the wall clock.
     pub expires: Timestamp,
+    /// What the call holds among those that are worked on.
+    pub place: Place,
     /// The body's octets.
     pub body: Bytes,
     /// `Idempotency-Key`, where the call has one.

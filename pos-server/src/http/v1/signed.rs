@@ -2,9 +2,11 @@
 //! answer to a call with a well-formed signature is signed, refusals included (`wire.md` 2).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -20,11 +22,13 @@ use tracing::error;
 use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
 use crate::app::App;
-use crate::http::admission::Refused;
+use crate::http::admission::{Place, Refused};
 use crate::http::body::{self, BodyError};
 use crate::pos::login;
 use crate::readiness::Fault;
+use crate::store::rows::KeyRow;
 use crate::store::verbs::TouchKey;
+use crate::telemetry::logs::chain;
 
 /// A refusal as a handler returns it; the layer turns it into a signed problem body.
 #[derive(Debug)]
@@ -95,11 +99,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Err(_) => received(request.headers()).well_formed_signature(&POS_CONNECT),
     };
     let answered = match claimed {
-        Ok(claimed) => match app.admission.run(admit(&app, claimed, request, next)).await {
-            Ok(answered) => answered,
-            Err(Refused::Full) => Err(ErrorCode::Overloaded.into()),
-            Err(Refused::TooSlow) => Err(ErrorCode::NotReady.into()),
-        },
+        Ok(claimed) => work_on(&app, claimed, request, next).await,
         Err(error) => Err(error.into()),
     };
     if let Err(refusal) = &answered
@@ -118,13 +118,34 @@ fn received(headers: &HeaderMap) -> call::Received<'_> {
     call::Received::read(|name| headers.get_all(name).iter().map(HeaderValue::as_bytes))
 }
 
-/// Everything between a parsed signature and the handler's answer.
-async fn admit(
+/// Everything between a parsed signature and the handler's answer. A place is taken only when the
+/// whole call is there: before that a caller costs no more than its connection.
+async fn work_on(
     app: &App,
     claimed: Claimed,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let arrived = receive(app, claimed, request).await?;
+    match app.admission.run(|place| admit(app, arrived, place, next)).await {
+        Ok(answered) => answered,
+        Err(Refused::Full) => Err(ErrorCode::Overloaded.into()),
+        Err(Refused::TooSlow) => Err(ErrorCode::NotReady.into()),
+    }
+}
+
+/// A call whose body is there and whose signature is still to be verified.
+struct Arrived {
+    claimed: Claimed,
+    parts: Parts,
+    body: Bytes,
+    /// None where the key is in the body.
+    known: Option<KeyRow>,
+    now: Timestamp,
+    deadline: Duration,
+}
+
+async fn receive(app: &App, claimed: Claimed, request: Request) -> Result<Arrived, ApiError> {
     // A clock that was set back would let calls of then count again.
     if app.readiness.has(Fault::Clock) {
         return Err(ErrorCode::NotReady.into());
@@ -134,13 +155,23 @@ async fn admit(
     if request.headers().contains_key(header::CONTENT_ENCODING) {
         return Err(ApiError::new(ErrorCode::UnsupportedMediaType).field("content-encoding"));
     }
-    let (mut parts, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let unproven = matches!(parts.uri.path(), route::REGISTRATIONS | route::SESSIONS);
     // A key that is not known is refused before its body is read.
     // A repeated sign-out is answered as done.
     let may_have_ended = parts.uri.path() == route::SIGN_OUT;
     let known = if unproven { None } else { Some(known_key(app, &claimed, now, may_have_ended)?) };
     let body = read_body(body).await?;
+    Ok(Arrived { claimed, parts, body, known, now, deadline })
+}
+
+async fn admit(
+    app: &App,
+    arrived: Arrived,
+    place: Place,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let Arrived { claimed, mut parts, body, known, now, deadline } = arrived;
     let public = match &known {
         Some(key) => key.public,
         None => key_in_body(&body)?,
@@ -158,7 +189,7 @@ async fn admit(
         }
     }
     let expires = claimed.expires();
-    parts.extensions.insert(Call { deadline, expires, body, idempotency_key });
+    parts.extensions.insert(Call { deadline, expires, place, body, idempotency_key });
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
 }
 
@@ -167,7 +198,7 @@ fn known_key(
     claimed: &Claimed,
     now: Timestamp,
     may_have_ended: bool,
-) -> Result<crate::store::rows::KeyRow, ApiError> {
+) -> Result<KeyRow, ApiError> {
     let found = app.store.read(|reader| reader.key(claimed.key_id()))?;
     let key = found.ok_or(ErrorCode::KeyUnknown)?;
     if key.is_live(now) || may_have_ended {
@@ -185,14 +216,14 @@ async fn read_body(body: Body) -> Result<Bytes, ApiError> {
             ErrorCode::BodyTooLarge,
             format!("The body must have at most {limit} octets."),
         ),
-        BodyError::TooSlow { .. } => ErrorCode::NotReady.into(),
+        BodyError::TooSlow { .. } => ErrorCode::BodyTooSlow.into(),
         BodyError::Broken(_) => ApiError::new(ErrorCode::DigestMismatch).field("content-digest"),
     })
 }
 
 /// How far a caller's clock is ahead of ours; whole seconds, as the signature has them.
 fn ahead_ms(created: Timestamp, now: Timestamp) -> i64 {
-    let ms = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     ms(created.since(now)).saturating_sub(ms(now.since(created)))
 }
 
@@ -213,7 +244,7 @@ fn key_in_body(body: &[u8]) -> Result<PublicKey, ApiError> {
 fn verify(
     app: &App,
     claimed: &Claimed,
-    parts: &axum::http::request::Parts,
+    parts: &Parts,
     body: &[u8],
     public: &PublicKey,
 ) -> Result<Option<IdempotencyKey>, ApiError> {
@@ -235,12 +266,7 @@ fn verify(
 }
 
 /// Notes a key's first call and moves a session's silence limit on, at most once a minute.
-async fn touch(
-    app: &App,
-    key: &crate::store::rows::KeyRow,
-    shop: &Shop,
-    now: Timestamp,
-) -> Result<(), ApiError> {
+async fn touch(app: &App, key: &KeyRow, shop: &Shop, now: Timestamp) -> Result<(), ApiError> {
     let idle_at = key.idle_at.map(|_| now.plus(login::IDLE));
     let moves = match (key.idle_at, idle_at) {
         (Some(old), Some(new)) => new.since(old).as_secs() >= 60,
@@ -272,9 +298,9 @@ async fn finish(response: Response, request_id: RequestId) -> (StatusCode, Bytes
     }
 }
 
-fn problem(refusal: &ApiError, request_id: RequestId) -> (StatusCode, Bytes) {
+pub(super) fn problem(refusal: &ApiError, request_id: RequestId) -> (StatusCode, Bytes) {
     if let Some(cause) = refusal.cause() {
-        error!(code = refusal.code().wire(), cause = %cause, "the call failed");
+        error!(code = refusal.code().wire(), cause = %chain(cause), "the call failed");
     }
     let status = StatusCode::from_u16(refusal.code().status());
     let body = serde_json::to_vec(&refusal.problem(request_id)).unwrap_or_default();
