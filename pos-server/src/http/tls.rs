@@ -15,6 +15,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::telemetry::logs::chain;
+
 /// Why certificate files cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -75,7 +77,7 @@ impl TlsIdentity {
         let files = IdentityFiles { certificate: certificate.into(), key: key.into() };
         let provider = Arc::new(aws_lc_rs::default_provider());
         // The stamp is taken before the files are read: a change in between is then seen later.
-        let look = Look { at: Instant::now(), stamp: files.stamp() };
+        let look = Look { at: Instant::now(), stamp: files.stamp(), failed: None };
         let current = Arc::new(CurrentKey(RwLock::new(Arc::new(files.read(&provider)?))));
         let resolver = Arc::clone(&current);
         let mut config = ServerConfig::builder_with_provider(provider)
@@ -116,18 +118,24 @@ impl TlsIdentity {
         if stamp == last.stamp {
             return;
         }
-        last.stamp = stamp;
+        let is_news = last.failed != Some(stamp);
         match self.files.read(self.config.crypto_provider()) {
             Ok(fresh) => {
+                (last.stamp, last.failed) = (stamp, None);
                 *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(fresh);
                 info!(file = %self.files.certificate.display(), "the TLS certificate was renewed");
             }
-            // Half of the pair may be new and the other half about to be; the stamp of the whole
-            // pair changes again with it.
-            Err(cause) => warn!(
-                cause = %cause,
-                "the changed TLS files do not work; the old certificate stays in use"
-            ),
+            // Half of the pair may be new and the other half about to be, or a file not yet readable
+            // for us: they are read again at every look until they work, and this is told once.
+            Err(cause) => {
+                last.failed = Some(stamp);
+                if is_news {
+                    warn!(
+                        cause = %chain(&cause),
+                        "the changed TLS files do not work; the old certificate stays in use"
+                    );
+                }
+            }
         }
     }
 }
@@ -138,14 +146,16 @@ struct IdentityFiles {
     key: PathBuf,
 }
 
-/// What tells one state of a file from the next: inode, size, seconds and nanoseconds of change.
-type Stamp = Option<(u64, u64, i64, i64)>;
+/// What tells one state of a file from the next: inode, size, and when its octets and when anything
+/// of it last changed, in seconds and nanoseconds. A copy may keep the former and not the latter.
+type Stamp = Option<(u64, u64, [i64; 4])>;
 
 impl IdentityFiles {
     fn stamp(&self) -> [Stamp; 2] {
         [&self.certificate, &self.key].map(|path| {
             let file = fs::metadata(path).ok()?;
-            Some((file.ino(), file.size(), file.mtime(), file.mtime_nsec()))
+            let changed = [file.mtime(), file.mtime_nsec(), file.ctime(), file.ctime_nsec()];
+            Some((file.ino(), file.size(), changed))
         })
     }
 
@@ -159,6 +169,10 @@ impl IdentityFiles {
         }
         let key = PrivateKeyDer::from_pem_file(&self.key)
             .map_err(|cause| unreadable(&self.key, cause))?;
+        // A group may share it, as certificate tools arrange; everybody may not.
+        if fs::metadata(&self.key).is_ok_and(|file| file.mode() & 0o007 != 0) {
+            warn!(file = %self.key.display(), "the TLS key is open to everybody: run `chmod o= ` on it");
+        }
         CertifiedKey::from_der(chain, key, provider).map_err(|cause| TlsError::Unusable {
             certificate: self.certificate.clone(),
             key: self.key.clone(),
@@ -170,7 +184,10 @@ impl IdentityFiles {
 #[derive(Debug)]
 struct Look {
     at: Instant,
+    /// Of the files in use.
     stamp: [Stamp; 2],
+    /// Of the last ones that did not work.
+    failed: Option<[Stamp; 2]>,
 }
 
 #[derive(Debug)]
