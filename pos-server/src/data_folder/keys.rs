@@ -362,5 +362,9 @@ mod tests {
         private_file::create(&path, b"first").unwrap();
         assert!(private_file::create(&path, b"second").is_err());
         assert_eq!(private_file::read(&path).unwrap().as_slice(), b"first");
+        // A crash between the two steps left both names of the one file.
+        fs::hard_link(&path, bed.path("twice.new")).unwrap();
+        private_file::create(&bed.path("twice"), b"another").unwrap();
+        assert_eq!(private_file::read(&path).unwrap().as_slice(), b"first");
     }
 }

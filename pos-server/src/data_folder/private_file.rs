@@ -64,7 +64,12 @@ pub(super) fn create(path: &Path, octets: &[u8]) -> Result<(), PrivateFileError>
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let write = || {
-        let mut file = options().create(true).truncate(true).open(&draft)?;
+        // What a crash left here may be a second name of a file in use: it is never written to.
+        match fs::remove_file(&draft) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+            _ => {}
+        }
+        let mut file = options().create_new(true).open(&draft)?;
         file.write_all(octets)?;
         file.sync_all()?;
         // A link, unlike a rename, fails when the name is taken.

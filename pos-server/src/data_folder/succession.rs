@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 
 use pos_protocol::Timestamp;
 use pos_protocol::key::PublicKey;
-use pos_protocol::succession::{Fingerprint, Statement, SuccessionError, statement_octets, walk};
+use pos_protocol::succession::{
+    Fingerprint, MAX_STATEMENTS, Statement, SuccessionError, statement_octets, walk,
+};
 
 use super::keys::{self, KeyFileError, SigningKeyPair};
 use super::{DataFolder, private_file};
@@ -49,6 +51,22 @@ pub enum SuccessionFileError {
     /// The configuration names the answer key's file, so it is not ours to replace.
     #[error("keys.answer_key names a file of yours: this command rolls only the data folder's own")]
     NotOurs,
+    /// No module would walk further.
+    #[error(
+        "{} holds {MAX_STATEMENTS} statements, and modules walk no more: make a first key anew, by \
+         moving {FILE} and the answer key away, and give every shop a new enrolment code",
+        path.display()
+    )]
+    Full {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The next key is the one in use.
+    #[error("{} is the key in use: remove this file and run the command again", path.display())]
+    Same {
+        /// Where the next key waits.
+        path: PathBuf,
+    },
     /// The file cannot be read or written.
     #[error("{} cannot be read or written: {cause}", path.display())]
     File {
@@ -90,15 +108,21 @@ pub fn roll(
     if files.answer_key != KeyFiles::default().answer_key {
         return Err(SuccessionFileError::NotOurs);
     }
+    let mut statements = read_unchecked(folder.path())?;
     let path = folder.path().join(&files.answer_key);
     let next_path = folder.path().join(NEXT_KEY);
     let current = keys::read_key(path.clone())?;
     if !next_path.exists() {
+        if statements.len() >= MAX_STATEMENTS {
+            return Err(SuccessionFileError::Full { path: folder.path().join(FILE) });
+        }
         let made = private_file::create(&next_path, &keys::new_key(entropy));
         made.map_err(KeyFileError::from)?;
     }
     let next = keys::read_key(next_path.clone())?;
-    let mut statements = read_unchecked(folder.path())?;
+    if next.public() == current.public() {
+        return Err(SuccessionFileError::Same { path: next_path });
+    }
     if statements.last().is_none_or(|last| last.successor != next.public()) {
         statements.push(statement(&current, next.public(), now));
         write(folder.path(), &statements)?;
@@ -178,6 +202,31 @@ mod tests {
         let elsewhere = KeyFiles { answer_key: "mine.pem".into(), ..files };
         let refused = roll(&folder, &elsewhere, &entropy, now);
         assert!(matches!(refused, Err(SuccessionFileError::NotOurs)), "{refused:?}");
+    }
+
+    #[test]
+    fn a_roll_that_no_module_could_follow_is_refused_before_anything_is_made() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = DataFolder::open(&parent.path().join("data"), Purpose::Command).unwrap();
+        let (files, entropy) = (KeyFiles::default(), SystemEntropy::open().unwrap());
+        let database = folder.path().join("pos.sqlite3");
+        ServerKeys::open(&folder, &files, &database, &entropy).unwrap();
+        let now = Timestamp::from_secs(1_795_000_000);
+        let (key, next) = (folder.path().join("answer-key.pem"), folder.path().join(NEXT_KEY));
+        fs::copy(&key, &next).unwrap();
+        let refused = roll(&folder, &files, &entropy, now);
+        assert!(matches!(refused, Err(SuccessionFileError::Same { .. })), "{refused:?}");
+        fs::remove_file(&next).unwrap();
+        for _ in 0..64 {
+            roll(&folder, &files, &entropy, now).unwrap();
+        }
+        let before = fs::read(&key).unwrap();
+        let refused = roll(&folder, &files, &entropy, now);
+        assert!(matches!(refused, Err(SuccessionFileError::Full { .. })), "{refused:?}");
+        assert_eq!(fs::read(&key).unwrap(), before);
+        assert!(!next.exists());
+        let current = keys::read_key(key).unwrap().public();
+        assert_eq!(read(folder.path(), &current).unwrap().len(), 64, "a server still starts");
     }
 
     #[test]
