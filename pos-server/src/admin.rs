@@ -24,11 +24,13 @@ pub use command::{
     KeyCommand, PemText, PosAdd, PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
 };
 pub use execute::execute;
+use execute::{Prober, institution_check};
 pub use socket::AdminSocket;
 
 use crate::app::{App, Environment};
 use crate::config::Config;
 use crate::data_folder::{self, DataFolder, DataFolderError};
+use crate::telemetry::logs::chain;
 
 /// What a refused command is about, for scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,8 +82,9 @@ pub async fn run(
     environment: Environment,
     command: Command,
 ) -> Result<Answer, AdminError> {
-    let unavailable =
-        |cause: &dyn fmt::Display| AdminError::new(Kind::Unavailable, cause.to_string());
+    let unavailable = |cause: &(dyn std::error::Error + 'static)| {
+        AdminError::new(Kind::Unavailable, chain(cause))
+    };
     let began = tokio::time::Instant::now();
     let folder = loop {
         let held = match DataFolder::open(&config.data_folder, data_folder::Purpose::Command) {
@@ -102,6 +105,12 @@ pub async fn run(
     };
     let app =
         App::build(config, folder, None, environment).await.map_err(|cause| unavailable(&cause))?;
+    if let Command::Institution(InstitutionCommand::Check(check)) = command {
+        // It takes minutes and needs nothing of the folder but a key: a server may start meanwhile.
+        let prober = Prober::of(&app);
+        App::close(app).await;
+        return institution_check(&prober, *check).await;
+    }
     let reply = execute(&app, command).await;
     App::close(app).await;
     reply

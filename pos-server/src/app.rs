@@ -352,8 +352,9 @@ impl Server {
     /// # Errors
     /// [`StartError`] says what is wrong and what to do.
     pub async fn bind(config: Config, environment: Environment) -> Result<Self, StartError> {
-        // Longer than a command holds the folder.
-        const PATIENCE: Duration = Duration::from_secs(10);
+        // Longer than a command holds the folder: the longest one tests the connection to an
+        // institution that is silent.
+        const PATIENCE: Duration = Duration::from_secs(60);
         let path = &config.data_folder;
         let folder = DataFolder::open_patiently(path, Purpose::Serve, PATIENCE).await?;
         let listeners = Listeners::bind(&config).await?;

@@ -15,11 +15,14 @@ use super::{
     ShopRow, TaskRow,
 };
 use crate::app::App;
+use crate::connectors::CallKey;
 use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
+use crate::env::{Clock, Entropy};
 use crate::pos::enrolment::{self, ON_SCREEN};
 use crate::pos::institutions::{self, InstitutionError, NewInstitution};
 use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
 use crate::store::{StoreError, rows};
+use crate::telemetry::logs::chain;
 
 type Reply = Result<Answer, AdminError>;
 
@@ -41,7 +44,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             InstitutionCommand::Disable { institution_id } => {
                 institution_switch(app, institution_id, false).await
             }
-            InstitutionCommand::Check(it) => institution_check(app, *it).await,
+            InstitutionCommand::Check(it) => institution_check(&Prober::of(app), *it).await,
         },
         Command::Shop(command) => match command {
             ShopCommand::Add(it) => shop_add(app, it).await,
@@ -111,7 +114,24 @@ async fn institution_switch(app: &App, id: InstitutionId, enabled: bool) -> Repl
     Ok(Answer::InstitutionSwitched { institution_id: id, enabled })
 }
 
-async fn institution_check(app: &App, check: InstitutionCheck) -> Reply {
+/// What the conformance check needs of a server: whom it calls as, and the machine.
+pub(super) struct Prober {
+    call_key: CallKey,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl Prober {
+    pub(super) fn of(app: &App) -> Self {
+        Self {
+            call_key: app.institutions.call_key().clone(),
+            clock: Arc::clone(&app.clock),
+            entropy: Arc::clone(&app.entropy),
+        }
+    }
+}
+
+pub(super) async fn institution_check(prober: &Prober, check: InstitutionCheck) -> Reply {
     let list = check.instruments.as_ref().map_or("[]", |list| &list.0);
     let instruments = conformance::read_instruments(list.as_bytes())
         .map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?;
@@ -123,8 +143,8 @@ async fn institution_check(app: &App, check: InstitutionCheck) -> Reply {
         contract_number: check.contract,
         instruments,
     };
-    let call_key = app.institutions.call_key();
-    let running = conformance::run(&target, call_key, Arc::clone(&app.clock), &*app.entropy);
+    let Prober { call_key, clock, entropy } = prober;
+    let running = conformance::run(&target, call_key, Arc::clone(clock), &**entropy);
     let report = Box::pin(running)
         .await
         .map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?;
@@ -317,7 +337,7 @@ fn missing(what: &str) -> AdminError {
 
 impl From<StoreError> for AdminError {
     fn from(error: StoreError) -> Self {
-        Self::new(Kind::Internal, format!("the shop database did not answer: {error}"))
+        Self::new(Kind::Internal, format!("the shop database did not answer: {}", chain(&error)))
     }
 }
 
@@ -330,6 +350,6 @@ impl From<InstitutionError> for AdminError {
             InstitutionError::Record(_) => Kind::Invalid,
             InstitutionError::Untested(_) => Kind::Unavailable,
         };
-        Self::new(kind, error.to_string())
+        Self::new(kind, chain(&error))
     }
 }
