@@ -8,6 +8,7 @@ use pos_server::cli::{self, Action, Cli, Failure};
 use pos_server::config::DEFAULT_FILE;
 use pos_server::http::v1;
 use pos_server::shutdown::{self, Trigger};
+use pos_server::telemetry::logs::chain;
 use pos_server::{admin, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            eprintln!("{}", chain(&failure));
             ExitCode::from(failure.code())
         }
     }

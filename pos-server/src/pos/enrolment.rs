@@ -45,7 +45,9 @@ pub async fn admit(
         created_at: now,
     };
     app.store.add_shop(shop.clone()).await?;
-    let code = new_code(app, shop.id, valid_for).await?.unwrap_or_else(|| "".into());
+    let code = new_code(app, shop.id, valid_for).await?;
+    // The shop was added a moment ago, and nothing removes one.
+    let code = code.ok_or(StoreError::Corrupt { what: "shop" })?;
     Ok(Admission { shop, code })
 }
 

@@ -6,7 +6,6 @@ use pos_protocol::ErrorCode;
 use pos_protocol::key::PublicKey;
 use pos_protocol::wire::{KeyRole, LoginRequest, SessionAnswer};
 
-use super::password::PasswordError;
 use crate::app::App;
 use crate::http::v1::error::ApiError;
 use crate::store::rows::KeyRow;
@@ -43,11 +42,7 @@ pub async fn sign_in(
     // An unknown user and a locked one cost the same hash and the same commit as a wrong password,
     // so that the time of the answer tells nothing; a lock is told to the right password as well.
     let hash = login.as_ref().and_then(|login| login.password_hash.clone());
-    let right =
-        app.passwords.verify(request.password, hash).await.map_err(|error| match error {
-            PasswordError::Busy => ApiError::new(ErrorCode::Overloaded),
-            PasswordError::Damaged => ApiError::internal(error),
-        })?;
+    let right = app.passwords.verify(request.password, hash).await?;
     let shop = login.as_ref().map(|login| login.shop);
     let count = CountLogin { shop, right, limit: FAILURES, lock_until: now.plus(LOCKED), now };
     if let Some(until) = app.store.count_login(count).await? {

@@ -42,8 +42,7 @@ pub async fn register(
     let proof = registration_proof(&request.user_id, &request.key);
     let enrolment_key = enrolment.enrolment_key;
     enrolment_key.verify(&proof, &request.code_proof).map_err(|_| refused())?;
-    let hash = app.passwords.hash(request.password, app.entropy.as_ref()).await;
-    let password_hash = hash.map_err(|_| ErrorCode::Overloaded)?;
+    let password_hash = app.passwords.hash(request.password, app.entropy.as_ref()).await?;
 
     let recovery: Vec<_> = (0..RECOVERY_CODES).map(|_| secret_code(app)).collect();
     let panic = secret_code(app);

@@ -16,6 +16,7 @@ pub enum StoreError {
     #[error("the database refused: {cause}")]
     Engine {
         /// What it said.
+        #[source]
         cause: std::sync::Arc<dyn std::error::Error + Send + Sync>,
     },
     /// The queue is full; nothing was kept.

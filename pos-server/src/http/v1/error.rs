@@ -9,6 +9,7 @@ use pos_protocol::sign::SignError;
 use pos_protocol::wire::{Problem, ReadError};
 use pos_protocol::{ErrorCode, Retry};
 
+use crate::pos::password::PasswordError;
 use crate::store::StoreError;
 
 /// Why a call was refused: a code of the closed list, a sentence that may be shown to anybody, and
@@ -165,6 +166,15 @@ impl From<SignError> for ApiError {
     }
 }
 
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::new(ErrorCode::Overloaded),
+            PasswordError::Damaged => Self::internal(error),
+        }
+    }
+}
+
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
@@ -207,6 +217,12 @@ mod tests {
             "The signature was created more than 10 s in the future: check the clock."
         );
         assert_eq!(stale.retry_after_ms, None);
+    }
+
+    #[test]
+    fn only_a_full_queue_of_passwords_is_a_reason_to_come_again() {
+        assert_eq!(ApiError::from(PasswordError::Busy).code().wire(), "overloaded");
+        assert_eq!(ApiError::from(PasswordError::Damaged).code().wire(), "internal");
     }
 
     #[test]
