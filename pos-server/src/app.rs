@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::succession::SuccessionFileError;
-use crate::data_folder::{DataFolder, DataFolderError, Purpose, succession};
+use crate::data_folder::{DataFolder, DataFolderError, DatabaseLock, Purpose, succession};
 use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::http;
 use crate::http::admission::Admission;
@@ -159,6 +159,8 @@ pub struct App {
     pub conductor: Arc<Conductor>,
     /// Ends the process when a part of it cannot go on.
     pub halt: Halt,
+    /// Held as long as the store.
+    pub database: DatabaseLock,
     /// Held for as long as anything may touch what is in it, so the last to be dropped.
     pub folder: DataFolder,
 }
@@ -176,14 +178,16 @@ impl App {
         environment: Environment,
     ) -> Result<Arc<Self>, StartError> {
         let Environment { clock, entropy } = environment;
-        let database = config.database_path();
-        let keys = ServerKeys::open(&folder, &config.keys, &database, entropy.as_ref())?;
+        let path = config.database_path();
+        let database = folder.take_database(&path)?;
+        let keys = ServerKeys::open(&folder, &config.keys, &path, entropy.as_ref())?;
         let keys = Arc::new(keys);
         let succession = succession::read(folder.path(), &keys.answer.public())?;
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
         let halt = Halt::default();
-        let store = open_store(&database, &metrics, &readiness, &halt)?;
+        let store = open_store(&path, &metrics, &readiness, &halt)?;
+        folder.note_database()?;
         let call_key = {
             let keys = Arc::clone(&keys);
             let id = keys.institution_call.id();
@@ -213,6 +217,7 @@ impl App {
             halt,
             clock,
             entropy,
+            database,
             folder,
             config,
         });
@@ -654,7 +659,8 @@ mod tests {
         std::fs::write(&mark, "1006000\n").unwrap();
         drop(folder);
         let bed = Bed::start_on(root).await;
-        assert_eq!(bed.app.readiness.faults(), [Fault::Clock], "before the first call");
+        let faults = bed.app.readiness.faults();
+        assert_eq!(faults, [Fault::Clock, Fault::Starting], "before the first call");
         let answer = bed.signed_call().await;
         assert!(answer.contains(r#""code":"not_ready""#), "{answer}");
         bed.until(&[Fault::Clock]).await;

@@ -34,6 +34,28 @@ pub struct Holder {
 /// Why the folder cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataFolderError {
+    /// There has been a database, and it is not there.
+    #[error(
+        "the database {} is missing, and these keys have had one: restore it from a backup, or name \
+         the right file. A new one would have forgotten every order, and could charge again; if \
+         that is meant, remove {}",
+        database.display(), marker.display()
+    )]
+    DatabaseGone {
+        /// Where it should be.
+        database: PathBuf,
+        /// What says that there was one.
+        marker: PathBuf,
+    },
+    /// A process on another data folder has the database.
+    #[error(
+        "the database {} is in use by a server or a command on another data folder: stop it first",
+        database.display()
+    )]
+    DatabaseHeld {
+        /// The file.
+        database: PathBuf,
+    },
     /// Another process has it.
     #[error("the data folder {} is in use{}", path.display(), in_use_by(holder.as_ref()))]
     Held {
@@ -78,6 +100,13 @@ fn in_use_by(holder: Option<&Holder>) -> String {
         None => " by another process".into(),
     }
 }
+
+/// Beside the keys: this folder has had a database.
+const DATABASE_MADE: &str = "database-made";
+
+/// The lock on a shop database, which may lie outside the data folder and be named by two of them.
+#[derive(Debug)]
+pub struct DatabaseLock(#[expect(dead_code, reason = "closing the file unlocks it")] File);
 
 /// The folder, held by this process until it is dropped.
 #[derive(Debug)]
@@ -154,6 +183,49 @@ impl DataFolder {
         }
     }
 
+    /// Takes the database for this process, and refuses to begin a new one where there has been one.
+    ///
+    /// # Errors
+    /// [`DataFolderError::DatabaseGone`]; [`DataFolderError::DatabaseHeld`].
+    pub fn take_database(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
+        let marker = self.path.join(DATABASE_MADE);
+        if marker.exists() && !database.exists() {
+            return Err(DataFolderError::DatabaseGone { database: database.into(), marker });
+        }
+        let mut path = database.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let failed = |what| {
+            let path = path.clone();
+            move |cause| DataFolderError::Io { what, path, cause }
+        };
+        let lock = private_file::options().create(true).truncate(false).open(&path);
+        let lock = lock.map_err(failed("opening"))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(DatabaseLock(lock)),
+            Err(TryLockError::WouldBlock) => {
+                Err(DataFolderError::DatabaseHeld { database: database.into() })
+            }
+            Err(TryLockError::Error(cause)) => Err(failed("locking")(cause)),
+        }
+    }
+
+    /// Notes that the database has been made.
+    ///
+    /// # Errors
+    /// [`DataFolderError::Io`].
+    pub fn note_database(&self) -> Result<(), DataFolderError> {
+        let path = self.path.join(DATABASE_MADE);
+        if path.exists() {
+            return Ok(());
+        }
+        let note = || {
+            private_file::options().create(true).truncate(false).open(&path)?.sync_all()?;
+            File::open(&self.path)?.sync_all()
+        };
+        note().map_err(|cause| DataFolderError::Io { what: "making", path: path.clone(), cause })
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path
@@ -208,6 +280,29 @@ mod tests {
         drop(first);
         assert_eq!(fs::read(path.join("lock")).unwrap(), b"");
         DataFolder::open(&path, Purpose::Command).unwrap();
+    }
+
+    #[test]
+    fn a_database_is_held_once_and_not_begun_anew() {
+        let root = tempfile::tempdir().unwrap();
+        let open = |name: &str| DataFolder::open(&root.path().join(name), Purpose::Serve).unwrap();
+        let (one, other) = (open("one"), open("other"));
+        let database = root.path().join("shared.sqlite3");
+        let lock = one.take_database(&database).unwrap();
+        let refused = other.take_database(&database).unwrap_err().to_string();
+        assert!(refused.contains("shared.sqlite3 is in use by a server"), "{refused}");
+        drop(lock);
+        drop(other.take_database(&database).unwrap());
+
+        one.note_database().unwrap();
+        one.note_database().unwrap();
+        let refused = one.take_database(&database).unwrap_err().to_string();
+        assert!(refused.contains("is missing") && refused.contains("database-made"), "{refused}");
+        fs::write(&database, b"").unwrap();
+        drop(one.take_database(&database).unwrap());
+        fs::remove_file(&database).unwrap();
+        fs::remove_file(one.path().join("database-made")).unwrap();
+        one.take_database(&database).unwrap();
     }
 
     #[test]
