@@ -9,7 +9,7 @@ use std::time::Duration;
 use pos_connect::wire::{KeyStatus, OperationView, WireOperationState as State};
 use pos_connect::{Connection, Money};
 use pos_protocol::money::Currency;
-use pos_tests::bed::LedgerOperation;
+use pos_tests::bed::{LedgerOperation, ServerOptions};
 use pos_tests::pay::Pay;
 use pos_tests::raw::{Answer, Draft};
 use pos_tests::shared::Shared;
@@ -106,6 +106,29 @@ async fn never_arrived(bed: &Bed, fault: &str) -> OperationView {
     let (_, paid) = send(bed, &retry, Duration::from_secs(20)).await;
     assert_eq!(paid.json()["state"], "done", "{fault}");
     found
+}
+
+/// Whoever waits for a silent institution takes no place from others, who may want another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_institution_does_not_fill_the_server() {
+    let server = ServerOptions { in_flight: 1, ..ServerOptions::default() };
+    let bed = Bed::start(&BedOptions { server, ..BedOptions::default() }).await.unwrap();
+    let pay = Pay::sale("sakura-card", "fault:no_answer", 1_100);
+    let life = Duration::from_secs(30);
+    let draft = Draft { life, ..pay.draft(&bed, bed.shop()).unwrap() };
+    let (caller, place) = (bed.caller(bed.shop()), bed.server.place().unwrap());
+    let by_key = Draft::get(format!("/v1/operations/{}", draft.key.as_ref().unwrap()));
+    let asking = wait::until("another call is answered", || async {
+        let asked = Draft { created: pos_tests::raw::now(), ..by_key.clone() };
+        let answer = caller.call(&place, &asked).await.unwrap();
+        // The payment may hold the one place while it is begun.
+        let told = answer.json();
+        (answer.status == 200 && told["found"] == "operation").then_some(told)
+    });
+    tokio::select! {
+        status = asking => assert_eq!(status["state"], "processing", "{status}"),
+        paid = caller.call(&place, &draft) => panic!("no other call came through: {paid:?}"),
+    }
 }
 
 /// Silence, delay, an answer given twice, a line cut after processing, octets that are no HTTP, a

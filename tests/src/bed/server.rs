@@ -46,11 +46,13 @@ pub struct ServerOptions {
     pub lease_seconds: u32,
     /// Open connections at most.
     pub connections: u32,
+    /// Calls worked on at once.
+    pub in_flight: u32,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { lease_seconds: 15, connections: 1024 }
+        Self { lease_seconds: 15, connections: 1024, in_flight: 512 }
     }
 }
 
@@ -224,8 +226,8 @@ fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
         "data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {plain}\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
          [metrics]\nlisten = {metrics}\n\
-         [limits]\nconnections = {}\n\
+         [limits]\nconnections = {}\nin_flight = {}\n\
          [worker]\nlease_seconds = {}\n",
-        options.connections, options.lease_seconds
+        options.connections, options.in_flight, options.lease_seconds
     )
 }
