@@ -199,12 +199,18 @@ fn a_server_announces_itself_answers_and_ends_in_order() {
     let unknown = r#"pos_requests_total{route="unknown",method="GET",status="401"} 1"#;
     assert!(metrics.contains(unknown), "{metrics}");
 
+    assert_eq!(server.sign_in().0, 401);
     let (code, log) = server.end();
     assert_eq!(code, Some(0));
     assert_eq!(log.first().unwrap()["message"], "listening");
     assert_eq!(log.last().unwrap()["message"], "ended");
     let refused = log.iter().find(|line| line["status"] == 401).unwrap();
     assert!(refused["request_id"].as_str().unwrap().starts_with("req_"), "{refused}");
+    assert_eq!(refused["code"], "signature_missing");
+    assert_eq!(refused["key_id"], Value::Null);
+    let refused = log.iter().find(|line| line["code"] == "credential_refused").unwrap();
+    let key = SigningKey::from_seed(&[7; 32]).public().id();
+    assert_eq!(refused["key_id"], key.to_string());
     assert!(!bed.path("data/admin.sock").exists());
 }
 

@@ -6,8 +6,10 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use pos_protocol::id::RequestId;
-use tracing::{Instrument as _, debug, error, info};
+use tracing::field::{Empty, display};
+use tracing::{Instrument as _, debug, error, info, warn};
 
+use super::v1::signed::Told;
 use crate::env::{Clock, Entropy};
 use crate::telemetry::metrics::Metrics;
 
@@ -24,7 +26,8 @@ pub struct Observer {
 
 /// A layer for [`axum::middleware::from_fn_with_state`], outermost of all: gives the request a
 /// [`RequestId`] as an extension and its log lines a `request_id`, counts the answer and times it.
-/// Refusals are logged at info, faults at error, the rest at debug: a payment logs itself.
+/// Refusals are logged at info, those that are none of the caller's doing at warn, faults at error,
+/// the rest at debug: a payment logs itself.
 pub async fn observe(
     State(observer): State<Observer>,
     mut request: Request,
@@ -36,7 +39,7 @@ pub async fn observe(
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(id);
 
-    let span = tracing::info_span!("request", request_id = %id);
+    let span = tracing::info_span!("request", request_id = %id, shop_id = Empty);
     let answer = next.run(request).instrument(span.clone()).await;
 
     let took = observer.clock.monotonic().saturating_sub(began);
@@ -45,9 +48,13 @@ pub async fn observe(
     let status = answer.status().as_u16();
     observer.metrics.request(route, method, status, took);
     let duration_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let told = answer.extensions().get::<Told>();
+    let (code, key_id) = (told.map(|told| told.code.wire()), told.and_then(|told| told.key_id));
+    let key_id = key_id.map(display);
     span.in_scope(|| match status {
-        500.. => error!(route, method, status, duration_us, "failed"),
-        400.. => info!(route, method, status, duration_us, "refused"),
+        503 => warn!(route, method, status, duration_us, code, key_id, "not served"),
+        500.. => error!(route, method, status, duration_us, code, key_id, "failed"),
+        400.. => info!(route, method, status, duration_us, code, key_id, "refused"),
         _ => debug!(route, method, status, duration_us, "answered"),
     });
     answer

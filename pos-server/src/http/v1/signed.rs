@@ -11,13 +11,14 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use pos_protocol::id::{IdempotencyKey, RequestId};
-use pos_protocol::key::{PublicKey, Signature};
+use pos_protocol::key::{KeyId, PublicKey, Signature};
 use pos_protocol::sign::call::{self, CallParts, Claimed};
 use pos_protocol::sign::{self, POS_CONNECT, answer};
 use pos_protocol::wire::{self, KeyRole, route};
 use pos_protocol::{ErrorCode, Timestamp};
 use serde::{Deserialize, Serialize};
-use tracing::error;
+use tracing::field::display;
+use tracing::{Span, error};
 
 use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
@@ -98,6 +99,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Ok(claimed) => Some(*claimed.signature()),
         Err(_) => received(request.headers()).well_formed_signature(&POS_CONNECT),
     };
+    let key_id = claimed.as_ref().ok().map(Claimed::key_id);
     let answered = match claimed {
         Ok(claimed) => work_on(&app, claimed, request, next).await,
         Err(error) => Err(error.into()),
@@ -107,11 +109,24 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
     {
         app.metrics.signature_refused(refusal.code().wire());
     }
-    let (status, body) = match answered {
+    let (told, (status, body)) = match answered {
         Ok(response) => finish(response, request_id).await,
-        Err(refusal) => problem(&refusal, request_id),
+        Err(refusal) => (Some(refusal.code()), problem(&refusal, request_id)),
     };
-    seal_answer(&app, status, body, signature.as_ref())
+    let mut response = seal_answer(&app, status, body, signature.as_ref());
+    if let Some(code) = told {
+        response.extensions_mut().insert(Told { code, key_id });
+    }
+    response
+}
+
+/// What a refusal was, for the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Told {
+    /// The code.
+    pub code: ErrorCode,
+    /// The key that the call named, proved or not.
+    pub key_id: Option<KeyId>,
 }
 
 fn received(headers: &HeaderMap) -> call::Received<'_> {
@@ -181,6 +196,8 @@ async fn admit(
     match known {
         Some(key) => {
             let shop = Shop::verified(&key, claimed.key_id());
+            // From here on every line of this request says whose it is.
+            Span::current().record("shop_id", display(shop.id()));
             touch(app, &key, &shop, now).await?;
             parts.extensions.insert(shop);
         }
@@ -279,22 +296,27 @@ async fn touch(app: &App, key: &KeyRow, shop: &Shop, now: Timestamp) -> Result<(
     Ok(app.store.touch_key(touch).await?)
 }
 
-/// The octets of a handler's answer; what the router itself answers becomes a problem body.
-async fn finish(response: Response, request_id: RequestId) -> (StatusCode, Bytes) {
+/// The octets of a handler's answer; what the router itself answers becomes a problem body. With the
+/// code, where it is a refusal.
+async fn finish(
+    response: Response,
+    request_id: RequestId,
+) -> (Option<ErrorCode>, (StatusCode, Bytes)) {
+    let refused = |refusal: &ApiError| (Some(refusal.code()), problem(refusal, request_id));
     let status = response.status();
     if let Some(refusal) = response.extensions().get::<Arc<ApiError>>() {
-        return problem(refusal, request_id);
+        return refused(refusal);
     }
     // An extractor that could not decode a piece of the path: there is nothing under such a name.
     if status == StatusCode::NOT_FOUND || status == StatusCode::BAD_REQUEST {
-        return problem(&ErrorCode::NotFound.into(), request_id);
+        return refused(&ErrorCode::NotFound.into());
     }
     if status == StatusCode::METHOD_NOT_ALLOWED {
-        return problem(&ErrorCode::MethodNotAllowed.into(), request_id);
+        return refused(&ErrorCode::MethodNotAllowed.into());
     }
     match axum::body::to_bytes(response.into_body(), usize::MAX).await {
-        Ok(body) => (status, body),
-        Err(error) => problem(&ApiError::internal(error), request_id),
+        Ok(body) => (None, (status, body)),
+        Err(error) => refused(&ApiError::internal(error)),
     }
 }
 
