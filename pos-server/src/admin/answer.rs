@@ -69,12 +69,16 @@ pub enum Answer {
         poses: Vec<PosRow>,
     },
     Shop(ShopDetail),
+    /// With `more`, there are others behind the last one.
     Shops {
         shops: Vec<ShopRow>,
+        more: bool,
     },
     Task(TaskRow),
+    /// With `more`, there are younger ones that are not shown.
     Tasks {
         tasks: Vec<TaskRow>,
+        more: bool,
     },
 }
 
@@ -102,6 +106,8 @@ pub struct InstitutionRow {
     pub url: String,
     /// Whether payments are routed to it.
     pub enabled: bool,
+    /// Whether what is kept of it cannot be read: enter it anew.
+    pub damaged: bool,
     /// What it settles.
     pub methods: Vec<Method>,
     /// What it takes.
@@ -115,7 +121,7 @@ pub struct KeyRow {
     pub key_id: KeyId,
     /// `module` or `session`.
     pub kind: String,
-    /// `active`, `overlapping`, `ended` or `revoked`.
+    /// `active`, `overlapping`, or `ended` where its time is over; one that was revoked is not listed.
     pub state: String,
     /// When it was registered.
     pub added_at_ms: Timestamp,
@@ -234,11 +240,19 @@ impl Answer {
                 let head = shop_table(std::slice::from_ref(&detail.shop));
                 format!("{head}\nnotices to  {email}\n\n{}", pos_table(&detail.poses))
             }
-            Self::Shops { shops } => shop_table(shops),
+            Self::Shops { shops, more } => {
+                let behind = shops.last().filter(|_| *more).map_or_else(String::new, |last| {
+                    format!("There are more: pos-server shop list --after {}\n", last.shop_id)
+                });
+                shop_table(shops) + &behind
+            }
             Self::Task(task) => {
                 format!("{}\n{}\n", task_table(std::slice::from_ref(task)), task.text)
             }
-            Self::Tasks { tasks } => task_table(tasks),
+            Self::Tasks { tasks, more } => {
+                let younger = if *more { "There are more, younger than these.\n" } else { "" };
+                task_table(tasks) + younger
+            }
         }
     }
 
@@ -285,7 +299,7 @@ fn institution_table(institutions: &[InstitutionRow]) -> String {
             [
                 it.institution_id.to_string(),
                 it.name.clone(),
-                switched(it.enabled).into(),
+                if it.damaged { "damaged" } else { switched(it.enabled) }.into(),
                 joined(&it.methods),
                 joined(&it.currencies),
                 it.url.clone(),

@@ -102,8 +102,12 @@ pub struct InstitutionCheck {
 pub enum ShopCommand {
     /// Admit a shop; prints its user id and enrolment code
     Add(ShopAdd),
-    /// List the shops
-    List,
+    /// List the shops, a thousand at most; the last one leads to those behind it
+    List {
+        /// Only the shops behind this one
+        #[arg(long, value_name = "SHOP")]
+        after: Option<ShopId>,
+    },
     /// Show one shop with its POSes and contracts
     Show {
         /// The shop
@@ -230,7 +234,7 @@ pub enum KeyCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskCommand {
-    /// List the tasks
+    /// List the open tasks, oldest first, a thousand at most
     List,
     /// Show one task
     Show {

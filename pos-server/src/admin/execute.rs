@@ -48,7 +48,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
         },
         Command::Shop(command) => match command {
             ShopCommand::Add(it) => shop_add(app, it).await,
-            ShopCommand::List => shop_list(app),
+            ShopCommand::List { after } => shop_list(app, after),
             ShopCommand::Show { shop_id } => shop_show(app, shop_id),
             ShopCommand::Code { shop_id } => shop_code(app, shop_id).await,
         },
@@ -94,19 +94,30 @@ async fn institution_add(app: &App, new: InstitutionAdd) -> Reply {
 
 fn institution_list(app: &App) -> Reply {
     let rows = app.store.read(|reader| reader.institutions())?;
-    let listed = rows.iter().map(|row| {
-        let capabilities = institutions::record(row)?.capabilities;
-        Ok(InstitutionRow {
-            institution_id: row.id.clone(),
-            name: row.name.to_string(),
-            url: row.url.to_string(),
-            enabled: row.enabled,
-            methods: capabilities.methods,
-            currencies: capabilities.currencies.iter().map(|terms| terms.currency).collect(),
-        })
-    });
-    let institutions = listed.collect::<Result<_, InstitutionError>>()?;
-    Ok(Answer::Institutions { institutions })
+    Ok(Answer::Institutions { institutions: rows.iter().map(institution_row).collect() })
+}
+
+/// One that cannot be read is shown as such, and the others with it.
+fn institution_row(row: &rows::InstitutionRow) -> InstitutionRow {
+    let record = institutions::record(row);
+    let damaged = record.is_err();
+    let (methods, currencies) = record.map_or_else(
+        |_| (Vec::new(), Vec::new()),
+        |record| {
+            let currencies = record.capabilities.currencies.iter().map(|terms| terms.currency);
+            let currencies = currencies.collect();
+            (record.capabilities.methods, currencies)
+        },
+    );
+    InstitutionRow {
+        institution_id: row.id.clone(),
+        name: row.name.to_string(),
+        url: row.url.to_string(),
+        enabled: row.enabled,
+        damaged,
+        methods,
+        currencies,
+    }
 }
 
 async fn institution_switch(app: &App, id: InstitutionId, enabled: bool) -> Reply {
@@ -171,10 +182,19 @@ async fn shop_add(app: &App, new: ShopAdd) -> Reply {
     })
 }
 
-fn shop_list(app: &App) -> Reply {
-    let rows = app.store.read(|reader| reader.shops(None, LISTED))?;
+fn shop_list(app: &App, after: Option<ShopId>) -> Reply {
+    let rows = app.store.read(|reader| reader.shops(after, LISTED.saturating_add(1)))?;
+    let (rows, more) = cut(rows);
     let shops = rows.iter().map(|row| shop_row(app, row)).collect::<Result<_, _>>()?;
-    Ok(Answer::Shops { shops })
+    Ok(Answer::Shops { shops, more })
+}
+
+/// What is listed, and whether there is more of it.
+fn cut<T>(mut rows: Vec<T>) -> (Vec<T>, bool) {
+    let most = LISTED as usize;
+    let more = rows.len() > most;
+    rows.truncate(most);
+    (rows, more)
 }
 
 fn shop_show(app: &App, id: ShopId) -> Reply {
@@ -310,8 +330,9 @@ async fn key_revoke(app: &App, shop: ShopId, key: KeyId) -> Reply {
 }
 
 fn task_list(app: &App) -> Reply {
-    let rows = app.store.read(|reader| reader.tasks(LISTED))?;
-    Ok(Answer::Tasks { tasks: rows.into_iter().map(task_row).collect() })
+    let rows = app.store.read(|reader| reader.tasks(LISTED.saturating_add(1)))?;
+    let (rows, more) = cut(rows);
+    Ok(Answer::Tasks { tasks: rows.into_iter().map(task_row).collect(), more })
 }
 
 fn task_show(app: &App, id: TaskId) -> Reply {
@@ -351,5 +372,40 @@ impl From<InstitutionError> for AdminError {
             InstitutionError::Untested(_) => Kind::Unavailable,
         };
         Self::new(kind, chain(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pos_protocol::key::SigningKey;
+
+    use super::*;
+
+    #[test]
+    fn a_list_says_when_it_was_cut() {
+        assert_eq!(cut((0..1_000).collect()), ((0..1_000).collect::<Vec<_>>(), false));
+        assert_eq!(cut((0..1_001).collect()), ((0..1_000).collect::<Vec<_>>(), true));
+    }
+
+    #[test]
+    fn a_damaged_institution_is_listed_as_such() {
+        let key = SigningKey::from_seed(&[1; 32]).public();
+        let row = rows::InstitutionRow {
+            id: "sakura-card".parse().unwrap(),
+            name: "Sakura".into(),
+            name_ja: "Sakura".into(),
+            url: "https://sakura.example".into(),
+            ca_pem: None,
+            verify_key: key,
+            seal_root: key,
+            seal_key_version: 0,
+            capabilities: "{".into(),
+            enabled: true,
+        };
+        let listed = institution_row(&row);
+        assert!(listed.damaged && listed.methods.is_empty());
+        let text = Answer::Institutions { institutions: vec![listed] }.text();
+        assert!(text.contains("sakura-card  Sakura  damaged"), "{text}");
+        assert!(!institution_row(&rows::InstitutionRow { capabilities: "".into(), ..row }).damaged);
     }
 }
