@@ -200,6 +200,42 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The path of every command: `institution add`, `serve`.
+    fn commands() -> Vec<String> {
+        let cli = Cli::command();
+        let mut paths = Vec::new();
+        for command in cli.get_subcommands() {
+            let name = command.get_name();
+            let below: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+            if below.is_empty() {
+                paths.push(name.to_owned());
+            }
+            paths.extend(below.into_iter().map(|inner| format!("{name} {inner}")));
+        }
+        paths
+    }
+
+    #[test]
+    fn the_operators_page_tells_of_every_command_and_of_no_other() {
+        const PAGE: &str = include_str!("../../docs/OPERATIONS.md");
+        let commands = commands();
+        assert!(commands.len() >= 20, "{commands:?}");
+        for command in &commands {
+            let line = format!("pos-server {command}");
+            let told = PAGE.match_indices(&line).any(|(at, _)| {
+                !PAGE[at + line.len()..].starts_with(|c: char| c == '-' || c.is_alphanumeric())
+            });
+            assert!(told, "OPERATIONS.md does not tell of `{line}`");
+        }
+        for line in PAGE.lines().filter_map(|line| line.strip_prefix("pos-server ")) {
+            let known = commands.iter().any(|command| {
+                let rest = line.strip_prefix(command.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            });
+            assert!(known, "OPERATIONS.md tells of `pos-server {line}`, which is no command");
+        }
+    }
+
     #[test]
     fn options_may_stand_on_either_side_of_the_command() {
         for line in [

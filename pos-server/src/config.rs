@@ -127,7 +127,7 @@ pub struct LogSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
-    /// Open connections.
+    /// Open connections of each listener.
     pub connections: usize,
     /// Requests worked on at once.
     pub in_flight: usize,
