@@ -6,14 +6,16 @@ mod support;
 
 use std::time::Duration;
 
+use hyper::Method;
 use hyper::header::HeaderValue;
 use pos_institution::house::House;
+use pos_protocol::key::SigningKey;
 use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::{OperationKind, Outcome};
 use pos_protocol::reason::DeclineReason;
 use pos_server::connectors::{
     Answer, CheckOutcome, DriverSettings, Fault, Institution, OperationOrder, PrepareError, Reply,
-    SendPermit,
+    Request, SendPermit,
 };
 use serde_json::json;
 use support::{Bed, just_past};
@@ -272,6 +274,56 @@ async fn a_refusal_proves_only_its_own_sending() {
     let refused = bed.send(&at, &swapped).await;
     assert_eq!(refused.outcome, Outcome::NotSent);
     assert_eq!(refused.raw_code.as_deref(), Some("envelope_invalid"));
+}
+
+/// A gateway on the way bends a copy of a call, gets a signed refusal that is bound to the call's
+/// own signature, shows it to the server, and forwards the call itself.
+#[tokio::test]
+async fn a_refusal_that_a_bent_copy_can_get_proves_nothing() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let connector = at.connector();
+    let bends: [(&str, fn(&mut Request)); 8] = [
+        ("signature_invalid", |call| {
+            call.headers.insert("idempotency-key", HeaderValue::from_static("another"));
+        }),
+        ("signature_stale", of_long_ago),
+        ("digest_mismatch", |call| call.body = [&call.body[..], b" "].concat().into()),
+        ("key_unknown", |call| {
+            let stranger = SigningKey::from_seed(&[0x5a; 32]).public().id().to_string();
+            let known = SigningKey::from_seed(&[9; 32]).public().id().to_string();
+            let input = call.headers["signature-input"].to_str().unwrap();
+            let input = HeaderValue::try_from(input.replace(&known, &stranger)).unwrap();
+            call.headers.insert("signature-input", input);
+        }),
+        ("not_found", |call| call.target = "/v1/nowhere".into()),
+        ("method_not_allowed", |call| call.method = Method::PUT),
+        ("body_too_large", |call| call.body = vec![b' '; 20_000].into()),
+        ("unsupported_media_type", |call| {
+            call.headers.insert("content-encoding", HeaderValue::from_static("gzip"));
+        }),
+    ];
+    for (code, bend) in bends {
+        let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+        let call = connector.prepare(&order, bed.clock.now()).unwrap();
+        let mut copy = call.clone();
+        bend(&mut copy);
+        let refusal = bed.driver.exchange(&at, &copy, None).await.unwrap();
+        let forwarded = bed.driver.exchange(&at, &call, None).await.unwrap();
+        assert_eq!(forwarded.status, 200, "{code}");
+        let answer = connector.accept(&order, &call, &refusal);
+        assert_eq!(answer.outcome, Outcome::Unknown, "{code}: {answer:?}");
+        assert_eq!(bed.driver.inquire(&at, &order).await.outcome, done(700), "{code}");
+    }
+}
+
+/// Makes the signature's times those of a call of long ago.
+fn of_long_ago(call: &mut Request) {
+    let input = call.headers["signature-input"].to_str().unwrap();
+    let (head, tail) = input.split_once("created=").unwrap();
+    let (_, tail) = tail.split_once(";keyid").unwrap();
+    let input = HeaderValue::try_from(format!("{head}created=1;expires=2;keyid{tail}")).unwrap();
+    call.headers.insert("signature-input", input);
 }
 
 #[tokio::test]

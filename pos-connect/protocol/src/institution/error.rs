@@ -28,6 +28,11 @@ macro_rules! codes {
             /// Whether this refusal, signed, proves that the call it answers moved nothing and
             /// will move nothing. It says so of that one sending: an operation that was sent
             /// before may have been processed by the earlier one.
+            ///
+            /// Only what the content of a proved call brings about is such a proof. Whoever
+            /// stands on the way can bend or repeat a copy of a call, so that the copy is refused
+            /// with a signed answer that is bound to the call's own signature, and then forward
+            /// the call itself.
             pub const fn proves_not_processed(self) -> bool {
                 match self { $(Self::$name => $proof),* }
             }
@@ -44,20 +49,20 @@ codes! {
     IdempotencyKeyInvalid "idempotency_key_invalid" 400 true;
     /// The envelope does not open, was altered, or was sealed for something else.
     EnvelopeInvalid "envelope_invalid" 400 true;
-    /// The signature does not verify, or does not cover what the profile says.
-    SignatureInvalid "signature_invalid" 401 true;
-    /// The call is not signed by the profile; this refusal cannot be signed either.
+    /// The signature does not verify, or is not made as the profile says.
+    SignatureInvalid "signature_invalid" 401 false;
+    /// The call has no well-formed `Signature` field; only to such a call is a refusal not signed.
     SignatureMissing "signature_missing" 401 false;
     /// Signed too long ago, too far ahead, or past its `expires`.
-    SignatureStale "signature_stale" 401 true;
+    SignatureStale "signature_stale" 401 false;
     /// `Content-Digest` is not the digest of the body.
-    DigestMismatch "digest_mismatch" 401 true;
+    DigestMismatch "digest_mismatch" 401 false;
     /// The signing key is not the operator's.
-    KeyUnknown "key_unknown" 401 true;
+    KeyUnknown "key_unknown" 401 false;
     /// No such route.
-    NotFound "not_found" 404 true;
+    NotFound "not_found" 404 false;
     /// The route exists with another HTTP method.
-    MethodNotAllowed "method_not_allowed" 405 true;
+    MethodNotAllowed "method_not_allowed" 405 false;
     /// The envelope's end has passed or lies too far ahead.
     EnvelopeExpired "envelope_expired" 409 true;
     /// The envelope's `rand` was taken by another operation or check.
@@ -65,13 +70,13 @@ codes! {
     /// The institution does not offer this; its `GET /v1/institution` says so.
     OperationUnsupported "operation_unsupported" 409 true;
     /// The body is longer than 16384 octets.
-    BodyTooLarge "body_too_large" 413 true;
+    BodyTooLarge "body_too_large" 413 false;
     /// The body is not `application/json`, or is compressed.
-    UnsupportedMediaType "unsupported_media_type" 415 true;
+    UnsupportedMediaType "unsupported_media_type" 415 false;
     /// The operation id was used for another request, which may have been processed.
     OperationIdReused "operation_id_reused" 422 false;
     /// Too many calls; nothing of this one was done. `retry_after_ms` says when to come again.
-    TooManyRequests "too_many_requests" 429 true;
+    TooManyRequests "too_many_requests" 429 false;
     /// A fault of the institution.
     Internal "internal" 500 false;
     /// The institution cannot work now.
@@ -190,6 +195,26 @@ mod tests {
             assert_eq!(first, Some(at), "{code:?}");
             assert_eq!(InstitutionCode::from_wire(code.wire()), Some(*code));
         }
+    }
+
+    /// What is said before the call's signature has been verified may be said of a bent copy.
+    #[test]
+    fn only_the_content_of_a_proved_call_is_a_proof() {
+        let proofs: Vec<_> = InstitutionCode::ALL
+            .iter()
+            .filter(|code| code.proves_not_processed())
+            .map(|code| code.wire())
+            .collect();
+        let expected = [
+            "invalid_json",
+            "invalid_field",
+            "idempotency_key_invalid",
+            "envelope_invalid",
+            "envelope_expired",
+            "envelope_used",
+            "operation_unsupported",
+        ];
+        assert_eq!(proofs, expected);
     }
 
     #[test]
