@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::private::Json;
+use super::text::Word;
 use super::{Contradiction, MAX_ANSWER_OCTETS, PlainText, contradiction};
 use crate::Timestamp;
 use crate::id::{OperationId, OrderId};
@@ -188,7 +189,7 @@ pub struct Members {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     currency: Option<Currency>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<DeclineReason>,
+    reason: Option<Word<DeclineReason>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raw_code: Option<PlainText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -283,10 +284,11 @@ impl Json for OperationAnswer {
         let state = match members.state {
             State::Done => OutcomeState::Done { approval_code: members.approval_code.take() },
             State::Declined => {
-                let Some(reason) = members.reason else {
+                let Some(word) = members.reason.take() else {
                     return contradiction("reason", "is missing: a decline has one");
                 };
-                OutcomeState::Declined { reason, raw_code: members.raw_code.take() }
+                let (reason, raw_code) = word.reason(members.raw_code.take());
+                OutcomeState::Declined { reason, raw_code }
             }
             State::Pending => OutcomeState::Pending { next_look_ms: members.next_look_ms },
             State::NeedsPayer => match members.payer_url.take() {
@@ -316,7 +318,7 @@ impl Json for OperationAnswer {
                 Members { approval_code: approval_code.clone(), ..bare(State::Done) }
             }
             OutcomeState::Declined { reason, raw_code } => Members {
-                reason: Some(*reason),
+                reason: Some(Word::Known(*reason)),
                 raw_code: raw_code.clone(),
                 ..bare(State::Declined)
             },

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::private::Json;
+use super::text::Word;
 use super::{Contradiction, MAX_ANSWER_OCTETS, MAX_REQUEST_OCTETS, contradiction};
 use crate::Timestamp;
 use crate::id::{ContractNumber, InstitutionId, OrderId};
@@ -92,7 +93,7 @@ pub struct Members {
     amount: Amount,
     currency: Currency,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<DeclineReason>,
+    reason: Option<Word<DeclineReason>>,
     time_ms: Timestamp,
 }
 
@@ -103,7 +104,7 @@ impl Json for CheckAnswer {
 
     fn from_members(members: Members) -> Result<Self, Contradiction> {
         let state = match (members.state, members.reason) {
-            (State::Refused, Some(reason)) => CheckState::Refused(reason),
+            (State::Refused, Some(word)) => CheckState::Refused(word.reason(None).0),
             (State::Refused, None) => {
                 return contradiction("reason", "is missing: a refusal has one");
             }
@@ -125,7 +126,7 @@ impl Json for CheckAnswer {
             CheckState::Sufficient => (State::Sufficient, None),
             CheckState::TooLow => (State::TooLow, None),
             CheckState::Expired => (State::Expired, None),
-            CheckState::Refused(reason) => (State::Refused, Some(reason)),
+            CheckState::Refused(reason) => (State::Refused, Some(Word::Known(reason))),
         };
         Members {
             state,

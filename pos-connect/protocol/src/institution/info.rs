@@ -1,7 +1,8 @@
 //! `GET /v1/institution`: who the institution is and what it can do, as data.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use super::text::Word;
 use super::{Contradiction, MAX_ANSWER_OCTETS, PROTOCOL, contradiction};
 use crate::Timestamp;
 use crate::id::{InstitutionId, Method};
@@ -20,13 +21,17 @@ pub struct InstitutionInfo {
     pub names: Names,
     /// How shoppers can pay with it; at least one.
     pub methods: Vec<Method>,
-    /// In which currencies, and how much; at least one, each once.
+    /// In which currencies, and how much; at least one, each once. Currencies that this build does
+    /// not know are left out when it is read, and so are operations and reasons.
+    #[serde(deserialize_with = "known_currencies")]
     pub currencies: Vec<CurrencyLimits>,
     /// What it can do; at least one, each once. An operation that is missing here is never sent.
+    #[serde(deserialize_with = "known_words")]
     pub operations: Vec<OperationKind>,
     /// How far these operations go.
     pub capabilities: Capabilities,
     /// The decline reasons that it can tell apart; the rest arrive as `do_not_honour` or `other`.
+    #[serde(deserialize_with = "known_words")]
     pub reasons: Vec<DeclineReason>,
     /// What the server adds to the present to make an operation's `not_after_ms`, 1000 to 60000.
     pub processing_limit_ms: u32,
@@ -80,6 +85,32 @@ pub struct Capabilities {
     /// Days that an authorise holds; absent where nothing can be authorised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold_days: Option<u16>,
+}
+
+/// The words of a closed list that this build knows.
+fn known_words<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let words: Vec<Word<T>> = Vec::deserialize(deserializer)?;
+    Ok(words.into_iter().filter_map(Word::known).collect())
+}
+
+/// The currencies that this build knows, with their limits.
+fn known_currencies<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<CurrencyLimits>, D::Error> {
+    #[derive(Deserialize)]
+    struct Members {
+        currency: Word<Currency>,
+        exponent: u8,
+        least: Amount,
+        most: Amount,
+    }
+    let all: Vec<Members> = Vec::deserialize(deserializer)?;
+    let known = all.into_iter().filter_map(|Members { currency, exponent, least, most }| {
+        Some(CurrencyLimits { currency: currency.known()?, exponent, least, most })
+    });
+    Ok(known.collect())
 }
 
 super::plain_body!(InstitutionInfo, MAX_ANSWER_OCTETS, |body| body.check());

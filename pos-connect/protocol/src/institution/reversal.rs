@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::private::Json;
+use super::text::Word;
 use super::{Contradiction, MAX_ANSWER_OCTETS, MAX_REQUEST_OCTETS, PlainText, contradiction};
 use crate::Timestamp;
 use crate::id::{ContractNumber, OperationId, OrderId};
@@ -140,7 +141,7 @@ pub struct Members {
     amount: Amount,
     currency: Currency,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    reason: Option<DeclineReason>,
+    reason: Option<Word<DeclineReason>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     raw_code: Option<PlainText>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,8 +160,9 @@ impl Json for ReversalAnswer {
             return contradiction("raw_code", "does not belong to this state");
         }
         let state = match (members.state, members.reason) {
-            (State::Declined, Some(reason)) => {
-                ReversalState::Declined { reason, raw_code: members.raw_code }
+            (State::Declined, Some(word)) => {
+                let (reason, raw_code) = word.reason(members.raw_code);
+                ReversalState::Declined { reason, raw_code }
             }
             (State::Declined, None) => {
                 return contradiction("reason", "is missing: a decline has one");
@@ -189,7 +191,7 @@ impl Json for ReversalAnswer {
             ReversalState::AlreadySettled => (State::AlreadySettled, None, None),
             ReversalState::NotProcessed => (State::NotProcessed, None, None),
             ReversalState::Declined { reason, raw_code } => {
-                (State::Declined, Some(*reason), raw_code.clone())
+                (State::Declined, Some(Word::Known(*reason)), raw_code.clone())
             }
         };
         Members {

@@ -4,7 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::de::Error as _;
+use serde::de::IntoDeserializer as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::reason::DeclineReason;
 
 /// 1 to 64 printable ASCII characters, as an institution wrote them. Nothing is read out of them;
 /// they are kept, compared and shown to the operator.
@@ -57,6 +60,53 @@ impl Serialize for PlainText {
 impl<'de> Deserialize<'de> for PlainText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// A word of a closed list as it stood in an answer: one that this build knows, or one that a
+/// newer institution has.
+pub(super) enum Word<T> {
+    Known(T),
+    Unknown(String),
+}
+
+impl<T> Word<T> {
+    pub(super) fn known(self) -> Option<T> {
+        match self {
+            Self::Known(known) => Some(known),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl Word<DeclineReason> {
+    /// The reason, and the raw code beside it: a reason that is not known is `other`, and its word
+    /// stands in for a raw code that the institution did not give.
+    pub(super) fn reason(self, raw_code: Option<PlainText>) -> (DeclineReason, Option<PlainText>) {
+        match self {
+            Self::Known(reason) => (reason, raw_code),
+            Self::Unknown(word) => (DeclineReason::Other, raw_code.or_else(|| word.parse().ok())),
+        }
+    }
+}
+
+impl<T: Serialize> Serialize for Word<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Known(known) => known.serialize(serializer),
+            Self::Unknown(word) => serializer.serialize_str(word),
+        }
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Word<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        if word.is_empty() {
+            return Err(D::Error::custom("must not be empty"));
+        }
+        let text: serde::de::value::StringDeserializer<D::Error> = word.clone().into_deserializer();
+        Ok(T::deserialize(text).map_or(Self::Unknown(word), Self::Known))
     }
 }
 
