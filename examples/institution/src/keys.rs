@@ -192,7 +192,14 @@ fn read(path: &Path) -> Result<String, KeyError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), KeyError> {
-    fs::write(path, text).map_err(|cause| KeyError::File { path: path.into(), cause })
+    let failed = |cause| KeyError::File { path: path.into(), cause };
+    // Whole or not at all, whenever the power goes: the name changes hands once all is on the disk.
+    let fresh = path.with_extension("new");
+    let mut file = fs::File::create(&fresh).map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    fs::rename(&fresh, path).map_err(failed)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
 #[cfg(test)]

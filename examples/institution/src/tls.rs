@@ -1,7 +1,8 @@
 //! The institution's TLS identity: a CA of its own, made at the first start, or given files.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -112,9 +113,30 @@ fn make(folder: &Path, files: &TlsFiles) -> Result<(), TlsError> {
     write(&files.ca, ca_certificate.pem())?;
     write(&files.certificate, certificate.pem())?;
     // Last: its presence says that the others are whole.
-    write(&files.key, key.serialize_pem())
+    fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&files.key)
+        .and_then(|mut file| file.write_all(key.serialize_pem().as_bytes()))
+        .map_err(|cause| at(&files.key, cause))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     fs::read(path).map_err(|cause| TlsError::File { path: path.into(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_private_key_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        Tls::open(folder.path(), None).unwrap();
+        let mode = fs::metadata(folder.path().join("key.pem")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
 }
