@@ -130,6 +130,9 @@ pub enum Fault {
         /// The member that differs.
         field: &'static str,
     },
+    /// The institution's protocol has no question for it: a person has to ask.
+    #[error("the institution cannot be asked by machine what became of the operation")]
+    NoInquiry,
     /// The institution knows nothing of the operation, but may still get it: ask again.
     #[error("the institution knows nothing of the operation yet")]
     NotFoundYet,

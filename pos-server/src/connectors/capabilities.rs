@@ -17,8 +17,6 @@ use super::order::OperationOrder;
 pub struct Capabilities {
     /// What can be asked at all.
     pub operations: Vec<OperationKind>,
-    /// The operations of which the same id has the same effect, so that they may be sent again.
-    pub same_id_same_effect: Vec<OperationKind>,
     /// How an unknown outcome is found out.
     pub way_out: WayOut,
     /// How shoppers can pay.
@@ -47,14 +45,13 @@ pub struct Capabilities {
     pub processing_limit_ms: u32,
 }
 
-/// How an unknown outcome is found out, in the order of preference of `payments.md` 3.2.
+/// How an unknown outcome is found out, in the order of preference of `payments.md` 3.2. Repeating
+/// is none of them: no connector is trusted yet with an operation that may have been processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayOut {
     /// The institution tells what became of an operation id.
     Inquiry,
-    /// Sending the same again gives the answer that was lost.
-    Repeat,
     /// A sale or authorise can be undone, whatever it did.
     Reversal,
     /// None: a person has to ask.
@@ -135,11 +132,6 @@ impl Capabilities {
         self.currencies.iter().find(|terms| terms.currency == currency)
     }
 
-    /// Whether an operation of this kind may be sent again under its id.
-    pub fn may_repeat(&self, kind: OperationKind) -> bool {
-        self.same_id_same_effect.contains(&kind)
-    }
-
     /// Whether this order can be asked at all: for the core to refuse before anything is begun.
     /// [`prepare`](super::Connector::prepare) asks the same again.
     ///
@@ -186,12 +178,6 @@ impl CurrencyTerms {
         let inexact = PrepareError::Inexact { money, exponent: self.exponent };
         rescale(amount.minor(), self.currency.exponent(), self.exponent).ok_or(inexact)
     }
-
-    /// The amount that the institution named, in minor units of ISO 4217; none where it is not one.
-    pub fn from_line(&self, units: u64) -> Option<Amount> {
-        let minor = rescale(units, self.exponent, self.currency.exponent())?;
-        Amount::new(minor).ok()
-    }
 }
 
 /// `units` with `from` decimals as units with `to` decimals, exactly or not at all.
@@ -220,13 +206,9 @@ mod tests {
         let mga = terms(Currency::MGA, 0);
         let amount = |minor| Amount::new(minor).unwrap();
         assert_eq!(isk.to_line(amount(1_200)), Ok(120_000));
-        assert_eq!(isk.from_line(120_000), Some(amount(1_200)));
-        assert_eq!(isk.from_line(120_050), None);
         assert_eq!(mga.to_line(amount(1_200)), Ok(12));
         assert!(matches!(mga.to_line(amount(1_250)), Err(PrepareError::Inexact { .. })));
-        assert_eq!(mga.from_line(12), Some(amount(1_200)));
         assert_eq!(terms(Currency::JPY, 0).to_line(amount(7)), Ok(7));
-        assert_eq!(terms(Currency::JPY, 0).from_line(0), None);
         assert!(terms(Currency::JPY, 9).to_line(amount(999_999_999_999)).is_err());
     }
 }

@@ -13,7 +13,10 @@ use std::time::Duration;
 use pos_protocol::Timestamp;
 use tokio::time::timeout;
 
+use pos_protocol::payment::Outcome;
+
 use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
+use super::capabilities::WayOut;
 use super::connector::{Reply, Request};
 use super::order::{CheckOrder, OperationOrder};
 use super::registry::Institution;
@@ -25,7 +28,8 @@ use crate::env::Clock;
 pub struct DriverSettings {
     /// Longest wait for a connection with its TLS session.
     pub connect: Duration,
-    /// Longest wait for an answer, where the institution's processing limit is not shorter.
+    /// Longest wait for an answer, where the institution's processing limit is not shorter. The
+    /// longest limit and what is waited beyond it fit in.
     pub answer: Duration,
     /// A line that was silent for this long is not used again. Shorter than the time after which
     /// institutions close it themselves, because a request that crosses their closing is unknown.
@@ -40,7 +44,7 @@ impl Default for DriverSettings {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(3),
-            answer: Duration::from_secs(30),
+            answer: Duration::from_secs(61),
             idle: Duration::from_secs(20),
             lines: 512,
             answer_octets: 64 * 1024,
@@ -104,7 +108,7 @@ impl Driver {
     /// Sends an operation, once, and waits for its outcome. The order has been written down
     /// (`payments.md` 2) and has its envelope.
     ///
-    /// The answer is [`NotSent`](pos_protocol::payment::Outcome::NotSent) only if no byte left or
+    /// The answer is [`NotSent`](Outcome::NotSent) only if no byte left or
     /// the institution proved that it processed nothing. Run it in a task that nobody cancels: a
     /// dropped future is a cut line.
     pub async fn send(
@@ -128,9 +132,13 @@ impl Driver {
     }
 
     /// Asks what became of an operation. Whatever goes wrong, the operation stays unknown; the
-    /// order needs no envelope.
+    /// order needs no envelope. Where nobody can be asked, a person is needed (`payments.md` 3.2).
     pub async fn inquire(&self, institution: &Institution, order: &OperationOrder) -> Answer {
         let connector = institution.connector();
+        if connector.capabilities().way_out == WayOut::Person {
+            let fault = Some(Fault::NoInquiry);
+            return Answer { fault, ..Answer::bare(Outcome::NeedsHuman) };
+        }
         let request = match connector.prepare_inquiry(order, self.clock.now()) {
             Ok(request) => request,
             Err(error) => return Answer::unknown(Fault::Prepare(error)),

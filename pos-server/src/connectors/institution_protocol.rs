@@ -177,8 +177,8 @@ impl Connector for InstitutionProtocol {
     }
 }
 
-/// What an institution says of itself, as the core knows it. The protocol itself promises that the
-/// same id has the same effect, and that an inquiry tells what became of it.
+/// What an institution says of itself, as the core knows it. The protocol itself promises that
+/// an inquiry tells what became of an operation.
 pub fn capabilities(info: &InstitutionInfo) -> Capabilities {
     let told = &info.capabilities;
     let terms = info.currencies.iter().map(|one| CurrencyTerms {
@@ -189,7 +189,6 @@ pub fn capabilities(info: &InstitutionInfo) -> Capabilities {
     });
     Capabilities {
         operations: info.operations.clone(),
-        same_id_same_effect: info.operations.clone(),
         way_out: WayOut::Inquiry,
         methods: info.methods.clone(),
         currencies: terms.collect(),

@@ -51,6 +51,9 @@ pub enum RecordError {
     /// The URL is not one of the allowed form.
     #[error("the URL must be https://host or https://host:port, without a path")]
     Url,
+    /// It cannot tell what became of an operation, and this release reverses nothing.
+    #[error("its unknown outcomes end by reversal only, which this release does not make")]
+    WayOut,
     /// The host cannot stand in a signature.
     #[error("the URL's host cannot be signed: {0}")]
     Unsignable(#[from] InvalidPart),
@@ -163,7 +166,6 @@ pub(super) mod tests {
             enabled: true,
             capabilities: Capabilities {
                 operations: Vec::new(),
-                same_id_same_effect: Vec::new(),
                 way_out: WayOut::Inquiry,
                 methods: Vec::new(),
                 currencies: Vec::new(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use pos_protocol::id::InstitutionId;
 use pos_protocol::key::{KeyId, Signature};
 
+use super::capabilities::WayOut;
 use super::connector::Connector;
 use super::driver::lines::Lines;
 use super::institution_protocol::InstitutionProtocol;
@@ -61,6 +62,9 @@ impl Institution {
     /// [`RecordError`] when the record cannot be used.
     pub fn new(record: InstitutionRecord, call_key: &CallKey) -> Result<Self, RecordError> {
         let target = record.target()?;
+        if record.capabilities.way_out == WayOut::Reversal {
+            return Err(RecordError::WayOut);
+        }
         let connector = InstitutionProtocol::new(&record, &target.authority, call_key.clone());
         Ok(Self {
             record,
@@ -189,6 +193,14 @@ pub(super) mod tests {
         assert!(!Arc::ptr_eq(&moved.seal_keys, &before.seal_keys));
         registry.replace(Vec::new());
         assert!(registry.get(&id).is_none());
+    }
+
+    #[test]
+    fn an_institution_whose_outcomes_nobody_could_find_out_is_not_served() {
+        let mut unknowable = record("http://127.0.0.1:1000", None);
+        unknowable.capabilities.way_out = WayOut::Reversal;
+        let refused = Institution::new(unknowable, &call_key()).unwrap_err();
+        assert!(matches!(refused, RecordError::WayOut));
     }
 
     #[test]

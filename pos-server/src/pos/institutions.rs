@@ -144,7 +144,6 @@ pub fn record(row: &InstitutionRow) -> Result<InstitutionRecord, InstitutionErro
 fn untested() -> Capabilities {
     Capabilities {
         operations: Vec::new(),
-        same_id_same_effect: Vec::new(),
         way_out: WayOut::Person,
         methods: Vec::new(),
         currencies: Vec::new(),

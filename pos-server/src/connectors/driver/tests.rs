@@ -5,7 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method};
+use pos_protocol::id::OperationId;
 use pos_protocol::key::Signature;
+use pos_protocol::money::{Currency, Money};
+use pos_protocol::payment::OperationKind;
+use pos_protocol::time::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -122,6 +126,38 @@ async fn half_an_answer_is_lost() {
         let failure = driver.exchange(&parrot.institution(), &request(), None).await.unwrap_err();
         assert!(matches!(failure, Failure::Lost(Fault::Line(_))), "{failure}");
     }
+}
+
+/// An institution that no machine can ask: nothing is sent, and a person is told at once.
+#[tokio::test]
+async fn where_nobody_can_be_asked_a_person_is_needed() {
+    let parrot = Parrot::saying(FINE.to_vec(), false).await;
+    let mut silent = record(&parrot.url, None);
+    silent.capabilities.way_out = WayOut::Person;
+    let institution = Institution::new(silent, &call_key()).unwrap();
+    let order = OperationOrder {
+        institution: institution.record().id.clone(),
+        operation_id: OperationId::from_octets([1; 16]),
+        kind: OperationKind::Capture,
+        original: Some(OperationId::from_octets([2; 16])),
+        contract_number: "498".parse().unwrap(),
+        order_id: "order-1".parse().unwrap(),
+        money: Money::new(1, Currency::JPY).unwrap(),
+        not_after: Timestamp::from_ms(1),
+        allow_partial: false,
+        sent_before: true,
+        envelope: None,
+    };
+    let answer = driver(DriverSettings::default()).inquire(&institution, &order).await;
+    assert_eq!(answer.outcome, Outcome::NeedsHuman);
+    assert!(matches!(answer.fault, Some(Fault::NoInquiry)), "{answer:?}");
+    assert_eq!(parrot.accepted(), 0);
+}
+
+#[test]
+fn the_longest_processing_limit_is_waited_for() {
+    let longest = Duration::from_secs(60).saturating_add(GRACE);
+    assert!(DriverSettings::default().answer >= longest);
 }
 
 #[tokio::test]

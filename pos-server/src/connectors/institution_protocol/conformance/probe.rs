@@ -328,7 +328,6 @@ pub(super) fn echoed(request: &OperationRequest, answer: OperationAnswer) -> Res
 fn no_capabilities() -> Capabilities {
     Capabilities {
         operations: Vec::new(),
-        same_id_same_effect: Vec::new(),
         way_out: WayOut::Inquiry,
         methods: Vec::new(),
         currencies: Vec::new(),
