@@ -7,7 +7,8 @@ use std::time::Duration;
 use pos_protocol::time::Timestamp;
 use pos_server::env::{Clock, SystemClock};
 
-/// The system's clock, held where it was when somebody sets it back.
+/// The system's clock, held where it was when somebody sets it back; also over a restart, because
+/// the ledger keeps the latest time that was told.
 #[derive(Debug)]
 pub(crate) struct SteadyClock {
     system: SystemClock,
@@ -17,6 +18,11 @@ pub(crate) struct SteadyClock {
 impl SteadyClock {
     pub(crate) fn start() -> Self {
         Self { system: SystemClock, latest_ms: AtomicU64::new(0) }
+    }
+
+    /// Says nothing earlier than this from now on.
+    pub(crate) fn not_before(&self, latest: Timestamp) {
+        self.latest_ms.fetch_max(latest.as_ms(), Ordering::AcqRel);
     }
 
     fn not_before_latest(&self, now: Timestamp) -> Timestamp {
@@ -44,5 +50,7 @@ mod tests {
         let clock = SteadyClock::start();
         let times = [5, 9, 7, 10].map(|ms| clock.not_before_latest(Timestamp::from_ms(ms)));
         assert_eq!(times.map(Timestamp::as_ms), [5, 9, 9, 10]);
+        clock.not_before(Timestamp::from_ms(20));
+        assert_eq!(clock.not_before_latest(Timestamp::from_ms(11)).as_ms(), 20);
     }
 }

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use pos_protocol::id::{ContractNumber, InstitutionId, OperationId};
 use pos_protocol::key::PublicKey;
 use serde::de::DeserializeOwned;
@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::fault::PlannedFault;
 use crate::instrument::Behaviour;
 use crate::ledger::LedgerError;
+use crate::quirk::Quirk;
 use crate::service::Institution;
 
 type Served = Arc<BTreeMap<InstitutionId, Arc<Institution>>>;
@@ -30,6 +31,7 @@ pub(crate) fn router(served: BTreeMap<InstitutionId, Arc<Institution>>) -> Route
         .route("/control/contracts", post(add_contract))
         .route("/control/instruments", get(instruments))
         .route("/control/faults", get(faults).post(add_fault).delete(clear_faults))
+        .route("/control/quirk", put(set_quirk))
         .route("/control/ledger", get(ledger))
         .route("/control/ledger/{institution}/operations", get(operations))
         .route("/control/ledger/{institution}/operations/{id}", get(operation))
@@ -39,6 +41,7 @@ pub(crate) fn router(served: BTreeMap<InstitutionId, Arc<Institution>>) -> Route
 /// Why the control address refuses.
 enum Refusal {
     Body(serde_json::Error),
+    Fault(String),
     Institution(String),
     Ledger(LedgerError),
     NoSuchOperation,
@@ -54,6 +57,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, error) = match self {
             Self::Body(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::Fault(why) => (StatusCode::BAD_REQUEST, why),
             Self::Institution(name) => {
                 (StatusCode::NOT_FOUND, format!("no institution `{name}` is served here"))
             }
@@ -161,10 +165,35 @@ struct NewFault {
 async fn add_fault(State(served): State<Served>, body: Bytes) -> Result<Json<Value>, Refusal> {
     let said: NewFault = read(&body)?;
     let planned: PlannedFault = serde_json::from_value(said.rest).map_err(Refusal::Body)?;
-    for institution in chosen(&served, said.institution.as_deref())? {
+    if let Some(why) = planned.useless() {
+        return Err(Refusal::Fault(why.into()));
+    }
+    let mut met = chosen(&served, said.institution.as_deref())?;
+    if let Some(name) = &planned.instrument {
+        met.retain(|one| one.instruments.all().iter().any(|known| known.name == *name));
+        if met.is_empty() {
+            return Err(Refusal::Fault(format!("there is no test instrument `{name}`")));
+        }
+    }
+    for institution in met {
         institution.faults.add(planned.clone());
     }
     Ok(Json(json!(planned)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewQuirk {
+    quirk: Option<Quirk>,
+    institution: Option<String>,
+}
+
+async fn set_quirk(State(served): State<Served>, body: Bytes) -> Result<Json<Value>, Refusal> {
+    let said: NewQuirk = read(&body)?;
+    for institution in chosen(&served, said.institution.as_deref())? {
+        institution.quirks.set(said.quirk);
+    }
+    Ok(Json(json!({ "quirk": said.quirk })))
 }
 
 async fn clear_faults(

@@ -126,6 +126,7 @@ fn commit(books: &Books, jobs: impl Iterator<Item = Job>) -> rusqlite::Result<Ve
         }
         transaction.execute_batch("RELEASE job")?;
     }
+    books.keep_time()?;
     transaction.commit()?;
     Ok(replies)
 }

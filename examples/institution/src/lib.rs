@@ -14,6 +14,7 @@ pub mod instrument;
 pub mod keys;
 pub mod ledger;
 mod line;
+pub mod quirk;
 pub mod running;
 mod service;
 pub mod tls;

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 fn run(serve: &Serve, houses: &[House]) -> Outcome {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let running = pos_institution::start(serve.options(houses)).await?;
+        let mut running = pos_institution::start(serve.options(houses)).await?;
         say(&serde_json::to_string(running.announcement())?)?;
         wait_for_the_end(serve.until_stdin_closes).await?;
         running.stop().await;

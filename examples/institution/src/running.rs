@@ -13,7 +13,7 @@ use pos_protocol::sign::call::authority;
 use pos_server::env::Clock;
 use pos_server::http::listener::{self, Limits, ListenError, Listener};
 use pos_server::shutdown::{self, Shutdown, Trigger};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -105,7 +105,7 @@ pub enum StartError {
 }
 
 /// What a service that listens says, as one line of JSON.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Announcement {
     /// Every institution served.
     pub institutions: Vec<Announced>,
@@ -114,12 +114,12 @@ pub struct Announcement {
 }
 
 /// One institution, as an operator needs it for `pos-server institution add`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Announced {
     /// The id that it expects to be given.
     pub id: InstitutionId,
     /// `card`, `bank` or `prepaid`.
-    pub kind: &'static str,
+    pub kind: String,
     /// Where it listens.
     pub url: String,
     /// What its certificate leads to; absent where it speaks plain HTTP.
@@ -148,7 +148,7 @@ impl Running {
     }
 
     /// Lets calls under way finish, writes what is queued, and ends.
-    pub async fn stop(mut self) {
+    pub async fn stop(&mut self) {
         self.trigger.pull();
         while self.tasks.join_next().await.is_some() {}
     }
@@ -160,7 +160,7 @@ impl Running {
 /// [`StartError`] says what is in the way.
 pub async fn start(options: Options) -> Result<Running, StartError> {
     let (trigger, shutdown) = shutdown::channel();
-    let clock: Arc<dyn Clock> = Arc::new(SteadyClock::start());
+    let clock = Arc::new(SteadyClock::start());
     let tls = if options.plain {
         None
     } else {
@@ -191,7 +191,7 @@ async fn open(
     options: &Options,
     house: House,
     bound: SocketAddr,
-    clock: Arc<dyn Clock>,
+    clock: Arc<SteadyClock>,
 ) -> Result<Institution, StartError> {
     let id = house.id();
     let folder = options.data.join(id.as_str());
@@ -199,6 +199,7 @@ async fn open(
         .map_err(|cause| StartError::Folder { path: folder.clone(), cause })?;
     let keys = Keys::open(&folder, &id, clock.now())?;
     let ledger = Ledger::open(&folder.join("ledger.sqlite3"), &openings(house, &keys))?;
+    clock.not_before(ledger.run(|books| Ok(books.latest_time())).await?);
     let port = if options.plain { 80 } else { 443 };
     let authority = authority(&bound.to_string(), port).expect("an address can be signed");
     let limit = options.processing_limit_ms;
@@ -233,7 +234,7 @@ fn announce(institution: &Institution, bound: SocketAddr, tls: Option<&Tls>) -> 
     let scheme = if tls.is_some() { "https" } else { "http" };
     Announced {
         id: institution.house.id(),
-        kind: institution.house.word(),
+        kind: institution.house.word().into(),
         url: format!("{scheme}://{bound}"),
         ca_pem: tls.map(|tls| tls.ca_pem.clone()),
         verify_key: x_of(&institution.keys.answer.public()),

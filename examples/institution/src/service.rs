@@ -1,10 +1,10 @@
 //! The institution protocol as this example answers it (`docs/INSTITUTION.md`).
 
 mod proof;
+mod spoil;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,23 +15,24 @@ use hyper::{Method, Response, StatusCode};
 use pos_protocol::id::{ContractNumber, OperationId};
 use pos_protocol::institution::{
     self as bodies, Body, CheckAnswer, CheckRequest, CheckState, InstitutionCode, InstitutionError,
-    InvalidBody, OperationAnswer, OperationRequest, ReversalRequest,
+    InvalidBody, OperationRequest, ReversalRequest,
 };
 use pos_protocol::key::{KeyId, PublicKey, Signature};
-use pos_protocol::money::{Amount, Money};
+use pos_protocol::money::Money;
+use pos_protocol::payment::OperationKind;
 use pos_protocol::reason::DeclineReason;
-use pos_protocol::seal::{Binding, Envelope, open};
+use pos_protocol::seal::{Binding, Envelope, Instrument, open};
 use pos_protocol::sign::{POS_INSTITUTION, answer, call};
 use pos_server::env::Clock;
 use sha2::{Digest as _, Sha256};
-use tokio::time::sleep;
 
-use crate::fault::{DELAY, Fault, Faults};
+use crate::fault::{Arrival, Calls, DELAY, Fault, Faults, Met};
 use crate::house::House;
 use crate::instrument::{Behaviour, Instruments, number_of};
 use crate::keys::Keys;
 use crate::ledger::{Ledger, LedgerError, Order, Refused, Sealed};
 use crate::line::{Answered, OnLine, Service};
+use crate::quirk::{Quirk, Quirks};
 
 /// One institution.
 pub(crate) struct Institution {
@@ -40,6 +41,7 @@ pub(crate) struct Institution {
     pub(crate) keys: Keys,
     pub(crate) instruments: Instruments,
     pub(crate) faults: Faults,
+    pub(crate) quirks: Quirks,
     pub(crate) ledger: Ledger,
     pub(crate) processing_limit_ms: u32,
     pub(crate) clock: Arc<dyn Clock>,
@@ -89,6 +91,7 @@ impl Institution {
             keys,
             instruments: Instruments::of(house),
             faults: Faults::default(),
+            quirks: Quirks::default(),
             ledger,
             processing_limit_ms,
             clock,
@@ -197,71 +200,44 @@ impl Institution {
             .instruction()
             .zip(binding)
             .map(|(said, binding)| self.look_at(&said.envelope, &binding));
-        let name = looked.as_ref().and_then(|looked| looked.name.as_deref());
-        let planned = self.faults.meet(request.kind(), name);
-        let number = looked.as_ref().and_then(|looked| looked.fault).map(|fault| (fault, DELAY));
-        let met = planned.or(number);
-        match met {
-            Some((Fault::Lost, _)) => return Reply::on(OnLine::Silent),
-            Some((Fault::Cut, _)) => return Reply::on(OnLine::Cut),
-            Some((Fault::SlowArrival, delay)) => sleep(delay).await,
-            _ => {}
+        let met = self.meet(Calls::Operations, Some(request.kind()), looked.as_ref());
+        if let Some(reply) = Self::before(met).await {
+            return reply;
         }
         let sealed = looked.map(|looked| looked.sealed);
-        let order = Order { house: self.house, request, sealed };
+        let order = Order { house: self.house, request, sealed, quirk: self.quirks.get() };
         // The time is read where the books are written: what is judged to be in time is recorded
         // before anybody can be told at a later time that it is not there.
         let clock = Arc::clone(&self.clock);
         let operated = self.ledger.run(move |books| books.operate(&order, clock.now())).await;
-        let answer = match operated {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(refused)) => return self.refuse(refused.code, refused.message),
-            Err(error) => return self.broken(&error),
-        };
-        self.spoil(answer, met).await
+        match operated {
+            Ok(Ok(answer)) => self.spoil(answer, met).await,
+            Ok(Err(refused)) => self.refuse(refused.code, refused.message),
+            Err(error) => self.broken(&error),
+        }
     }
 
-    /// The answer to an operation that was processed, as the fault wants it.
-    async fn spoil(&self, answer: OperationAnswer, met: Option<(Fault, Duration)>) -> Reply {
-        let good = Reply::good(&answer);
-        let Some((fault, delay)) = met else { return good };
-        match fault {
-            Fault::Lost | Fault::Cut | Fault::SlowArrival => good,
-            Fault::NoAnswer => Reply::on(OnLine::Silent),
-            Fault::DelayedAnswer => {
-                sleep(delay).await;
-                good
-            }
-            Fault::AnswerTwice => Reply { on_line: OnLine::Twice, ..good },
-            Fault::ProcessedThenCut => Reply::on(OnLine::Cut),
-            Fault::Garbage => Reply { on_line: OnLine::Garbage, ..good },
-            Fault::GarbledBody => {
-                let half = good.body.len() / 2;
-                let body = good.body.get(..half).unwrap_or_default().to_vec();
-                Reply { body, ..good }
-            }
-            Fault::Unsigned => Reply { signed: false, ..good },
-            Fault::WrongAmount => Reply::good(&with_another_amount(answer)),
-            Fault::Error500 => self.refuse(InstitutionCode::Internal, "switched on by a test"),
-            Fault::BadGateway => {
-                let body = b"<html><h1>502 Bad Gateway</h1></html>".to_vec();
-                Reply { status: 502, body, ..Reply::on(OnLine::Written) }
-            }
-        }
+    /// The fault that meets a call: one that was switched on, else the one of the number.
+    fn meet(
+        &self,
+        calls: Calls,
+        kind: Option<OperationKind>,
+        looked: Option<&Looked>,
+    ) -> Option<Met> {
+        let instrument = looked.and_then(|looked| looked.name.as_deref());
+        let number = looked.and_then(|looked| looked.fault);
+        let planned = self.faults.meet(Arrival { calls, kind, instrument });
+        planned.or_else(|| number.map(|fault| Met { fault, delay: DELAY }))
     }
 
     async fn inquiry(&self, id: OperationId) -> Reply {
-        if let Some((fault, delay)) = self.faults.meet_inquiry() {
-            match fault {
-                Fault::Lost | Fault::NoAnswer => return Reply::on(OnLine::Silent),
-                Fault::Cut | Fault::ProcessedThenCut => return Reply::on(OnLine::Cut),
-                Fault::DelayedAnswer | Fault::SlowArrival => sleep(delay).await,
-                _ => {}
-            }
+        let met = self.meet(Calls::Inquiries, None, None);
+        if let Some(reply) = Self::before(met).await {
+            return reply;
         }
         let clock = Arc::clone(&self.clock);
         match self.ledger.run(move |books| books.inquire(id, clock.now())).await {
-            Ok(answer) => Reply::good(&answer),
+            Ok(answer) => self.spoil(answer, met).await,
             Err(error) => self.broken(&error),
         }
     }
@@ -274,9 +250,13 @@ impl Institution {
         if key != Some(request.operation_id.to_string().as_str()) {
             return self.wrong_key();
         }
+        let met = self.meet(Calls::Reversals, None, None);
+        if let Some(reply) = Self::before(met).await {
+            return reply;
+        }
         let clock = Arc::clone(&self.clock);
         match self.ledger.run(move |books| books.reverse(&request, clock.now())).await {
-            Ok(Ok(answer)) => Reply::good(&answer),
+            Ok(Ok(answer)) => self.spoil(answer, met).await,
             Ok(Err(refused)) => self.refuse(refused.code, refused.message),
             Err(error) => self.broken(&error),
         }
@@ -292,16 +272,19 @@ impl Institution {
             Err(error) => return self.refuse_body(&error),
         };
         let looked = self.look_at(&request.envelope, &request.binding(&self.house.id()));
+        let met = self.meet(Calls::Checks, None, Some(&looked));
+        if let Some(reply) = Self::before(met).await {
+            return reply;
+        }
         let sealed = match looked.sealed {
             Ok(sealed) => sealed,
             Err(refused) => return self.refuse(refused.code, refused.message),
         };
-        let (amount, currency) = (request.amount, request.currency);
-        let contract = request.contract_number.to_string();
-        let passes = self
-            .ledger
-            .run(move |books| books.would_pass(&sealed, &contract, amount, currency))
-            .await;
+        let money = Money { amount: request.amount, currency: request.currency };
+        let order_id = request.order_id.clone();
+        let (house, quirk) = (self.house, self.quirks.get());
+        let passes =
+            self.ledger.run(move |books| books.would_pass(house, &request, &sealed, quirk)).await;
         let state = match passes {
             Ok(Ok(None)) => CheckState::Sufficient,
             Ok(Ok(Some(DeclineReason::InsufficientFunds))) => CheckState::TooLow,
@@ -310,12 +293,7 @@ impl Institution {
             Ok(Err(refused)) => return self.refuse(refused.code, refused.message),
             Err(error) => return self.broken(&error),
         };
-        Reply::good(&CheckAnswer {
-            order_id: request.order_id,
-            money: Money { amount, currency },
-            state,
-            time: self.clock.now(),
-        })
+        self.spoil(CheckAnswer { order_id, money, state, time: self.clock.now() }, met).await
     }
 
     fn wrong_key(&self) -> Reply {
@@ -335,7 +313,8 @@ impl Institution {
             return refused(InstitutionCode::EnvelopeExpired, message);
         }
         let key = self.keys.seal.iter().find(|key| key.public().id() == envelope.key_id());
-        let Some(instrument) = key.and_then(|key| open(envelope, binding, key).ok()) else {
+        let opened = key.and_then(|key| open(envelope, binding, key).ok());
+        let Some(instrument) = opened.or_else(|| self.whatever_it_is_bound_to()) else {
             let message = "the envelope does not open for this operation";
             return refused(InstitutionCode::EnvelopeInvalid, message);
         };
@@ -352,8 +331,20 @@ impl Institution {
         Looked { sealed: Ok(sealed), name: known.map(|known| known.name.clone()), fault }
     }
 
+    /// An instrument that pays, for an institution that ignores what an envelope is bound to.
+    fn whatever_it_is_bound_to(&self) -> Option<Instrument> {
+        if !self.quirks.has(Quirk::IgnoresBinding) {
+            return None;
+        }
+        let all = self.instruments.all();
+        let pays = all.into_iter().find(|one| one.name == "approve")?;
+        Instrument::from_json(pays.json.to_string().as_bytes()).ok()
+    }
+
     /// Writes an answer, signed where it is to be and can be.
     fn write(&self, reply: Reply, call: Option<&Signature>) -> Answered {
+        let forgets = reply.status >= 400 && self.quirks.has(Quirk::UnsignedRefusals);
+        let call = call.filter(|_| !forgets);
         let status =
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = Response::new(Full::new(Bytes::new()));
@@ -390,29 +381,15 @@ impl Service for Institution {
         let received = call::Received::read(|name| {
             head.headers.get_all(name).iter().map(HeaderValue::as_bytes)
         });
-        let claimed = match call::parse(&POS_INSTITUTION, &received) {
-            Ok(claimed) => claimed,
-            // Nothing to bind an answer to: this one alone is not signed.
-            Err(error) => {
-                let code = InstitutionCode::SignatureMissing;
-                return self.write(self.refuse(code, error.to_string()), None);
-            }
-        };
-        let reply = match self.prove(&head, &claimed, body).await {
+        // A well-formed signature is enough to bind an answer to, whatever else is wrong.
+        let signature = received.well_formed_signature(&POS_INSTITUTION);
+        let reply = match self.prove(&head, &received, signature, body).await {
             Ok(proved) => {
                 let key = proved.idempotency_key.as_deref();
                 self.route(&head.method, head.uri.path(), key, &proved.body).await
             }
             Err(reply) => reply,
         };
-        self.write(reply, Some(claimed.signature()))
+        self.write(reply, signature.as_ref())
     }
-}
-
-fn with_another_amount(answer: OperationAnswer) -> OperationAnswer {
-    let OperationAnswer::Outcome(mut outcome) = answer else { return answer };
-    // One more, so that it cannot pass for a partial approval.
-    let more = outcome.amount.minor().saturating_add(1);
-    outcome.amount = Amount::new(more).unwrap_or(outcome.amount);
-    OperationAnswer::Outcome(outcome)
 }

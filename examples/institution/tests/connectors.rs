@@ -198,7 +198,31 @@ async fn an_answer_about_something_else_is_a_mismatch() {
     assert_eq!(answer.outcome, Outcome::Mismatched);
     assert!(matches!(answer.fault, Some(Fault::Mismatch { field: "amount" })), "{answer:?}");
     assert_eq!(bed.judged(&order).await, moved(700));
+    let bent = [
+        ("other_order", "order_id"),
+        ("other_currency", "currency"),
+        ("other_operation", "operation_id"),
+    ];
+    for (fault, member) in bent {
+        let order = bed.order(&at, OperationKind::Sale, &format!("fault:{fault}"), 700).await;
+        for answer in [bed.send(&at, &order).await, {
+            bed.plan_fault(json!({"fault": fault, "times": 1, "on": ["inquiries"]})).await;
+            bed.driver.inquire(&at, &order).await
+        }] {
+            assert_eq!(answer.outcome, Outcome::Mismatched, "{fault}: {answer:?}");
+            let named =
+                |fault: &Fault| matches!(fault, Fault::Mismatch { field } if *field == member);
+            assert!(answer.fault.as_ref().is_some_and(named), "{fault}: {answer:?}");
+        }
+        assert_eq!(bed.driver.inquire(&at, &order).await.outcome, done(700), "{fault}");
+        assert_eq!(bed.judged(&order).await, moved(700), "{fault}");
+    }
+    // Less than was asked is an answer of its own; whether it is welcome, the core knows.
+    let order = bed.order(&at, OperationKind::Sale, "fault:less_amount", 700).await;
+    assert_eq!(bed.send(&at, &order).await.outcome, done(699));
     // The same proved record, held against other orders.
+    let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    bed.send(&at, &order).await;
     let euro = Money::new(700, Currency::EUR).unwrap();
     let others = [
         ("order_id", OperationOrder { order_id: "another".parse().unwrap(), ..order.clone() }),
@@ -374,6 +398,38 @@ async fn a_check_tells_what_a_sale_would_meet_and_moves_nothing() {
     }
     let reports = bed.control("GET", "/control/ledger", &json!(null)).await;
     assert_eq!(reports["sakura-card"]["operations"], 0);
+}
+
+/// A fault meets checks and inquiries as it meets operations: no answer is no "sufficient".
+#[tokio::test]
+async fn faults_meet_checks_and_inquiries_too() {
+    let bed = Bed::start().await;
+    let at = bed.institution(House::Card);
+    let silent = bed.check_order(&at, "fault:no_answer", 700).await;
+    let fault = bed.driver.check(&at, &silent).await.unwrap_err();
+    assert!(matches!(fault, Fault::TimedOut), "{fault:?}");
+    let bent = bed.check_order(&at, "fault:wrong_amount", 700).await;
+    let fault = bed.driver.check(&at, &bent).await.unwrap_err();
+    assert!(matches!(fault, Fault::Mismatch { field: "amount" }), "{fault:?}");
+
+    let order = bed.order(&at, OperationKind::Sale, "approve", 700).await;
+    assert_eq!(bed.send(&at, &order).await.outcome, done(700));
+    let expected: [(&str, Explains); 3] = [
+        ("garbled_body", |fault| matches!(fault, Fault::Body(_))),
+        ("unsigned", |fault| matches!(fault, Fault::Signature { status: 200, .. })),
+        ("error500", |fault| matches!(fault, Fault::Refused { code, .. } if code == "internal")),
+    ];
+    for (fault, explains) in expected {
+        bed.plan_fault(json!({"fault": fault, "times": 1, "on": ["inquiries"]})).await;
+        let answer = bed.driver.inquire(&at, &order).await;
+        assert_eq!(answer.outcome, Outcome::Unknown, "{fault}: {answer:?}");
+        assert!(answer.fault.as_ref().is_some_and(explains), "{fault}: {answer:?}");
+    }
+    assert_eq!(bed.driver.inquire(&at, &order).await.outcome, done(700));
+    // What would do nothing is told.
+    let unknown = json!({"fault": "lost", "instrument": "no such name"});
+    let refused = bed.control("POST", "/control/faults", &unknown).await;
+    assert_eq!(refused, json!({"error": "there is no test instrument `no such name`"}));
 }
 
 #[tokio::test]

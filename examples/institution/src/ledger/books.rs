@@ -1,10 +1,11 @@
 //! Accounts, entries, and what every verb of the ledger shares.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use pos_protocol::id::ContractNumber;
 use pos_protocol::money::Currency;
+use pos_protocol::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 
 /// An account that exists from the start, with what it holds.
@@ -23,6 +24,8 @@ pub struct Books {
     database: Connection,
     /// Rows of accounts by name and currency; accounts are never deleted.
     accounts: RefCell<HashMap<(String, u16), i64>>,
+    /// The latest time that was told to anybody, in milliseconds since 1970.
+    latest_ms: Cell<u64>,
 }
 
 /// Where money lies.
@@ -68,7 +71,12 @@ impl Books {
             let schema = include_str!("schema.sql");
             database.execute_batch(&format!("BEGIN;{schema};PRAGMA user_version = 1;COMMIT"))?;
         }
-        let books = Self { database, accounts: RefCell::default() };
+        database.execute_batch(
+            "CREATE TABLE IF NOT EXISTS latest (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL) STRICT;
+             INSERT INTO latest VALUES (1, 0) ON CONFLICT DO NOTHING",
+        )?;
+        let latest = database.query_row("SELECT ms FROM latest", [], |row| row.get(0))?;
+        let books = Self { database, accounts: RefCell::default(), latest_ms: Cell::new(latest) };
         let transaction = books.begin_group()?;
         for opening in openings {
             books.open_account(opening)?;
@@ -87,6 +95,23 @@ impl Books {
 
     pub(super) fn last_row(&self) -> i64 {
         self.database.last_insert_rowid()
+    }
+
+    /// Notes that somebody is told this time.
+    pub(super) fn tell(&self, time: Timestamp) {
+        self.latest_ms.set(self.latest_ms.get().max(time.as_ms()));
+    }
+
+    /// Writes the latest time that is told after this transaction: a clock that was set back while
+    /// the institution was down must not say an earlier one.
+    pub(super) fn keep_time(&self) -> rusqlite::Result<()> {
+        let sql = "UPDATE latest SET ms = ?1 WHERE ms < ?1";
+        self.statement(sql)?.execute([self.latest_ms.get()]).map(drop)
+    }
+
+    /// The latest time that was told to anybody.
+    pub fn latest_time(&self) -> Timestamp {
+        Timestamp::from_ms(self.latest_ms.get())
     }
 
     /// Takes a contract in; once known it stays.

@@ -2,9 +2,9 @@
 
 use pos_protocol::id::{OperationId, OrderId};
 use pos_protocol::institution::{
-    InstitutionCode, OperationAnswer, OperationRequest, Outcome, OutcomeState,
+    CheckRequest, InstitutionCode, OperationAnswer, OperationRequest, Outcome, OutcomeState,
 };
-use pos_protocol::money::{Amount, Currency};
+use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::OperationKind;
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::time::Timestamp;
@@ -14,6 +14,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 use super::books::{Books, Place};
 use crate::house::House;
 use crate::instrument::Verdict;
+use crate::quirk::Quirk;
 
 /// A money movement as it arrived.
 #[derive(Clone, Debug)]
@@ -24,6 +25,14 @@ pub struct Order {
     pub request: OperationRequest,
     /// What became of the envelope; none where the kind has none.
     pub sealed: Option<Result<Sealed, Refused>>,
+    /// The rule that the institution breaks.
+    pub quirk: Option<Quirk>,
+}
+
+impl Order {
+    fn breaks(&self, quirk: Quirk) -> bool {
+        self.quirk == Some(quirk)
+    }
 }
 
 /// An envelope that was opened.
@@ -124,15 +133,21 @@ impl Books {
     ) -> rusqlite::Result<Result<OperationAnswer, Refused>> {
         let request = &order.request;
         let id = request.operation_id;
-        if let Some(known) = self.find(id)? {
-            if known.fingerprint == request.fingerprint() {
+        self.tell(now);
+        match self.find(id)? {
+            Some(known) if known.fingerprint == request.fingerprint() => {
+                if order.breaks(Quirk::ActsTwice) {
+                    self.act_again(&known, request)?;
+                }
                 return Ok(Ok(self.told(&known, now)?));
             }
-            let message = "the operation id was used for another request";
-            return Ok(Err(Refused { code: InstitutionCode::OperationIdReused, message }));
+            Some(_) => return Ok(Err(REUSED)),
+            None if self.is_reversal(id)? => return Ok(Err(REUSED)),
+            None => {}
         }
-        let late = now > request.not_after || self.is_reversed_in_advance(id)?;
-        let judgement = if late {
+        let late = now > request.not_after && !order.breaks(Quirk::IgnoresNotAfter);
+        let overtaken = self.is_reversed_in_advance(id)? && !order.breaks(Quirk::ForgetsReversals);
+        let judgement = if late || overtaken {
             Judgement { state: Some(State::Late), ..Judgement::default() }
         } else {
             match self.judge(order)? {
@@ -146,6 +161,7 @@ impl Books {
 
     /// What became of an operation.
     pub fn inquire(&self, id: OperationId, now: Timestamp) -> rusqlite::Result<OperationAnswer> {
+        self.tell(now);
         let Some(mut record) = self.find(id)? else {
             return Ok(OperationAnswer::NotFound { operation_id: id, time: now });
         };
@@ -163,19 +179,19 @@ impl Books {
     /// Whether a sale of this much would pass now; the envelope's random octets are taken.
     pub fn would_pass(
         &self,
+        house: House,
+        request: &CheckRequest,
         sealed: &Sealed,
-        contract: &str,
-        amount: Amount,
-        currency: Currency,
+        quirk: Option<Quirk>,
     ) -> rusqlite::Result<Result<Option<DeclineReason>, Refused>> {
-        if !self.take(&sealed.rand)? {
+        if !self.take(&sealed.rand)? && quirk != Some(Quirk::ForgetsRand) {
             return Ok(Err(USED));
         }
-        if self.contract(contract)?.is_none() {
-            return Ok(Ok(Some(DeclineReason::MerchantInvalid)));
-        }
-        if let Verdict::Declined(reason) = sealed.verdict {
-            return Ok(Ok(Some(reason)));
+        let (amount, currency) = (request.amount, request.currency);
+        let money = Money { amount, currency };
+        let contract = request.contract_number.as_str();
+        if let Some(declined) = self.declines(house, sealed, contract, money)? {
+            return Ok(Ok(declined.reason));
         }
         let available = self.balance(&Place::Payer(sealed.reference.clone()), currency)?;
         let too_low = available < amount.minor();
@@ -199,15 +215,15 @@ impl Books {
         match (&order.sealed, request.original()) {
             (Some(Err(refused)), _) => Ok(Err(refused.clone())),
             (Some(Ok(sealed)), _) => {
-                if !self.take(&sealed.rand)? {
+                if !self.take(&sealed.rand)? && !order.breaks(Quirk::ForgetsRand) {
                     return Ok(Err(USED));
                 }
-                let judgement = self.judge_new(order, sealed, known_shop)?;
+                let judgement = self.judge_new(order, sealed)?;
                 let card_reference = Some(sealed.reference.clone());
                 Ok(Ok(Judgement { card_reference, ..judgement }))
             }
             (None, Some(_)) if !known_shop => Ok(Ok(decline(DeclineReason::MerchantInvalid, "03"))),
-            (None, Some(original)) => Ok(Ok(self.judge_following(request, original)?)),
+            (None, Some(original)) => Ok(Ok(self.judge_following(order, original)?)),
             (None, None) => {
                 let message = "a sale or authorise needs an envelope";
                 Ok(Err(Refused { code: InstitutionCode::InvalidField, message }))
@@ -215,25 +231,36 @@ impl Books {
         }
     }
 
-    fn judge_new(
+    /// Why a new payment is declined, whatever its payer's account holds.
+    fn declines(
         &self,
-        order: &Order,
+        house: House,
         sealed: &Sealed,
-        known_shop: bool,
-    ) -> rusqlite::Result<Judgement> {
-        let request = &order.request;
-        if !known_shop {
-            return Ok(decline(DeclineReason::MerchantInvalid, "03"));
+        contract: &str,
+        money: Money,
+    ) -> rusqlite::Result<Option<Judgement>> {
+        if self.contract(contract)?.is_none() {
+            return Ok(Some(decline(DeclineReason::MerchantInvalid, "03")));
         }
-        let currencies = order.house.currencies();
-        let Some(limits) = currencies.iter().find(|one| one.currency == request.currency) else {
-            return Ok(decline(DeclineReason::NotPermitted, "57"));
+        let currencies = house.currencies();
+        let Some(limits) = currencies.iter().find(|one| one.currency == money.currency) else {
+            return Ok(Some(decline(DeclineReason::NotPermitted, "57")));
         };
-        if !(limits.least..=limits.most).contains(&request.amount) {
-            return Ok(decline(DeclineReason::AmountInvalid, "13"));
+        if !(limits.least..=limits.most).contains(&money.amount) {
+            return Ok(Some(decline(DeclineReason::AmountInvalid, "13")));
         }
-        if let Verdict::Declined(reason) = sealed.verdict {
-            return Ok(decline(reason, raw_code(reason)));
+        Ok(match sealed.verdict {
+            Verdict::Declined(reason) => Some(decline(reason, raw_code(reason))),
+            Verdict::Pays | Verdict::Pends => None,
+        })
+    }
+
+    fn judge_new(&self, order: &Order, sealed: &Sealed) -> rusqlite::Result<Judgement> {
+        let request = &order.request;
+        let money = Money { amount: request.amount, currency: request.currency };
+        let contract = request.contract_number.as_str();
+        if let Some(declined) = self.declines(order.house, sealed, contract, money)? {
+            return Ok(declined);
         }
         let payer = Place::Payer(sealed.reference.clone());
         let available = self.balance(&payer, request.currency)?;
@@ -262,11 +289,8 @@ impl Books {
         })
     }
 
-    fn judge_following(
-        &self,
-        request: &OperationRequest,
-        original: OperationId,
-    ) -> rusqlite::Result<Judgement> {
+    fn judge_following(&self, order: &Order, original: OperationId) -> rusqlite::Result<Judgement> {
+        let request = &order.request;
         let Some(first) = self.find(original)? else {
             return Ok(decline(DeclineReason::NotPermitted, "original_not_found"));
         };
@@ -290,6 +314,9 @@ impl Books {
             OperationKind::Capture => (asked <= held, Place::Held(payer), shop, "captured"),
             OperationKind::Void => {
                 (asked == held, Place::Held(payer.clone()), Place::Payer(payer), "released")
+            }
+            _ if order.breaks(Quirk::RefundsTooMuch) => {
+                (true, Place::Outside, Place::Payer(payer), "refunded")
             }
             _ => (asked <= refundable, shop, Place::Payer(payer), "refunded"),
         };
@@ -364,6 +391,28 @@ impl Books {
             self.statement(&sql)?.execute(params![original, record.moved])?;
         }
         Ok(record)
+    }
+
+    /// What an institution does that forgets which captures and refunds it has made.
+    fn act_again(&self, known: &Record, request: &OperationRequest) -> rusqlite::Result<()> {
+        let original = request.original().map(|id| self.find(id)).transpose()?.flatten();
+        let (State::Done, Some(first)) = (known.state, original) else { return Ok(()) };
+        let Some(payer) = first.card_reference else { return Ok(()) };
+        let shop = Place::Shop(first.contract);
+        let (left, from, to, column) = if known.kind == OperationKind::Capture {
+            let held = first.moved.saturating_sub(first.captured).saturating_sub(first.released);
+            (held, Place::Held(payer), shop, "captured")
+        } else {
+            let left = first.captured.saturating_sub(first.refunded);
+            (left, shop, Place::Payer(payer), "refunded")
+        };
+        let again = known.moved.min(left);
+        if again == 0 || known.kind == OperationKind::Void {
+            return Ok(());
+        }
+        self.must_transfer(known.row, &from, &to, again, known.currency)?;
+        let sql = format!("UPDATE operation SET {column} = {column} + ?2 WHERE id = ?1");
+        self.statement(&sql)?.execute(params![first.row, again]).map(drop)
     }
 
     /// Moves money that was judged to be there in this same transaction.
@@ -462,6 +511,11 @@ impl Record {
         })
     }
 }
+
+pub(super) const REUSED: Refused = Refused {
+    code: InstitutionCode::OperationIdReused,
+    message: "the operation id was used for another request",
+};
 
 const USED: Refused = Refused {
     code: InstitutionCode::EnvelopeUsed,

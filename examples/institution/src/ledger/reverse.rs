@@ -1,7 +1,7 @@
 //! Reversals: undo a sale or authorise, also one that has not arrived.
 
 use pos_protocol::id::OperationId;
-use pos_protocol::institution::{InstitutionCode, ReversalAnswer, ReversalRequest, ReversalState};
+use pos_protocol::institution::{ReversalAnswer, ReversalRequest, ReversalState};
 use pos_protocol::money::Money;
 use pos_protocol::payment::OperationKind;
 use pos_protocol::reason::DeclineReason;
@@ -9,7 +9,7 @@ use pos_protocol::time::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::books::{Books, Place};
-use super::operate::{Record, Refused, State, plain};
+use super::operate::{REUSED, Record, Refused, State, plain};
 
 impl Books {
     /// Undoes whatever the original did, or will do when it comes late.
@@ -18,14 +18,14 @@ impl Books {
         request: &ReversalRequest,
         arrived: Timestamp,
     ) -> rusqlite::Result<Result<ReversalAnswer, Refused>> {
+        self.tell(arrived);
         let known = self.find_reversal(request.operation_id)?;
         let used_by_another = match &known {
             Some((_, fingerprint, _)) => *fingerprint != request.fingerprint(),
             None => self.find(request.operation_id)?.is_some(),
         };
         if used_by_another {
-            let message = "the operation id was used for another request";
-            return Ok(Err(Refused { code: InstitutionCode::OperationIdReused, message }));
+            return Ok(Err(REUSED));
         }
         let told = |state, row: Option<i64>| ReversalAnswer {
             operation_id: request.operation_id,
@@ -53,6 +53,11 @@ impl Books {
             self.undo(row, original)?;
         }
         Ok(Ok(told(state, Some(row))))
+    }
+
+    /// Whether this id is that of a reversal.
+    pub(super) fn is_reversal(&self, id: OperationId) -> rusqlite::Result<bool> {
+        Ok(self.find_reversal(id)?.is_some())
     }
 
     /// Whether a reversal of this operation came before the operation itself.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use pos_protocol::id::{OperationId, OrderId};
 use pos_protocol::institution::{
-    InstitutionCode, Movement, OperationAnswer, OperationRequest, OutcomeState, PayerInstruction,
-    ReversalRequest, ReversalState,
+    CheckRequest, InstitutionCode, Movement, OperationAnswer, OperationRequest, OutcomeState,
+    PayerInstruction, ReversalRequest, ReversalState,
 };
 use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::OperationKind;
@@ -92,7 +92,7 @@ impl Bed {
             _ => Movement::Refund { original },
         };
         let request = OperationRequest { movement, ..order(at, kind, "rich", minor).request };
-        let order = Order { house: House::Card, request, sealed: None };
+        let order = Order { house: House::Card, request, sealed: None, quirk: None };
         Judged(self.operate(order).await.unwrap())
     }
 
@@ -149,7 +149,7 @@ fn order(at: u8, kind: OperationKind, payer: &str, minor: u64) -> Order {
     };
     let reference = payer.to_owned();
     let sealed = Sealed { rand: [at; 16], reference, verdict: Verdict::Pays };
-    Order { house: House::Card, request, sealed: Some(Ok(sealed)) }
+    Order { house: House::Card, request, sealed: Some(Ok(sealed)), quirk: None }
 }
 
 #[derive(Debug)]
@@ -323,6 +323,53 @@ async fn what_was_answered_survives_a_restart() {
     // Opening balances are given once.
     let poor = bed.new_payment(2, OperationKind::Sale, "poor", 1_001).await;
     assert_eq!(poor.declined(), Some(DeclineReason::InsufficientFunds));
+}
+
+#[tokio::test]
+async fn a_reversals_id_is_used_up_for_operations_too() {
+    let bed = Bed::new().await;
+    bed.new_payment(1, OperationKind::Sale, "rich", 300).await;
+    assert_eq!(bed.reverse(2, 1, 300).await, ReversalState::Reversed);
+    let refused = bed.operate(order(2, OperationKind::Sale, "rich", 300)).await.unwrap_err();
+    assert_eq!(refused.code, InstitutionCode::OperationIdReused);
+    assert_eq!(bed.sums().await, (0, 0, 0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_check_says_what_a_sale_would_meet() {
+    let bed = Bed::new().await;
+    let check = |at: u8, payer: &str, money: Money| {
+        let Some(Ok(sealed)) = order(at, OperationKind::Sale, payer, 1).sealed else { panic!() };
+        let request = CheckRequest {
+            contract_number: "498".parse().unwrap(),
+            order_id: order_id(),
+            amount: money.amount,
+            currency: money.currency,
+            envelope: envelope(at),
+        };
+        bed.ledger.run(move |books| books.would_pass(House::Card, &request, &sealed, None))
+    };
+    assert_eq!(check(1, "poor", yen(1_000)).await.unwrap(), Ok(None));
+    let too_low = Some(DeclineReason::InsufficientFunds);
+    assert_eq!(check(2, "poor", yen(1_001)).await.unwrap(), Ok(too_low));
+    // More than the house takes at all, and a currency that it does not take.
+    let beyond = Some(DeclineReason::AmountInvalid);
+    assert_eq!(check(3, "rich", yen(10_000_000)).await.unwrap(), Ok(beyond));
+    let dollars = Money::new(1, Currency::USD).unwrap();
+    let foreign = Some(DeclineReason::NotPermitted);
+    assert_eq!(check(4, "rich", dollars).await.unwrap(), Ok(foreign));
+}
+
+/// Somebody sets the clock back while the institution is down.
+#[tokio::test]
+async fn the_latest_time_that_was_told_survives_a_restart() {
+    let bed = Bed::new().await;
+    bed.ledger.run(|books| books.inquire(id(1), LATER)).await.unwrap();
+    bed.ledger.run(|books| books.inquire(id(2), NOW)).await.unwrap();
+    let Bed { ledger, folder } = bed;
+    drop(ledger);
+    let ledger = Bed::open(folder.path());
+    assert_eq!(ledger.run(|books| Ok(books.latest_time())).await.unwrap(), LATER);
 }
 
 #[tokio::test]

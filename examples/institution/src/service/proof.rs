@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::CONTENT_ENCODING;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use pos_protocol::institution::{InstitutionCode, MAX_REQUEST_OCTETS};
-use pos_protocol::sign::call::{CallParts, Claimed};
-use pos_protocol::sign::{SignError, header};
+use pos_protocol::key::Signature;
+use pos_protocol::sign::call::{self, CallParts, Received};
+use pos_protocol::sign::{POS_INSTITUTION, SignError, header};
 use tokio::time::timeout;
 
 use super::{Institution, OnLine, Reply};
+use crate::quirk::Quirk;
 
 /// Longest wait for a body.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -27,13 +29,26 @@ impl Institution {
     pub(super) async fn prove(
         &self,
         head: &Parts,
-        claimed: &Claimed,
+        received: &Received<'_>,
+        signature: Option<Signature>,
         body: Incoming,
     ) -> Result<Proved, Reply> {
-        if head.headers.contains_key(CONTENT_ENCODING) {
-            let message = "bodies must not be compressed";
+        // A media type means nothing where nothing is sent.
+        let has_body = head.headers.contains_key(header::CONTENT_DIGEST);
+        let media_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let other = has_body && media_type != Some(b"application/json");
+        if other || head.headers.contains_key(CONTENT_ENCODING) {
+            let message = "bodies must be application/json, and not compressed";
             return Err(self.refuse(InstitutionCode::UnsupportedMediaType, message));
         }
+        let claimed = call::parse(&POS_INSTITUTION, received).map_err(|error| {
+            let code = if signature.is_none() {
+                InstitutionCode::SignatureMissing
+            } else {
+                code_of(error)
+            };
+            self.refuse(code, error.to_string())
+        })?;
         let reading = Limited::new(body, MAX_REQUEST_OCTETS).collect();
         let body = match timeout(BODY_TIME, reading).await {
             Ok(Ok(whole)) => whole.to_bytes(),
@@ -60,9 +75,12 @@ impl Institution {
             body: &body,
             idempotency_key: idempotency_key.as_deref(),
         };
-        claimed
-            .check_fresh(self.clock.now())
-            .and_then(|_| claimed.verify(&parts, &key))
+        let fresh = match claimed.check_fresh(self.clock.now()) {
+            Err(_) if self.quirks.has(Quirk::IgnoresFreshness) => Ok(()),
+            checked => checked.map(drop),
+        };
+        fresh
+            .and_then(|()| claimed.verify(&parts, &key))
             .map_err(|error| self.refuse(code_of(error), error.to_string()))?;
         Ok(Proved { body, idempotency_key })
     }
@@ -73,6 +91,7 @@ const fn code_of(error: SignError) -> InstitutionCode {
         SignError::Stale | SignError::Future | SignError::Expired => {
             InstitutionCode::SignatureStale
         }
+        SignError::ContentType => InstitutionCode::UnsupportedMediaType,
         SignError::DigestMismatch => InstitutionCode::DigestMismatch,
         _ => InstitutionCode::SignatureInvalid,
     }

@@ -4,15 +4,19 @@
 #![allow(dead_code, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
+use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use pos_institution::house::House;
-use pos_institution::running::Announced;
+use pos_institution::keys::x_of;
+use pos_institution::running::{Announced, Announcement};
 use pos_institution::{Options, Running, start};
 use pos_protocol::id::{OperationId, OrderId};
 use pos_protocol::money::{Currency, Money};
@@ -27,6 +31,7 @@ use pos_server::connectors::{
 use pos_server::data_folder::keys::SigningKeyPair;
 use pos_server::env::{Clock, SystemClock};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 pub const CONTRACT: &str = "4980012345";
@@ -34,12 +39,64 @@ pub const CONTRACT: &str = "4980012345";
 /// How long a test's driver waits for an answer that will not come.
 pub const PATIENCE: Duration = Duration::from_millis(700);
 
+/// Institutions in this process, or in one of their own.
+pub enum Serving {
+    Here(Running),
+    Apart(Mutex<Child>, Announcement),
+}
+
+impl Serving {
+    pub fn announcement(&self) -> &Announcement {
+        match self {
+            Self::Here(running) => running.announcement(),
+            Self::Apart(_, announcement) => announcement,
+        }
+    }
+
+    /// Starts the program and reads what it announces.
+    fn apart(verb: &str, folder: &Path, more: &[String]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pos-institution"))
+            .args([verb, "--until-stdin-closes", "--data", folder.to_str().unwrap()])
+            .args(["--contract", CONTRACT, "--operator-key", &x_of(&call_pair().public())])
+            .args(more)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        Self::Apart(Mutex::new(child), serde_json::from_str(&line).unwrap())
+    }
+
+    /// Kills the process: SIGKILL, and it is gone when this returns.
+    pub fn kill(&self) {
+        let Self::Apart(child, _) = self else { panic!("there is no process of its own") };
+        let mut child = child.lock().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Self::Apart(child, _) = self {
+            let child = child.get_mut().unwrap();
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}
+
+fn call_pair() -> Arc<SigningKeyPair> {
+    Arc::new(SigningKeyPair::from_seed(&[9; 32]))
+}
+
 pub struct Bed {
     pub driver: Driver,
     pub clock: Arc<dyn Clock>,
-    pub running: Running,
+    pub running: Serving,
     pub call_key: CallKey,
-    folder: tempfile::TempDir,
+    folder: TempDir,
     instruments: Value,
 }
 
@@ -51,11 +108,35 @@ impl Bed {
 
     pub async fn start_with(settings: DriverSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pair = Arc::new(SigningKeyPair::from_seed(&[9; 32]));
-        let operator_keys = vec![pair.public()];
+        let operator_keys = vec![call_pair().public()];
         let contracts = vec![CONTRACT.parse().unwrap()];
         let options = Options { operator_keys, contracts, ..Options::local(folder.path()) };
         let running = start(options).await.unwrap();
+        Self::over(Serving::Here(running), folder, settings).await
+    }
+
+    /// Institutions in a process of their own: `all`, `card`, `bank` or `prepaid`.
+    pub async fn start_apart(verb: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let serving = Serving::apart(verb, folder.path(), &[]);
+        Self::over(serving, folder, DriverSettings::default()).await
+    }
+
+    /// Starts the process again that was killed, on the same addresses and folders.
+    pub async fn start_apart_again(self, verb: &str) -> Self {
+        let listen = self.running.announcement().institutions.iter().flat_map(|one| {
+            let address = one.url.trim_start_matches("https://").to_owned();
+            [format!("--{}-listen", one.kind), address]
+        });
+        let listen: Vec<_> = listen.collect();
+        let Self { running, folder, .. } = self;
+        drop(running);
+        let serving = Serving::apart(verb, folder.path(), &listen);
+        Self::over(serving, folder, DriverSettings::default()).await
+    }
+
+    async fn over(running: Serving, folder: TempDir, settings: DriverSettings) -> Self {
+        let pair = call_pair();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let driver = Driver::new(settings, Arc::clone(&clock));
         let call_key = CallKey::new(pair.id(), move |message| pair.sign(message));
@@ -71,8 +152,13 @@ impl Bed {
             let url = &self.running.announcement().institutions[at].url;
             *address = url.trim_start_matches("https://").parse().unwrap();
         }
-        self.running.stop().await;
-        Self { running: start(options).await.unwrap(), ..self }
+        let Self { mut running, driver, clock, call_key, folder, instruments } = self;
+        if let Serving::Here(before) = &mut running {
+            before.stop().await;
+        }
+        drop(running);
+        let running = Serving::Here(start(options).await.unwrap());
+        Self { running, driver, clock, call_key, folder, instruments }
     }
 
     pub fn announced(&self, house: House) -> &Announced {
