@@ -10,6 +10,7 @@ use crate::admin::{AdminError, Answer, Command};
 use crate::app::{Environment, ServeError};
 use crate::clocks::{self, TimeMarkError};
 use crate::config::{self, Config, ConfigErrors};
+use crate::connectors::institution_protocol::conformance::Conclusion;
 use crate::data_folder::succession::{self, SuccessionFileError};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
 use crate::http::tls::TlsIdentity;
@@ -67,6 +68,9 @@ pub enum Failure {
     /// A command did what it should and found a fault, which it has shown.
     #[error("the check failed")]
     Finding,
+    /// A command found no fault, but could not look everywhere; it has shown what it lacks.
+    #[error("the check is incomplete")]
+    Incomplete,
     /// Standard output is gone, or the system refused something of the kind.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -82,10 +86,12 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for what the operator wrote (as for arguments), 1 for everything else.
+    /// 2 for what the operator wrote (as for arguments), 3 for a check that is incomplete, 1 for
+    /// everything else.
     pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) => 2,
+            Self::Incomplete => 3,
             Self::Command(_)
             | Self::DataFolder(_)
             | Self::Finding
@@ -109,7 +115,7 @@ impl Cli {
     /// Shows what a command answered or was refused for, as `--json` asks.
     ///
     /// # Errors
-    /// The refusal itself, and a conformance run that found a fault.
+    /// The refusal itself, and a conformance run that found a fault or is incomplete.
     pub fn show(&self, reply: Result<Answer, AdminError>) -> Result<(), Failure> {
         match (&reply, self.json) {
             (Ok(answer), true) => {
@@ -122,7 +128,11 @@ impl Cli {
             (Err(_), false) => {}
         }
         let answer = reply.map_err(Failure::Command)?;
-        if answer.is_good() { Ok(()) } else { Err(Failure::Finding) }
+        match answer.conclusion() {
+            None | Some(Conclusion::Kept) => Ok(()),
+            Some(Conclusion::Broken) => Err(Failure::Finding),
+            Some(Conclusion::Incomplete) => Err(Failure::Incomplete),
+        }
     }
 }
 

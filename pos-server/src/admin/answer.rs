@@ -15,16 +15,17 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Purpose;
 use super::table::{date, table};
+use crate::connectors::institution_protocol::conformance::Conclusion;
 
 /// What a command answers. In JSON, `answer` names the variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of the command, under their own names")]
 pub enum Answer {
-    /// The checks in the order they were made; passed when every one did.
+    /// The checks in the order they were made, and what they come to.
     Conformance {
         url: String,
-        passed: bool,
+        conclusion: Conclusion,
         checks: Vec<Check>,
     },
     ContractAdded {
@@ -87,12 +88,24 @@ pub enum Answer {
 pub struct Check {
     /// What the endpoint must do, as a short sentence.
     pub rule: String,
-    /// Whether it did. A rule that was not checked has not failed.
-    pub passed: bool,
-    /// Whether it could be checked at all; `seen` says what was missing otherwise.
-    pub checked: bool,
-    /// What was seen; empty when there is nothing to add.
+    /// What came of it.
+    pub mark: Mark,
+    /// What was seen, or what was missing; empty when there is nothing to add.
     pub seen: String,
+}
+
+/// What came of one check of the conformance run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// The rule is kept.
+    Kept,
+    /// It is not.
+    Broken,
+    /// The institution says that it does not offer what the rule is about.
+    NotOffered,
+    /// Something that the check needs was missing.
+    NotChecked,
 }
 
 /// An institution as it is registered.
@@ -205,7 +218,7 @@ impl Answer {
     /// The answer for a person at a terminal window; ends with a line feed.
     pub fn text(&self) -> String {
         match self {
-            Self::Conformance { url, passed, checks } => conformance(url, *passed, checks),
+            Self::Conformance { url, conclusion, checks } => conformance(url, *conclusion, checks),
             Self::ContractAdded { contract_id } => format!("contract  {contract_id}\n"),
             Self::ContractSwitched { contract_id, enabled } => {
                 format!("contract {contract_id} is {}\n", switched(*enabled))
@@ -256,31 +269,49 @@ impl Answer {
         }
     }
 
-    /// Whether a script may go on: false for a conformance run that found a fault.
-    pub fn is_good(&self) -> bool {
-        !matches!(self, Self::Conformance { passed: false, .. })
+    /// What a conformance run came to, where the answer is one.
+    pub fn conclusion(&self) -> Option<Conclusion> {
+        match self {
+            Self::Conformance { conclusion, .. } => Some(*conclusion),
+            _ => None,
+        }
     }
 }
 
-fn conformance(url: &str, passed: bool, checks: &[Check]) -> String {
+fn conformance(url: &str, conclusion: Conclusion, checks: &[Check]) -> String {
     let mut text = String::new();
-    for Check { rule, passed, checked, seen } in checks {
-        let mark = match (checked, passed) {
-            (false, _) => "skip",
-            (true, true) => "ok  ",
-            (true, false) => "FAIL",
+    for Check { rule, mark, seen } in checks {
+        let mark = match mark {
+            Mark::Kept => "ok  ",
+            Mark::Broken => "FAIL",
+            Mark::NotOffered => "-   ",
+            Mark::NotChecked => "MISS",
         };
         let gap = if seen.is_empty() { "" } else { ": " };
         // Writing to a string does not fail.
         let _ = writeln!(text, "{mark}  {rule}{gap}{seen}");
     }
-    let failed = checks.iter().filter(|check| !check.passed).count();
-    let verdict = if passed { "keeps" } else { "does not keep" };
-    let _ = writeln!(
-        text,
-        "{url} {verdict} the institution protocol: {failed} of {} checks failed",
-        checks.len()
-    );
+    let count = |wanted| checks.iter().filter(|check| check.mark == wanted).count();
+    let all = checks.len();
+    let _ = match conclusion {
+        Conclusion::Kept => writeln!(
+            text,
+            "{url} keeps the institution protocol: {} of {all} rules kept, the others are about \
+             what it does not offer",
+            count(Mark::Kept)
+        ),
+        Conclusion::Broken => writeln!(
+            text,
+            "{url} does not keep the institution protocol: {} of {all} rules broken",
+            count(Mark::Broken)
+        ),
+        Conclusion::Incomplete => writeln!(
+            text,
+            "the check of {url} is incomplete: {} of {all} rules could not be checked, none of the \
+             others is broken",
+            count(Mark::NotChecked)
+        ),
+    };
     text
 }
 
@@ -428,29 +459,34 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_conformance_run_is_not_good() {
-        let check = Check {
-            rule: "signs its answers".into(),
-            passed: false,
-            checked: true,
-            seen: "nothing".into(),
+    fn a_conformance_run_ends_with_what_it_came_to() {
+        let check =
+            |rule: &str, mark, seen: &str| Check { rule: rule.into(), mark, seen: seen.into() };
+        let run = |conclusion, checks| {
+            let answer = Answer::Conformance { url: "https://a.jp".into(), conclusion, checks };
+            assert_eq!(answer.conclusion(), Some(conclusion));
+            answer.text()
         };
-        let left = Check {
-            rule: "answers checks".into(),
-            passed: true,
-            checked: false,
-            seen: "has none".into(),
-        };
-        let answer = Answer::Conformance {
-            url: "https://a.jp".into(),
-            passed: false,
-            checks: vec![check, left],
-        };
-        assert!(!answer.is_good());
+        let kept = check("signs its answers", Mark::Kept, "");
+        let none = check("answers checks", Mark::NotOffered, "has none");
         assert_eq!(
-            answer.text(),
-            "FAIL  signs its answers: nothing\nskip  answers checks: has none\n\
-             https://a.jp does not keep the institution protocol: 1 of 2 checks failed\n"
+            run(Conclusion::Kept, vec![kept.clone(), none.clone()]),
+            "ok    signs its answers\n-     answers checks: has none\n\
+             https://a.jp keeps the institution protocol: 1 of 2 rules kept, the others are about \
+             what it does not offer\n"
+        );
+        let broken = check("signs its answers", Mark::Broken, "nothing");
+        assert_eq!(
+            run(Conclusion::Broken, vec![broken, none]),
+            "FAIL  signs its answers: nothing\n-     answers checks: has none\n\
+             https://a.jp does not keep the institution protocol: 1 of 2 rules broken\n"
+        );
+        let missing = check("declines", Mark::NotChecked, "no instrument");
+        assert_eq!(
+            run(Conclusion::Incomplete, vec![kept, missing]),
+            "ok    signs its answers\nMISS  declines: no instrument\n\
+             the check of https://a.jp is incomplete: 1 of 2 rules could not be checked, none of \
+             the others is broken\n"
         );
     }
 }

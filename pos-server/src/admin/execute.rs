@@ -11,7 +11,7 @@ use super::command::{
     PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
 };
 use super::{
-    AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, PosRow, ShopDetail,
+    AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, Mark, PosRow, ShopDetail,
     ShopRow, TaskRow,
 };
 use crate::app::App;
@@ -159,17 +159,18 @@ pub(super) async fn institution_check(prober: &Prober, check: InstitutionCheck) 
     let report = Box::pin(running)
         .await
         .map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?;
-    let passed = report.passed();
+    let conclusion = report.conclusion();
     let checks = report.checks.into_iter().map(|one| {
         let rule = format!("{} (INSTITUTION.md {})", one.rule, one.section);
-        let (passed, checked, seen) = match one.verdict {
-            Verdict::Kept => (true, true, String::new()),
-            Verdict::Broken(why) => (false, true, why),
-            Verdict::NotChecked(why) => (true, false, why),
+        let (mark, seen) = match one.verdict {
+            Verdict::Kept => (Mark::Kept, String::new()),
+            Verdict::Broken(why) => (Mark::Broken, why),
+            Verdict::NotOffered(why) => (Mark::NotOffered, why),
+            Verdict::NotChecked(why) => (Mark::NotChecked, why),
         };
-        Check { rule, passed, checked, seen }
+        Check { rule, mark, seen }
     });
-    Ok(Answer::Conformance { url: check.url, passed, checks: checks.collect() })
+    Ok(Answer::Conformance { url: check.url, conclusion, checks: checks.collect() })
 }
 
 async fn shop_add(app: &App, new: ShopAdd) -> Reply {

@@ -6,7 +6,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use pos_protocol::sign::call::{CallParts, Unsigned};
-use pos_protocol::sign::{CONTENT_TYPE, InvalidPart, POS_INSTITUTION, header};
+use pos_protocol::sign::{CONTENT_TYPE, InvalidPart, POS_INSTITUTION, Profile, header};
 use pos_protocol::time::Timestamp;
 
 use crate::connectors::connector::Request;
@@ -34,6 +34,17 @@ impl Call {
         now: Timestamp,
         call_key: &CallKey,
     ) -> Result<Request, InvalidPart> {
+        self.sign_by(&POS_INSTITUTION, authority, now, call_key)
+    }
+
+    /// By another profile, too: a call that every institution must refuse.
+    pub(super) fn sign_by(
+        self,
+        profile: &'static Profile,
+        authority: &str,
+        now: Timestamp,
+        call_key: &CallKey,
+    ) -> Result<Request, InvalidPart> {
         let parts = CallParts {
             method: self.method.as_str(),
             authority,
@@ -42,7 +53,7 @@ impl Call {
             body: &self.body,
             idempotency_key: self.key.as_deref(),
         };
-        let unsigned = Unsigned::new(&POS_INSTITUTION, &parts, now, now.plus(LIFE), call_key.id())?;
+        let unsigned = Unsigned::new(profile, &parts, now, now.plus(LIFE), call_key.id())?;
         let signature = call_key.sign(unsigned.base());
         let signed = unsigned.into_headers(&signature);
         let mut headers = HeaderMap::with_capacity(6);

@@ -1,8 +1,8 @@
 //! Does an endpoint keep the rules of the institution protocol (`docs/INSTITUTION.md`)?
 //!
 //! Run against an institution's test system before it goes live: it moves test money. What it needs
-//! to know of it are test instruments, each under a name: `approve` for one that pays, and the word
-//! of a decline reason for one that is declined for it.
+//! to know of it are test instruments, each under a name: `approve` for one that pays, and for every
+//! decline reason that the institution says it can tell apart one of the reason's own name.
 
 mod calls;
 mod movements;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use pos_protocol::id::{ContractNumber, InstitutionId};
 use pos_protocol::key::PublicKey;
 use pos_protocol::seal::Instrument;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::connectors::record::RecordError;
@@ -115,42 +115,57 @@ pub enum Verdict {
     Kept,
     /// It is not: what was expected and what came.
     Broken(String),
+    /// The institution says that it does not offer what the rule is about.
+    NotOffered(String),
     /// It could not be checked: what is missing for it.
     NotChecked(String),
 }
 
+/// What the check of an endpoint comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Every rule about what it offers was checked, and is kept.
+    Kept,
+    /// Some rule is broken.
+    Broken,
+    /// None is known to be broken, but not all could be checked.
+    Incomplete,
+}
+
 impl Report {
-    /// Whether every rule that could be checked is kept, and payments could be.
-    pub fn passed(&self) -> bool {
-        self.institution.is_some()
-            && !self.checks.iter().any(|check| matches!(check.verdict, Verdict::Broken(_)))
+    /// What the check comes to.
+    pub fn conclusion(&self) -> Conclusion {
+        let any = |wanted: fn(&Verdict) -> bool| self.checks.iter().any(|one| wanted(&one.verdict));
+        if self.institution.is_none() || any(|verdict| matches!(verdict, Verdict::Broken(_))) {
+            Conclusion::Broken
+        } else if any(|verdict| matches!(verdict, Verdict::NotChecked(_))) {
+            Conclusion::Incomplete
+        } else {
+            Conclusion::Kept
+        }
     }
 }
 
 impl fmt::Display for Report {
-    /// A line for every rule and one for the whole.
+    /// A line for every rule.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let count = |wanted: fn(&Verdict) -> bool| {
-            self.checks.iter().filter(|check| wanted(&check.verdict)).count()
-        };
         for Check { rule, section, verdict } in &self.checks {
             match verdict {
                 Verdict::Kept => writeln!(f, "kept         {rule} ({section})")?,
                 Verdict::Broken(why) => writeln!(f, "BROKEN       {rule} ({section}): {why}")?,
-                Verdict::NotChecked(why) => writeln!(f, "not checked  {rule} ({section}): {why}")?,
+                Verdict::NotOffered(why) => writeln!(f, "not offered  {rule} ({section}): {why}")?,
+                Verdict::NotChecked(why) => writeln!(f, "NOT CHECKED  {rule} ({section}): {why}")?,
             }
         }
-        let kept = count(|verdict| *verdict == Verdict::Kept);
-        let broken = count(|verdict| matches!(verdict, Verdict::Broken(_)));
-        let left = count(|verdict| matches!(verdict, Verdict::NotChecked(_)));
-        write!(f, "{kept} kept, {broken} broken, {left} not checked")
+        Ok(())
     }
 }
 
-/// How long one answer is waited for.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long one answer is waited for: the longest processing limit, and what the driver adds to it.
+const PATIENCE: Duration = Duration::from_secs(61);
 
-/// Checks an endpoint. Every answer is waited for at most 15 s.
+/// Checks an endpoint.
 ///
 /// # Errors
 /// [`RecordError`]: the target itself cannot be used. What the endpoint does wrong is in the report.
@@ -183,6 +198,7 @@ impl Report {
         let verdict = match found {
             Ok(()) => Verdict::Kept,
             Err(Stop::Broken(why)) => Verdict::Broken(why),
+            Err(Stop::NotOffered(why)) => Verdict::NotOffered(why),
             Err(Stop::Missing(why)) => Verdict::NotChecked(why),
         };
         self.checks.push(Check { rule, section, verdict });
@@ -202,6 +218,8 @@ type Found = Result<(), Stop>;
 enum Stop {
     /// The rule is broken.
     Broken(String),
+    /// The institution does not offer what the rule is about.
+    NotOffered(String),
     /// Something that the check needs is not there.
     Missing(String),
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use hyper::header::HeaderValue;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use pos_protocol::institution::{
     self as bodies, CHECKS, INSTITUTION, InstitutionCode, InstitutionInfo, OPERATIONS,
-    OperationAnswer,
+    OperationAnswer, OperationRequest,
 };
 use pos_protocol::key::SigningKey;
 use pos_protocol::sign::{content_digest, header};
@@ -37,6 +37,16 @@ pub(super) const RULES: &[Rule] = &[
         check: |probe| Box::pin(other_body(probe)),
     },
     Rule {
+        rule: "refuses a signature that covers too little",
+        section: "2",
+        check: |probe| Box::pin(too_little(probe)),
+    },
+    Rule {
+        rule: "refuses a call that was signed for another use",
+        section: "2",
+        check: |probe| Box::pin(other_tag(probe)),
+    },
+    Rule {
         rule: "refuses a call that was signed for another path",
         section: "2",
         check: |probe| Box::pin(other_path(probe)),
@@ -45,6 +55,11 @@ pub(super) const RULES: &[Rule] = &[
         rule: "signs its refusal of routes and methods that do not exist",
         section: "3",
         check: |probe| Box::pin(routes(probe)),
+    },
+    Rule {
+        rule: "refuses bodies of another media type",
+        section: "1",
+        check: |probe| Box::pin(media_type(probe)),
     },
     Rule {
         rule: "refuses bodies that break the form",
@@ -96,6 +111,45 @@ async fn other_body(probe: &Probe<'_>) -> Found {
     request.headers.insert(header::CONTENT_DIGEST, digest);
     let said = probe.ask_with::<OperationAnswer>(&request).await?;
     refused_with(said, InstitutionCode::SignatureInvalid)?;
+    nothing_known(probe, &operation).await
+}
+
+async fn too_little(probe: &Probe<'_>) -> Found {
+    let operation = probe.payment("approve")?;
+    let key = operation.operation_id.to_string();
+    let mut request = probe.sign(probe.post(OPERATIONS, bodies::to_json(&operation), None));
+    let key = HeaderValue::try_from(key).expect("an operation id is ASCII");
+    request.headers.insert(header::IDEMPOTENCY_KEY, key);
+    let said = probe.ask_with::<OperationAnswer>(&request).await?;
+    refused_with(said, InstitutionCode::SignatureInvalid)?;
+    nothing_known(probe, &operation).await
+}
+
+async fn other_tag(probe: &Probe<'_>) -> Found {
+    let request = probe.sign_for_another(probe.get(INSTITUTION));
+    let said = probe.ask_with::<InstitutionInfo>(&request).await?;
+    refused_with(said, InstitutionCode::SignatureInvalid)
+}
+
+async fn media_type(probe: &Probe<'_>) -> Found {
+    let operation = probe.payment("approve")?;
+    let key = Some(operation.operation_id.to_string());
+    let changes = [
+        (CONTENT_TYPE, "text/plain"),
+        (CONTENT_TYPE, "application/json; charset=utf-8"),
+        (CONTENT_ENCODING, "gzip"),
+    ];
+    for (field, value) in changes {
+        let call = probe.post(OPERATIONS, bodies::to_json(&operation), key.clone());
+        let mut request = probe.sign(call);
+        request.headers.insert(field, HeaderValue::from_static(value));
+        let said = probe.ask_with::<OperationAnswer>(&request).await?;
+        refused_with(said, InstitutionCode::UnsupportedMediaType)?;
+    }
+    nothing_known(probe, &operation).await
+}
+
+async fn nothing_known(probe: &Probe<'_>, operation: &OperationRequest) -> Found {
     match probe.inquire(operation.operation_id).await? {
         OperationAnswer::NotFound { .. } => Ok(()),
         other => Err(not("nothing to be known of a refused operation", &other)),

@@ -15,9 +15,14 @@ use super::{Found, Rule, Stop, not};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
-        rule: "captures and voids no more than is held",
+        rule: "captures no more than is held",
         section: "4.2",
-        check: |probe| Box::pin(holds(probe)),
+        check: |probe| Box::pin(captures(probe)),
+    },
+    Rule {
+        rule: "voids what is held, and nothing after it",
+        section: "4.2",
+        check: |probe| Box::pin(voids(probe)),
     },
     Rule {
         rule: "refunds no more than was captured",
@@ -35,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         check: |probe| Box::pin(checks(probe)),
     },
     Rule {
-        rule: "reverses a payment once",
+        rule: "reverses a payment once, and moves nothing of it after",
         section: "4.5",
         check: |probe| Box::pin(reversal(probe)),
     },
@@ -46,68 +51,102 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-async fn holds(probe: &Probe<'_>) -> Found {
+/// Three fifths of a payment, or the whole where it may not be parted.
+fn part(all: u64, may_be_parted: bool) -> u64 {
+    if may_be_parted && all >= 5 { all.saturating_mul(3) / 5 } else { all }
+}
+
+/// The same movement three times at once: it must be done, once. Whether it moved once, the sums
+/// show that are left.
+async fn thrice(probe: &Probe<'_>, request: &OperationRequest) -> Found {
+    let (one, two, three) =
+        tokio::join!(probe.done(request), probe.done(request), probe.done(request));
+    let (one, two, three) = (one?, two?, three?);
+    if one.reference == two.reference && one.reference == three.reference {
+        Ok(())
+    } else {
+        Err(not("the same reference every time", &[one.reference, two.reference, three.reference]))
+    }
+}
+
+async fn captures(probe: &Probe<'_>) -> Found {
+    use OperationKind::Capture;
+    probe.offers(Capture)?;
     let original = probe.new_payment(OperationKind::Authorise, "approve")?;
     probe.done(&original).await?;
     let all = original.amount.minor();
     let told = &probe.info().capabilities;
-    let partial = told.partial_capture && told.several_captures && all >= 4;
-    if !partial {
-        let more = following(probe, &original, OperationKind::Capture, all.saturating_add(1))?;
-        must_decline(probe, &more).await?;
-        let capture = following(probe, &original, OperationKind::Capture, all)?;
-        return probe.done(&capture).await.map(drop);
+    must_decline(probe, &after(probe, &original, Capture, all.saturating_add(1))?).await?;
+    let first = part(all, told.partial_capture);
+    thrice(probe, &after(probe, &original, Capture, first)?).await?;
+    let left = all.saturating_sub(first);
+    if left > 0 && told.several_captures {
+        must_decline(probe, &after(probe, &original, Capture, left.saturating_add(1))?).await?;
+        probe.done(&after(probe, &original, Capture, left)?).await?;
     }
-    let quarter = all / 4;
-    let rest = all.saturating_sub(quarter).saturating_sub(quarter);
-    for _ in 0..2 {
-        let capture = following(probe, &original, OperationKind::Capture, quarter)?;
-        probe.done(&capture).await?;
+    let beyond = if told.partial_capture { 1 } else { all };
+    must_decline(probe, &after(probe, &original, Capture, beyond)?).await
+}
+
+async fn voids(probe: &Probe<'_>) -> Found {
+    use OperationKind::{Capture, Refund, Void};
+    probe.offers(Void)?;
+    let original = probe.new_payment(OperationKind::Authorise, "approve")?;
+    probe.done(&original).await?;
+    let all = original.amount.minor();
+    let mut captured = part(all, probe.info().capabilities.partial_capture);
+    if captured < all && probe.can(Capture) {
+        probe.done(&after(probe, &original, Capture, captured)?).await?;
+    } else {
+        captured = 0;
     }
-    let more = following(probe, &original, OperationKind::Capture, rest.saturating_add(1))?;
-    must_decline(probe, &more).await?;
-    if !probe.can(OperationKind::Void) {
-        return Ok(());
+    let held = all.saturating_sub(captured);
+    must_decline(probe, &after(probe, &original, Void, held.saturating_add(1))?).await?;
+    if held >= 2 {
+        must_decline(probe, &after(probe, &original, Void, held.saturating_sub(1))?).await?;
     }
-    let less = following(probe, &original, OperationKind::Void, rest.saturating_sub(1))?;
-    must_decline(probe, &less).await?;
-    let void = following(probe, &original, OperationKind::Void, rest)?;
-    probe.done(&void).await?;
-    let after = following(probe, &original, OperationKind::Capture, 1)?;
-    must_decline(probe, &after).await
+    thrice(probe, &after(probe, &original, Void, held)?).await?;
+    must_decline(probe, &after(probe, &original, Void, held)?).await?;
+    if probe.can(Capture) {
+        must_decline(probe, &after(probe, &original, Capture, held)?).await?;
+    }
+    if captured > 0 && probe.can(Refund) {
+        // What was captured before is still there, and no more than that.
+        probe.done(&after(probe, &original, Refund, captured)?).await?;
+        must_decline(probe, &after(probe, &original, Refund, captured)?).await?;
+    }
+    Ok(())
 }
 
 async fn refunds(probe: &Probe<'_>) -> Found {
-    if !probe.can(OperationKind::Refund) {
-        return Err(Stop::Missing("it has no refund".into()));
-    }
+    use OperationKind::Refund;
+    probe.offers(Refund)?;
     let original = probe.new_payment(OperationKind::Sale, "approve")?;
     probe.done(&original).await?;
     let all = original.amount.minor();
-    let more = following(probe, &original, OperationKind::Refund, all.saturating_add(1))?;
-    must_decline(probe, &more).await?;
-    let mut left = all;
-    if probe.info().capabilities.partial_refund && all >= 2 {
-        let part = following(probe, &original, OperationKind::Refund, 1)?;
-        probe.done(&part).await?;
-        left = left.saturating_sub(1);
-        let all_again = following(probe, &original, OperationKind::Refund, all)?;
-        must_decline(probe, &all_again).await?;
+    let partial = probe.info().capabilities.partial_refund;
+    must_decline(probe, &after(probe, &original, Refund, all.saturating_add(1))?).await?;
+    let first = part(all, partial);
+    thrice(probe, &after(probe, &original, Refund, first)?).await?;
+    let left = all.saturating_sub(first);
+    if left > 0 {
+        must_decline(probe, &after(probe, &original, Refund, left.saturating_add(1))?).await?;
+        probe.done(&after(probe, &original, Refund, left)?).await?;
     }
-    let rest = following(probe, &original, OperationKind::Refund, left)?;
-    probe.done(&rest).await?;
-    let beyond = following(probe, &original, OperationKind::Refund, 1)?;
-    must_decline(probe, &beyond).await
+    let beyond = if partial { 1 } else { all };
+    must_decline(probe, &after(probe, &original, Refund, beyond)?).await
 }
 
 async fn no_original(probe: &Probe<'_>) -> Found {
     let kinds = [OperationKind::Capture, OperationKind::Void, OperationKind::Refund];
     let never_sent = probe.payment("approve")?;
+    let mut any = false;
     for kind in kinds.into_iter().filter(|kind| probe.can(*kind)) {
-        let following = following(probe, &never_sent, kind, never_sent.amount.minor())?;
-        must_decline(probe, &following).await?;
+        any = true;
+        let orphan = after(probe, &never_sent, kind, never_sent.amount.minor())?;
+        must_decline(probe, &orphan).await?;
     }
-    Ok(())
+    if any { Ok(()) } else { Err(Stop::NotOffered("nothing follows its payments".into())) }
 }
 
 async fn checks(probe: &Probe<'_>) -> Found {
@@ -145,11 +184,15 @@ async fn reversal(probe: &Probe<'_>) -> Found {
         }
     }
     let asked = echoed(&original, probe.inquire(original.operation_id).await?)?;
-    if asked.state == OutcomeState::Reversed {
-        Ok(())
-    } else {
-        Err(not("`reversed` to an inquiry", &asked.state))
+    if asked.state != OutcomeState::Reversed {
+        return Err(not("`reversed` to an inquiry", &asked.state));
     }
+    // The payer has the money back: nothing of it may be paid out again.
+    let kinds = [OperationKind::Capture, OperationKind::Void, OperationKind::Refund];
+    for kind in kinds.into_iter().filter(|kind| probe.can(*kind)) {
+        must_decline(probe, &after(probe, &original, kind, original.amount.minor())?).await?;
+    }
+    Ok(())
 }
 
 async fn overtaken(probe: &Probe<'_>) -> Found {
@@ -166,7 +209,7 @@ async fn overtaken(probe: &Probe<'_>) -> Found {
 
 fn reversing(probe: &Probe<'_>, original: &OperationRequest) -> Result<ReversalRequest, Stop> {
     if !probe.info().capabilities.reversal {
-        return Err(Stop::Missing("it has no reversals".into()));
+        return Err(Stop::NotOffered("it has no reversals".into()));
     }
     Ok(ReversalRequest {
         operation_id: probe.fresh_id(),
@@ -189,30 +232,37 @@ async fn reverse(probe: &Probe<'_>, request: &ReversalRequest) -> Result<Reversa
     }
 }
 
-fn following(
+/// A capture, void or refund of an earlier payment, of this much.
+fn after(
     probe: &Probe<'_>,
     first: &OperationRequest,
     kind: OperationKind,
     minor: u64,
 ) -> Result<OperationRequest, Stop> {
-    if !probe.can(kind) {
-        return Err(Stop::Missing(format!("it has no {kind}")));
-    }
-    let original: OperationId = first.operation_id;
+    probe.offers(kind)?;
+    let amount = Amount::new(minor)
+        .map_err(|_| Stop::Missing("its amounts are too small to be parted".into()))?;
+    let own = OperationRequest {
+        operation_id: probe.fresh_id(),
+        amount,
+        not_after: probe.soon(),
+        ..first.clone()
+    };
+    Ok(following(&own, kind, first.operation_id))
+}
+
+/// The same request as a movement that follows `original`.
+pub(super) fn following(
+    own: &OperationRequest,
+    kind: OperationKind,
+    original: OperationId,
+) -> OperationRequest {
     let movement = match kind {
         OperationKind::Capture => Movement::Capture { original },
         OperationKind::Void => Movement::Void { original },
         _ => Movement::Refund { original },
     };
-    let amount = Amount::new(minor)
-        .map_err(|_| Stop::Missing("its amounts are too small to be parted".into()))?;
-    Ok(OperationRequest {
-        operation_id: probe.fresh_id(),
-        movement,
-        amount,
-        not_after: probe.soon(),
-        ..first.clone()
-    })
+    OperationRequest { movement, ..own.clone() }
 }
 
 async fn must_decline(probe: &Probe<'_>, request: &OperationRequest) -> Found {

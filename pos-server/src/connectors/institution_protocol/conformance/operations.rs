@@ -6,9 +6,12 @@ use pos_protocol::institution::{
     InstitutionCode, Movement, OperationAnswer, OperationRequest, OutcomeState, PayerInstruction,
 };
 use pos_protocol::money::Amount;
+use pos_protocol::payment::OperationKind;
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::seal::{Envelope, SealedOperation};
+use tokio::time::sleep;
 
+use super::movements::following;
 use super::probe::{Probe, Said, echoed, refused_with};
 use super::{Found, Rule, Stop, not};
 
@@ -32,6 +35,16 @@ pub(super) const RULES: &[Rule] = &[
         rule: "says that it knows nothing of an operation it never got",
         section: "4.4",
         check: |probe| Box::pin(not_found(probe)),
+    },
+    Rule {
+        rule: "does not take what it had said would not come any more",
+        section: "4.4",
+        check: |probe| Box::pin(late_after_inquiry(probe)),
+    },
+    Rule {
+        rule: "refuses operations that it does not offer",
+        section: "4.1",
+        check: |probe| Box::pin(unsupported(probe)),
     },
     Rule {
         rule: "takes an envelope for one operation only",
@@ -120,15 +133,69 @@ async fn not_found(probe: &Probe<'_>) -> Found {
     }
 }
 
+/// "Not found" after `not_after` frees the order at the server: what comes then must not be taken.
+async fn late_after_inquiry(probe: &Probe<'_>) -> Found {
+    let request = probe.payment("approve")?;
+    let request = OperationRequest { not_after: probe.clock.now(), ..request };
+    let end = probe.clock.monotonic().saturating_add(Duration::from_secs(15));
+    loop {
+        match probe.inquire(request.operation_id).await? {
+            OperationAnswer::NotFound { time, .. } if time > request.not_after => break,
+            OperationAnswer::NotFound { .. } if probe.clock.monotonic() < end => {
+                sleep(Duration::from_millis(20)).await;
+            }
+            other => return Err(not("`not_found` at a time past `not_after_ms`", &other)),
+        }
+    }
+    match probe.operate(&request).await? {
+        Said::Answer(OperationAnswer::NotProcessed { .. }) => Ok(()),
+        other => Err(not("the state `not_processed`", &other)),
+    }
+}
+
+async fn unsupported(probe: &Probe<'_>) -> Found {
+    let mut any = false;
+    for kind in OperationKind::ALL.iter().copied().filter(|kind| !probe.can(*kind)) {
+        any = true;
+        let first = probe.any_payment(kind, "approve")?;
+        let request = if kind.begins_payment() {
+            first
+        } else {
+            let other = OperationRequest { operation_id: probe.fresh_id(), ..first.clone() };
+            following(&other, kind, first.operation_id)
+        };
+        refused_with(probe.operate(&request).await?, InstitutionCode::OperationUnsupported)?;
+    }
+    if any { Ok(()) } else { Err(Stop::NotOffered("it offers every operation".into())) }
+}
+
 async fn used_envelope(probe: &Probe<'_>) -> Found {
     let first = probe.payment("approve")?;
-    probe.done(&first).await?;
-    let second = OperationRequest { operation_id: probe.fresh_id(), ..first };
-    refused_with(probe.operate(&second).await?, InstitutionCode::EnvelopeUsed)?;
-    match probe.inquire(second.operation_id).await? {
-        OperationAnswer::NotFound { .. } => Ok(()),
-        other => Err(not("nothing to be known of a refused operation", &other)),
+    let second = OperationRequest { operation_id: probe.fresh_id(), ..first.clone() };
+    let third = OperationRequest { operation_id: probe.fresh_id(), ..first.clone() };
+    // Two at once, so that looking at `rand` and taking it must be one step.
+    let (one, two) = tokio::join!(probe.operate(&first), probe.operate(&second));
+    let (taken, refused, id) = match (one?, two?) {
+        (taken @ Said::Answer(_), refused) => (taken, refused, second.operation_id),
+        (refused, taken) => (taken, refused, first.operation_id),
+    };
+    match taken {
+        Said::Answer(OperationAnswer::Outcome(outcome))
+            if matches!(
+                outcome.state,
+                OutcomeState::Done { .. } | OutcomeState::Pending { .. }
+            ) => {}
+        other => return Err(not("one of two operations with one envelope to be done", &other)),
     }
+    refused_with(refused, InstitutionCode::EnvelopeUsed)?;
+    refused_with(probe.operate(&third).await?, InstitutionCode::EnvelopeUsed)?;
+    for id in [id, third.operation_id] {
+        match probe.inquire(id).await? {
+            OperationAnswer::NotFound { .. } => {}
+            other => return Err(not("nothing to be known of a refused operation", &other)),
+        }
+    }
+    Ok(())
 }
 
 async fn foreign_envelope(probe: &Probe<'_>) -> Found {
@@ -142,7 +209,7 @@ async fn foreign_envelope(probe: &Probe<'_>) -> Found {
         refused_with(probe.operate(&foreign).await?, invalid)?;
     }
     let (Movement::Sale(said) | Movement::Authorise(said)) = &request.movement else {
-        return Err(Stop::Missing("it takes no new payments".into()));
+        return Err(Stop::NotOffered("it takes no new payments".into()));
     };
     let altered = with_envelope(&request, altered(&said.envelope)?);
     refused_with(probe.operate(&altered).await?, invalid)?;
@@ -181,17 +248,21 @@ async fn unknown_contract(probe: &Probe<'_>) -> Found {
 }
 
 async fn reasons(probe: &Probe<'_>) -> Found {
-    let mut any = false;
-    for reason in probe.reasons() {
-        any = true;
+    let told = &probe.info().reasons;
+    if told.is_empty() {
+        return Err(Stop::NotOffered("it tells no reasons apart".into()));
+    }
+    let has = |reason: &&DeclineReason| probe.instrument(reason.wire()).is_ok();
+    let (there, missing): (Vec<&DeclineReason>, Vec<_>) = told.iter().partition(has);
+    for reason in there {
         let outcome = probe.outcome(&probe.payment(reason.wire())?).await?;
-        declined_for(&outcome.state, reason)?;
+        declined_for(&outcome.state, *reason)?;
     }
-    if any {
-        Ok(())
-    } else {
-        Err(Stop::Missing("there is no test instrument named after a reason".into()))
+    if missing.is_empty() {
+        return Ok(());
     }
+    let names: Vec<_> = missing.iter().map(|reason| format!("`{}`", reason.wire())).collect();
+    Err(Stop::Missing(format!("there is no test instrument {}", names.join(", "))))
 }
 
 fn declined_for(state: &OutcomeState, wanted: DeclineReason) -> Found {

@@ -13,9 +13,10 @@ use pos_protocol::institution::{
 use pos_protocol::key::PublicKey;
 use pos_protocol::money::{Amount, Money};
 use pos_protocol::payment::OperationKind;
-use pos_protocol::reason::DeclineReason;
 use pos_protocol::seal::{Binding, Envelope, SealKeySet, SealedOperation, seal};
+use pos_protocol::sign::POS_CONNECT;
 use pos_protocol::time::Timestamp;
+use tokio::time::sleep;
 
 use super::{NamedInstrument, Stop, Target, not};
 use crate::connectors::capabilities::{Capabilities, WayOut};
@@ -27,6 +28,9 @@ pub(super) use crate::connectors::institution_protocol::read::Said;
 use crate::connectors::record::{InstitutionRecord, RecordError};
 use crate::connectors::registry::{CallKey, Institution};
 use crate::env::{Clock, Entropy};
+
+/// How long a payment that is pending is asked about.
+const SETTLED: Duration = Duration::from_secs(60);
 
 /// Speaks to the endpoint under check.
 pub(super) struct Probe<'a> {
@@ -134,12 +138,6 @@ impl<'a> Probe<'a> {
             .ok_or_else(|| Stop::Missing(format!("there is no test instrument `{name}`")))
     }
 
-    /// Every reason that there is a test instrument for.
-    pub(super) fn reasons(&self) -> impl Iterator<Item = DeclineReason> {
-        let named = |reason: &DeclineReason| self.instrument(reason.wire()).is_ok();
-        DeclineReason::ALL.iter().copied().filter(named)
-    }
-
     pub(super) fn fresh_id(&self) -> OperationId {
         OperationId::fresh(self.clock.now(), self.entropy.array())
     }
@@ -193,9 +191,21 @@ impl<'a> Probe<'a> {
         kind: OperationKind,
         name: &str,
     ) -> Result<OperationRequest, Stop> {
-        if !self.can(kind) {
-            return Err(Stop::Missing(format!("it has no {kind}")));
-        }
+        self.offers(kind)?;
+        self.any_payment(kind, name)
+    }
+
+    /// Whether it offers this.
+    pub(super) fn offers(&self, kind: OperationKind) -> Result<(), Stop> {
+        if self.can(kind) { Ok(()) } else { Err(Stop::NotOffered(format!("it has no {kind}"))) }
+    }
+
+    /// A new payment, whether it is offered or not.
+    pub(super) fn any_payment(
+        &self,
+        kind: OperationKind,
+        name: &str,
+    ) -> Result<OperationRequest, Stop> {
         let (order_id, money) = (self.fresh_order(), self.money());
         let not_after = self.clock.now().plus(Duration::from_secs(600));
         let instruction = |operation| {
@@ -226,12 +236,25 @@ impl<'a> Probe<'a> {
         self.ask(self.post(OPERATIONS, bodies::to_json(request), Some(key))).await
     }
 
-    /// An operation that must have an outcome with the right echoes.
+    /// An operation that must have an outcome with the right echoes. One that is pending is asked
+    /// about until it has ended.
     pub(super) async fn outcome(&self, request: &OperationRequest) -> Result<Outcome, Stop> {
-        match self.operate(request).await? {
-            Said::Answer(answer) => echoed(request, answer),
-            refused @ Said::Refusal(..) => Err(not("an outcome", &refused)),
+        let mut outcome = match self.operate(request).await? {
+            Said::Answer(answer) => echoed(request, answer)?,
+            refused @ Said::Refusal(..) => return Err(not("an outcome", &refused)),
+        };
+        let end = self.clock.monotonic().saturating_add(SETTLED);
+        let mut pause = Duration::from_millis(50);
+        while matches!(outcome.state, OutcomeState::Pending { .. }) {
+            if self.clock.monotonic() > end {
+                let limit = SETTLED.as_secs();
+                return Err(Stop::Missing(format!("a payment is still pending after {limit} s")));
+            }
+            sleep(pause).await;
+            pause = pause.saturating_mul(2).min(Duration::from_secs(5));
+            outcome = echoed(request, self.inquire(request.operation_id).await?)?;
         }
+        Ok(outcome)
     }
 
     /// An operation that must be done.
@@ -274,6 +297,12 @@ impl<'a> Probe<'a> {
 
     pub(super) fn sign_at(&self, call: Call, at: Timestamp, key: &CallKey) -> Request {
         call.sign(&self.authority, at, key).expect("the calls of the check can be signed")
+    }
+
+    /// Signs a call by the profile of shops' calls.
+    pub(super) fn sign_for_another(&self, call: Call) -> Request {
+        call.sign_by(&POS_CONNECT, &self.authority, self.clock.now(), self.call_key)
+            .expect("the calls of the check can be signed")
     }
 
     pub(super) async fn ask<T: Body>(&self, call: Call) -> Result<Said<T>, String> {
