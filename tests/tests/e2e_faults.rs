@@ -9,18 +9,22 @@ use std::time::Duration;
 use pos_connect::wire::{KeyStatus, OperationView, WireOperationState as State};
 use pos_connect::{Connection, Money};
 use pos_protocol::money::Currency;
-use pos_tests::bed::{LedgerOperation, ServerOptions};
+use pos_tests::bed::{LedgerOperation, ServerOptions, TestInstrument};
 use pos_tests::pay::Pay;
 use pos_tests::raw::{Answer, Draft};
 use pos_tests::shared::Shared;
 use pos_tests::{Bed, BedOptions, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 /// Shorter than the 5 s by which the test numbers delay, so that what arrives late is too late.
 const PROCESSING_LIMIT: Duration = Duration::from_secs(3);
 
 static BED: Shared =
+    Shared::new(|| BedOptions { processing_limit_ms: 3_000, ..BedOptions::default() });
+
+/// For what would meet the inquiries of other tests.
+static APART: Shared =
     Shared::new(|| BedOptions { processing_limit_ms: 3_000, ..BedOptions::default() });
 
 /// Sends a payment bare and waits only `life` for it.
@@ -62,6 +66,9 @@ async fn processed_and_found(bed: &Bed, fault: &str, institution: &'static str) 
     let pay = Pay::sale(institution, &format!("fault:{fault}"), 1_300);
     let (draft, first) = send(bed, &pay, Duration::from_secs(4)).await;
     let told: OperationView = serde_json::from_slice(&first.body).unwrap();
+    if ["no_answer", "delayed_answer"].contains(&fault) {
+        assert_eq!(first.status, 202, "{fault}: the fault did nothing: {told:?}");
+    }
     match first.status {
         202 => {
             let open = [State::Processing, State::Unknown, State::Pending];
@@ -175,31 +182,101 @@ fn a_call_that_arrives_too_late_is_refused_and_remembered_as_refused() {
     });
 }
 
+/// The institution did what was asked and answers for something else: unknown at once, a task for
+/// the operator, and then what the books say.
+async fn wrong_echo(bed: &Bed, fault: &str) {
+    let pay = Pay::sale("sakura-card", &format!("fault:{fault}"), 2_100);
+    let (draft, first) = send(bed, &pay, Duration::from_secs(4)).await;
+    let told: OperationView = serde_json::from_slice(&first.body).unwrap();
+    assert_eq!((first.status, &told.state), (202, &State::Unknown), "{fault}");
+    let task = wait::until("the task is listed", || async {
+        let listed = bed.server.operate(&["task", "list"]).await.unwrap();
+        let mut tasks = listed["tasks"].as_array().unwrap().clone().into_iter();
+        tasks.find(|task| task["operation_id"] == told.operation_id.to_string())
+    });
+    let task = task.await;
+    assert_eq!(task["shop_id"], json!(bed.shop().enrolment.shop_id), "{fault}");
+    assert!(task["text"].as_str().unwrap().len() > 20, "{task}");
+    let shown = bed.server.operate(&["task", "show", task["task_id"].as_str().unwrap()]).await;
+    assert_eq!(shown.unwrap()["text"], task["text"]);
+    // The money is where the books say, whatever the answer said.
+    let found = outcome(bed, &draft).await;
+    let amount = found.done_amount.map(|amount| amount.minor());
+    assert_eq!((found.state.clone(), amount), (State::Done, Some(2_100)), "{fault}");
+    let booked = booked(bed, &found).await.unwrap();
+    assert_eq!((booked.moved, booked.effects), (2_100, 1), "{fault}");
+}
+
 #[test]
-fn a_wrong_amount_is_unknown_and_a_task_for_the_operator() {
+fn an_answer_for_something_else_is_unknown_and_a_task_for_the_operator() {
     BED.run(async |bed| {
-        let pay = Pay::sale("sakura-card", "fault:wrong_amount", 2_100);
-        let (draft, _) = send(bed, &pay, Duration::from_secs(4)).await;
-        let key = draft.key.clone().unwrap();
-        let operation =
-            repeat(bed, &draft).await.json()["operation_id"].as_str().unwrap().to_owned();
-        let task = wait::until("the task is listed", || async {
-            let listed = bed.server.operate(&["task", "list"]).await.unwrap();
-            let mut tasks = listed["tasks"].as_array().unwrap().clone().into_iter();
-            tasks.find(|task| task["operation_id"] == operation.as_str())
+        let faults =
+            ["wrong_amount", "less_amount", "other_order", "other_currency", "other_operation"];
+        let mut all = JoinSet::new();
+        for fault in faults {
+            all.spawn(wrong_echo(bed, fault));
+        }
+        all.join_all().await;
+    });
+}
+
+#[test]
+fn an_inquiry_that_is_not_answered_is_made_again() {
+    APART.run(async |bed| {
+        let silence = json!({
+            "institution": "aozora-bank", "fault": "no_answer", "on": ["inquiries"], "times": 1,
         });
-        let task = task.await;
-        assert_eq!(task["shop_id"], json!(bed.shop().enrolment.shop_id), "{key}");
-        assert!(task["text"].as_str().unwrap().len() > 20, "{task}");
-        let shown = bed.server.operate(&["task", "show", task["task_id"].as_str().unwrap()]).await;
-        assert_eq!(shown.unwrap()["text"], task["text"]);
-        // The money is where the books say, whatever the answer said.
-        let found = outcome(bed, &draft).await;
-        assert_eq!(
-            (found.state.clone(), found.done_amount.map(|it| it.minor())),
-            (State::Done, Some(2_100))
-        );
-        assert_eq!(booked(bed, &found).await.unwrap().moved, 2_100);
+        bed.institutions.add_fault(silence).await.unwrap();
+        processed_and_found(bed, "processed_then_cut", "aozora-bank").await;
+        // It did meet an inquiry.
+        assert_eq!(bed.institutions.faults().await.unwrap()["aozora-bank"], json!([]));
+    });
+}
+
+/// The operator's check of an institution as a process: what it found, and how it ends.
+#[test]
+fn the_check_of_an_institution_ends_with_what_it_found() {
+    APART.run(async |bed| {
+        let prepaid = &bed.institutions.all()[2];
+        assert_eq!(prepaid.id.as_str(), "momiji-prepaid");
+        let (ca, list) = (bed.folder().join("ca.pem"), bed.folder().join("instruments.json"));
+        std::fs::write(&ca, &prepaid.ca_pem).unwrap();
+        let check = async |instruments: &[TestInstrument]| {
+            std::fs::write(&list, serde_json::to_vec(instruments).unwrap()).unwrap();
+            let number = bed.shop().contract("momiji-prepaid").unwrap().number.to_string();
+            let words = [
+                "institution",
+                "check",
+                &prepaid.url,
+                "--ca",
+                ca.to_str().unwrap(),
+                "--verify-key",
+                &prepaid.verify_key,
+                "--seal-root",
+                &prepaid.seal_root,
+                "--contract",
+                &number,
+                "--instruments",
+                list.to_str().unwrap(),
+            ];
+            let ran = bed.server.run(&words).await.unwrap();
+            let answer: Value = serde_json::from_slice(&ran.stdout).unwrap();
+            (
+                ran.status.code(),
+                answer["conclusion"].clone(),
+                String::from_utf8(ran.stderr).unwrap(),
+            )
+        };
+        let (code, conclusion, _) = check(&bed.instruments).await;
+        assert_eq!((code, conclusion), (Some(0), json!("kept")));
+        let (code, conclusion, said) = check(&[]).await;
+        assert_eq!((code, conclusion), (Some(3), json!("incomplete")));
+        assert!(said.contains("the check is incomplete"), "{said}");
+        bed.institutions.set_quirk("momiji-prepaid", Some("refunds_too_much")).await.unwrap();
+        let (code, conclusion, said) = check(&bed.instruments).await;
+        assert_eq!((code, conclusion), (Some(1), json!("broken")));
+        assert!(said.contains("the check failed"), "{said}");
+        bed.institutions.set_quirk("momiji-prepaid", None).await.unwrap();
     });
 }
 

@@ -232,6 +232,24 @@ impl Institutions {
         self.control.json(&request).await.map(drop)
     }
 
+    /// What is switched on, by the institution's id.
+    ///
+    /// # Errors
+    /// What the control address said.
+    pub async fn faults(&self) -> Result<Value, BedError> {
+        self.control.json(&Request::get("/control/faults")).await
+    }
+
+    /// Lets one of them break a rule of the protocol, or none.
+    ///
+    /// # Errors
+    /// What the control address said.
+    pub async fn set_quirk(&self, id: &str, quirk: Option<&str>) -> Result<(), BedError> {
+        let body = json!({ "quirk": quirk, "institution": id });
+        let request = Request::post("/control/quirk", &body);
+        self.control.json(&Request { method: "PUT".into(), ..request }).await.map(drop)
+    }
+
     /// Every test instrument of every institution.
     ///
     /// # Errors

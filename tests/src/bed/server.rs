@@ -1,7 +1,7 @@
 //! The operator's server as a process, with certificates, ports and data that outlive it.
 
 use std::fs;
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -195,20 +195,28 @@ impl Server {
     /// # Errors
     /// [`BedError::Command`] with what it printed.
     pub async fn operate(&self, words: &[&str]) -> Result<Value, BedError> {
-        let ran = Command::new(process::program(PROGRAM)?)
-            .args(["--json", "--config", "pos.toml"])
-            .args(words)
-            .current_dir(self.folder.path())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .map_err(BedError::system("running pos-server"))?;
+        let ran = self.run(words).await?;
         let printed = String::from_utf8_lossy(&ran.stdout);
         if ran.status.success() {
             return serde_json::from_str(&printed).map_err(BedError::answer("a command's answer"));
         }
         let answer = format!("{printed}{}", String::from_utf8_lossy(&ran.stderr));
         Err(BedError::Command { command: words.join(" "), answer })
+    }
+
+    /// Runs one of the operator's commands, and tells how it ended.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub async fn run(&self, words: &[&str]) -> Result<Output, BedError> {
+        Command::new(process::program(PROGRAM)?)
+            .args(["--json", "--config", "pos.toml"])
+            .args(words)
+            .current_dir(self.folder.path())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(BedError::system("running pos-server"))
     }
 }
 
