@@ -125,6 +125,7 @@ CREATE TABLE operation (
     key TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     payment INTEGER, -- its row
+    institution TEXT, -- who is asked what became of it
     id BLOB,
     kind INTEGER,
     state INTEGER NOT NULL, -- below 16 open
@@ -147,7 +148,8 @@ CREATE TABLE operation (
 
 CREATE UNIQUE INDEX operation_by_key ON operation (key, shop);
 CREATE INDEX operation_by_payment ON operation (payment) WHERE payment IS NOT NULL;
-CREATE INDEX operation_due ON operation (due_at) WHERE due_at IS NOT NULL;
+-- Each institution's work in a line of its own, so that a long one never hides another.
+CREATE INDEX operation_due ON operation (institution, due_at) WHERE due_at IS NOT NULL;
 -- Open and nobody's work: what waits for a person.
 CREATE INDEX operation_resting ON operation (state, created_at)
     WHERE due_at IS NULL AND state < 16;
@@ -196,6 +198,7 @@ CREATE TABLE task (
 
 CREATE UNIQUE INDEX task_by_id ON task (id);
 CREATE INDEX task_open ON task (created_at, id) WHERE resolved_at IS NULL;
+CREATE INDEX task_open_of ON task (shop, operation) WHERE resolved_at IS NULL;
 
 -- Times that were lost in restores, both ends included.
 CREATE TABLE time_gap (

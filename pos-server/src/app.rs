@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pos_protocol::Timestamp;
 use pos_protocol::key::PublicKey;
 use pos_protocol::succession::Statement;
 use serde::Serialize;
@@ -147,6 +148,8 @@ pub struct App {
     pub admission: Admission,
     /// Hashes and checks passwords.
     pub passwords: Passwords,
+    /// When this run of this process began.
+    pub started: Timestamp,
     /// Names this run of this process in the leases that it takes.
     pub incarnation: Incarnation,
     /// The shop database.
@@ -205,6 +208,7 @@ impl App {
                 hashing.hashes_waiting,
                 metrics.hashes_in_flight(),
             ),
+            started: clock.now(),
             incarnation: entropy.array(),
             store,
             institutions: Registry::new(call_key),

@@ -182,25 +182,53 @@ impl Driver {
         Ok(ConnectionTest { seal_key_version: keys.set.version, ..test })
     }
 
-    /// The institution's seal keys: from memory while they are young, else asked for anew. While
-    /// the institution is silent the last ones are served as long as they are good.
+    /// The institution's seal keys: from memory as long as they are good, whatever their age, so
+    /// that a silent institution delays nobody. Only where there are none they are asked for here,
+    /// for at most `patience`. [`refresh_seal_keys`](Self::refresh_seal_keys) keeps them young.
     ///
     /// # Errors
     /// [`Fault`]: there are none that may be used.
-    pub async fn seal_keys(&self, institution: &Institution) -> Result<Arc<SealKeys>, Fault> {
-        let cache = &institution.seal_keys;
-        let fresh = || cache.fresh(self.clock.now(), self.clock.monotonic());
-        if let Some(keys) = fresh() {
+    pub async fn seal_keys(
+        &self,
+        institution: &Institution,
+        patience: Duration,
+    ) -> Result<Arc<SealKeys>, Fault> {
+        if let Some(keys) = institution.seal_keys.usable(self.clock.now()) {
             return Ok(keys);
         }
+        let refreshing = Box::pin(self.refresh_seal_keys(institution));
+        timeout(patience, refreshing).await.unwrap_or(Err(Fault::TimedOut))
+    }
+
+    /// Whether [`refresh_seal_keys`](Self::refresh_seal_keys) should be called now: the set is
+    /// missing or no longer young, nobody asks for it at this moment, and the last try was not just
+    /// now.
+    pub fn seal_keys_grow_old(&self, institution: &Institution) -> bool {
+        let cache = &institution.seal_keys;
+        cache.fetching.try_lock().is_ok() && cache.is_due(self.clock.now(), self.clock.monotonic())
+    }
+
+    /// Asks for the seal keys anew, unless they are young. A hundred callers make one call, and a
+    /// failure is remembered for a while: who comes meanwhile is told of it at once.
+    ///
+    /// # Errors
+    /// [`Fault`]: they were not brought.
+    pub async fn refresh_seal_keys(
+        &self,
+        institution: &Institution,
+    ) -> Result<Arc<SealKeys>, Fault> {
+        let cache = &institution.seal_keys;
         let _turn = cache.fetching.lock().await;
-        if let Some(keys) = fresh() {
-            return Ok(keys); // Whoever was before us brought them.
+        if !cache.is_due(self.clock.now(), self.clock.monotonic()) {
+            return cache.last_try(self.clock.now());
         }
-        match self.fetch_seal_keys(institution).await {
-            Ok(keys) => Ok(keys),
-            Err(fault) => cache.usable(self.clock.now()).ok_or(fault),
+        // Noted before the try, so that one whose caller went away counts too.
+        cache.tried(self.clock.monotonic(), Fault::TimedOut);
+        let fetched = self.fetch_seal_keys(institution).await;
+        if let Err(fault) = &fetched {
+            cache.tried(self.clock.monotonic(), fault.clone());
         }
+        fetched
     }
 
     /// Closes lines that have been silent for too long. They are never used again anyway; this

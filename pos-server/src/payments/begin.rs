@@ -10,9 +10,10 @@ use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
 use pos_protocol::seal::Envelope;
 use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
 use pos_protocol::{ErrorCode, Timestamp};
-use tracing::Instrument as _;
+use tokio::sync::mpsc;
+use tracing::{Instrument as _, warn};
 
-use super::conduct::{self, Owned};
+use super::conduct::{self, Entered, Owned, SendUntil, Tell};
 use super::{fingerprint, routing, view};
 use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
@@ -21,6 +22,7 @@ use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
 use crate::store::rows::{Evidence, StoredOperation, StoredPayment, StoredRefusal, UnderKey};
 use crate::store::verbs::{BeginOperation, Begun, KeepRefusal, Lease, NewPayment, Target};
+use crate::telemetry::logs::chain;
 
 /// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
 const LEAST_TIME: Duration = Duration::from_secs(2);
@@ -70,24 +72,68 @@ pub async fn pay(
     call: Call,
     request: PayRequest,
 ) -> Result<OperationAnswer, ApiError> {
-    let app = Arc::clone(app);
-    detached(async move { pay_whole(&app, call, request).await }).await
+    let deadline = call.deadline;
+    owned_by_a_task(app, deadline, async move |app, tell| {
+        let tried = begin_payment(&app, &call, request).await;
+        finish(&app, tried, tell).await;
+    })
+    .await
 }
 
-/// Runs in a task of its own: a caller that hangs up while the commit is under way changes nothing.
-async fn detached<F>(work: F) -> Result<OperationAnswer, ApiError>
-where
-    F: Future<Output = Result<OperationAnswer, ApiError>> + Send + 'static,
-{
-    let task = tokio::spawn(work.in_current_span());
-    task.await.unwrap_or_else(|panicked| Err(ApiError::internal(panicked)))
-}
-
-async fn pay_whole(
+/// Runs a call in a task that owns its operation from before the first commit to the last one, and
+/// waits for what it tells as long as the caller does. A caller that hangs up changes nothing.
+async fn owned_by_a_task<F>(
     app: &Arc<App>,
-    call: Call,
+    deadline: Duration,
+    work: impl FnOnce(Arc<App>, Tell) -> F,
+) -> Result<OperationAnswer, ApiError>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let (tell, mut told) = mpsc::channel(2);
+    // Within the call's span, so that the line about the outcome has the call's request id.
+    tokio::spawn(work(Arc::clone(app), tell).in_current_span());
+    let first = told.recv().await;
+    let first =
+        first.ok_or_else(|| ApiError::internal("the task of a call ended without a word"))??;
+    match tokio::time::timeout(patience(app, deadline), told.recv()).await {
+        Ok(Some(ended)) => ended,
+        // Nothing more to tell; or the caller's time is up: the operation goes on, and its state
+        // is asked for by key.
+        Ok(None) | Err(_) => Ok(first),
+    }
+}
+
+/// What came of trying to begin.
+enum Tried {
+    /// There is an answer already.
+    Answered(OperationAnswer),
+    /// It is written down: send it.
+    Begun(Box<Owned>, SendUntil),
+}
+
+/// The second half of a call's task.
+async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, tell: Tell) {
+    let (begun, answer) = match tried {
+        Ok(Tried::Begun(owned, until)) => {
+            let answer = view::answer(&owned.payment, owned.order.operation_id);
+            (Some((owned, until)), answer)
+        }
+        Ok(Tried::Answered(answer)) => (None, Ok(answer)),
+        Err(refusal) => (None, Err(refusal)),
+    };
+    // Nobody listens when the caller has gone; what was begun goes on all the same.
+    let _ = tell.try_send(answer);
+    if let Some((owned, until)) = begun {
+        conduct::conduct(app, *owned, until, tell).await;
+    }
+}
+
+async fn begin_payment(
+    app: &Arc<App>,
+    call: &Call,
     request: PayRequest,
-) -> Result<OperationAnswer, ApiError> {
+) -> Result<Tried, ApiError> {
     let kind = request.operation;
     if !kind.begins_payment() {
         let message = "The operation of a new payment must be `sale` or `authorise`.";
@@ -103,12 +149,12 @@ async fn pay_whole(
         &nullifier,
         request.allow_partial,
     );
-    if let Some(known) = known(app, &call, &fingerprint).await? {
-        return Ok(known);
+    if let Some(known) = known(app, call, &fingerprint).await? {
+        return Ok(Tried::Answered(known));
     }
-    match try_pay(app, &call, request, fingerprint, nullifier).await {
-        Err(refusal) => refuse(app, &call, fingerprint, refusal).await,
-        answered => answered,
+    match try_pay(app, call, request, fingerprint, nullifier).await {
+        Err(refusal) => refuse(app, call, fingerprint, refusal).await.map(Tried::Answered),
+        tried => tried,
     }
 }
 
@@ -121,22 +167,26 @@ pub async fn movement(
     call: Call,
     movement: Movement,
 ) -> Result<OperationAnswer, ApiError> {
-    let app = Arc::clone(app);
-    detached(async move { movement_whole(&app, call, movement).await }).await
+    let deadline = call.deadline;
+    owned_by_a_task(app, deadline, async move |app, tell| {
+        let tried = begin_movement(&app, &call, movement).await;
+        finish(&app, tried, tell).await;
+    })
+    .await
 }
 
-async fn movement_whole(
+async fn begin_movement(
     app: &Arc<App>,
-    call: Call,
+    call: &Call,
     movement: Movement,
-) -> Result<OperationAnswer, ApiError> {
+) -> Result<Tried, ApiError> {
     let fingerprint = fingerprint::of_movement(movement.kind, movement.payment, movement.money);
-    if let Some(known) = known(app, &call, &fingerprint).await? {
-        return Ok(known);
+    if let Some(known) = known(app, call, &fingerprint).await? {
+        return Ok(Tried::Answered(known));
     }
-    match try_movement(app, &call, movement, fingerprint).await {
-        Err(refusal) => refuse(app, &call, fingerprint, refusal).await,
-        answered => answered,
+    match try_movement(app, call, movement, fingerprint).await {
+        Err(refusal) => refuse(app, call, fingerprint, refusal).await.map(Tried::Answered),
+        tried => tried,
     }
 }
 
@@ -170,7 +220,7 @@ async fn replay(
                 return view::answer(&payment, id);
             }
             call.place.give_back();
-            app.conductor.wait_for(id, patience(app, call)).await;
+            app.conductor.wait_for(id, patience(app, call.deadline)).await;
             // It may have ended meanwhile, also before we could wait: what stands now is the answer.
             status(app, call, payment.id, id)
         }
@@ -187,13 +237,13 @@ fn status(
     view::answer(&found.ok_or_else(|| ApiError::internal("a payment has gone"))?, id)
 }
 
-fn left(app: &App, call: &Call) -> Duration {
-    call.deadline.saturating_sub(app.clock.monotonic())
+fn left(app: &App, deadline: Duration) -> Duration {
+    deadline.saturating_sub(app.clock.monotonic())
 }
 
 /// How long an answer may be waited for.
-fn patience(app: &App, call: &Call) -> Duration {
-    left(app, call).saturating_sub(ANSWER_MARGIN)
+fn patience(app: &App, deadline: Duration) -> Duration {
+    left(app, deadline).saturating_sub(ANSWER_MARGIN)
 }
 
 /// Keeps a refusal under its key where a held copy of the call could otherwise still act.
@@ -232,7 +282,7 @@ fn signer_ended(call: &Call) -> ApiError {
 }
 
 fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
-    if left(app, call) < LEAST_TIME {
+    if left(app, call.deadline) < LEAST_TIME {
         return Err(ErrorCode::DeadlineTooShort.into());
     }
     Ok(())
@@ -244,7 +294,7 @@ async fn try_pay(
     request: PayRequest,
     fingerprint: [u8; 32],
     nullifier: [u8; 32],
-) -> Result<OperationAnswer, ApiError> {
+) -> Result<Tried, ApiError> {
     let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
     let found = app.store.read(|reader| reader.contract(call.shop.id(), request.contract_id))?;
     let contract = found.filter(|found| call.shop.may_use(found.pos)).ok_or_else(not_found)?;
@@ -253,7 +303,7 @@ async fn try_pay(
     routing::usable(&contract, &institution, request.operation, money)
         .map_err(ApiError::of_payment)?;
     let now = app.clock.now();
-    check_envelope(app, &institution, &request.envelope, now).await?;
+    check_envelope(app, &institution, &request.envelope, now, call.deadline).await?;
     enough_time(app, call)?;
 
     let id = OperationId::fresh(now, app.entropy.array());
@@ -306,12 +356,13 @@ async fn try_pay(
     let first = Payment::new(money.amount, money.currency);
     let (model, _) = step(&first, &Event::Begin(new)).map_err(|refusal| refusal.code)?;
     let begin = Beginning { call, fingerprint, target, order, now };
-    match begin.commit(app).await? {
+    let entered = app.conductor.enter(id);
+    match begin.commit(app, &institution).await? {
         Begun::New { version } => {
-            let stored = begun(stored, &model, &begin, version);
-            begin.conduct(app, stored, institution).await
+            let payment = begun(stored, &model, &begin, version);
+            Ok(begin.begun(app, payment, institution, entered))
         }
-        Begun::Known(found) => replay(app, call, &fingerprint, found).await,
+        Begun::Known(found) => replay(app, call, &fingerprint, found).await.map(Tried::Answered),
         Begun::OrderTaken(_) => Err(ApiError::of_payment(ErrorCode::OrderTaken)),
         Begun::EnvelopeUsed => Err(ApiError::of_payment(ErrorCode::EnvelopeUsed)),
         Begun::SignerEnded => Err(signer_ended(call)),
@@ -327,17 +378,22 @@ async fn try_pay(
 /// key nor the time that an envelope may have.
 pub(super) async fn check_envelope(
     app: &App,
-    institution: &Arc<Institution>,
+    institution: &Institution,
     envelope: &Envelope,
     now: Timestamp,
+    deadline: Duration,
 ) -> Result<(), ApiError> {
     // One code and one sentence for both ends: it is kept under the key, because a held copy of a
     // call that came too early could find its envelope in time.
     envelope
         .check_not_after(now)
         .map_err(|_| ApiError::new(ErrorCode::EnvelopeExpired).field("envelope.not_after_ms"))?;
-    let keys = app.driver.seal_keys(institution).await;
-    let keys = keys.map_err(|_| ErrorCode::InstitutionUnavailable)?;
+    let patience = left(app, deadline).saturating_sub(LEAST_TIME);
+    let keys = app.driver.seal_keys(institution, patience).await.map_err(|fault| {
+        let institution_id = &institution.record().id;
+        warn!(%institution_id, cause = %chain(&fault), "no seal keys");
+        ErrorCode::InstitutionUnavailable
+    })?;
     if keys.set.takes(envelope) {
         return Ok(());
     }
@@ -349,7 +405,7 @@ async fn try_movement(
     call: &Call,
     movement: Movement,
     fingerprint: [u8; 32],
-) -> Result<OperationAnswer, ApiError> {
+) -> Result<Tried, ApiError> {
     let mut looks: u32 = 0;
     loop {
         looks = looks.saturating_add(1);
@@ -371,12 +427,15 @@ async fn try_movement(
         allowed(&institution, &order)?;
         let target = Target::Existing { payment: stored.id, version: stored.version };
         let begin = Beginning { call, fingerprint, target, order, now };
-        match begin.commit(app).await? {
+        let entered = app.conductor.enter(id);
+        match begin.commit(app, &institution).await? {
             Begun::New { version } => {
-                let stored = begun(stored, &model, &begin, version);
-                return begin.conduct(app, stored, institution).await;
+                let payment = begun(stored, &model, &begin, version);
+                return Ok(begin.begun(app, payment, institution, entered));
             }
-            Begun::Known(found) => return replay(app, call, &fingerprint, found).await,
+            Begun::Known(found) => {
+                return replay(app, call, &fingerprint, found).await.map(Tried::Answered);
+            }
             Begun::Moved if looks < LOOKS => {}
             Begun::Moved => return Err(ErrorCode::Overloaded.into()),
             Begun::SignerEnded => return Err(signer_ended(call)),
@@ -457,7 +516,7 @@ struct Beginning<'a> {
 }
 
 impl Beginning<'_> {
-    async fn commit(&self, app: &App) -> Result<Begun, ApiError> {
+    async fn commit(&self, app: &App, institution: &Institution) -> Result<Begun, ApiError> {
         let order = &self.order;
         let verb = BeginOperation {
             shop: self.call.shop.id(),
@@ -472,39 +531,29 @@ impl Beginning<'_> {
             target: self.target.clone(),
             lease: Lease {
                 owner: app.incarnation,
-                expires_at: conduct::lease_end(app, self.now, order.not_after),
+                expires_at: conduct::lease_end(app, institution, self.now),
             },
             now: self.now,
         };
         Ok(app.store.begin_operation(verb).await?)
     }
 
-    /// Hands the operation to its task and waits for it as long as the caller does.
-    async fn conduct(
+    /// What the rest of the task works on.
+    fn begun(
         self,
-        app: &Arc<App>,
-        stored: StoredPayment,
+        app: &App,
+        payment: StoredPayment,
         institution: Arc<Institution>,
-    ) -> Result<OperationAnswer, ApiError> {
-        let id = self.order.operation_id;
-        let open = stored.clone();
+        entered: Entered,
+    ) -> Tried {
         let not_after = self.order.not_after.since(app.clock.now());
         let not_after = app.clock.monotonic().saturating_add(not_after);
-        let owned = Owned {
-            payment: stored,
-            institution,
+        let until = SendUntil {
+            monotonic: self.call.deadline.min(not_after),
             expires: self.call.expires.min(self.order.not_after),
-            order: self.order,
-            send_before: self.call.deadline.min(not_after),
         };
-        let outcome = conduct::start(app, owned);
         self.call.place.give_back();
-        match tokio::time::timeout(patience(app, self.call), outcome).await {
-            Ok(Ok(ended)) => view::answer(&ended, id),
-            // The caller's time is up, or the store keeps the outcome from being written: the
-            // operation goes on, and its state is asked for by key.
-            Ok(Err(_)) | Err(_) => view::answer(&open, id),
-        }
+        Tried::Begun(Box::new(Owned { payment, institution, order: self.order, entered }), until)
     }
 }
 

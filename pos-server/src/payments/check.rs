@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use pos_protocol::ErrorCode;
-use pos_protocol::id::{IdempotencyKey, OperationId};
+use pos_protocol::id::OperationId;
 use pos_protocol::money::Money;
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::wire::{CheckAnswer, CheckRequest};
 
-use super::{begin, fingerprint, routing};
+use super::begin::{self, Call};
+use super::{fingerprint, routing};
 use crate::app::App;
 use crate::connectors::{CheckOrder, CheckOutcome};
 use crate::http::v1::error::ApiError;
-use crate::http::v1::identity::Shop;
 use crate::store::verbs::{BeginCheck, CheckBegun, Claim, FinishCheck};
 
 /// The body of the answer, as JSON octets: a repeat gets the same.
@@ -21,10 +21,10 @@ use crate::store::verbs::{BeginCheck, CheckBegun, Claim, FinishCheck};
 /// What forbids the question, or that the institution did not answer it.
 pub async fn check(
     app: &Arc<App>,
-    shop: &Shop,
-    key: IdempotencyKey,
+    call: &Call,
     request: CheckRequest,
 ) -> Result<Vec<u8>, ApiError> {
+    let Call { shop, key, deadline } = call;
     let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
     let found = app.store.read(|reader| reader.contract(shop.id(), request.contract_id))?;
     let contract = found.filter(|found| shop.may_use(found.pos)).ok_or_else(not_found)?;
@@ -51,7 +51,7 @@ pub async fn check(
     if !institution.connector().capabilities().can_check {
         return Err(ErrorCode::OperationUnsupported.into());
     }
-    begin::check_envelope(app, &institution, &request.envelope, now).await?;
+    begin::check_envelope(app, &institution, &request.envelope, now, *deadline).await?;
     let order = CheckOrder {
         institution: contract.institution,
         contract_number: contract.number,
@@ -68,7 +68,7 @@ pub async fn check(
         CheckOutcome::Refused(reason) => Some(reason),
     });
     let answer = serde_json::to_vec(&answer).map_err(ApiError::internal)?;
-    let finish = FinishCheck { shop: shop.id(), key, answer: answer.clone().into() };
+    let finish = FinishCheck { shop: shop.id(), key: key.clone(), answer: answer.clone().into() };
     app.store.finish_check(finish).await?;
     Ok(answer)
 }

@@ -4,62 +4,93 @@
 //! it learns to `step`, and records that before anybody is told.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pos_protocol::Timestamp;
-use pos_protocol::id::{OperationId, TaskId};
+use pos_protocol::id::{InstitutionId, OperationId, TaskId};
 use pos_protocol::payment::{Action, Event, OperationState, Outcome, step};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use super::begin::OperationAnswer;
+use super::{recovery, view};
 use crate::app::App;
-use crate::connectors::{Answer, Institution, OperationOrder, SendPermit};
-use crate::readiness::Fault;
+use crate::connectors::{Answer, Fault, Institution, OperationOrder, SendPermit};
+use crate::http::v1::error::ApiError;
+use crate::readiness;
 use crate::store::StoreError;
-use crate::store::rows::{Evidence, StoredPayment, TaskRow};
+use crate::store::rows::{Evidence, StoredOperation, StoredPayment, TaskRow};
 use crate::store::verbs::{RecordOutcome, Recorded};
 use crate::telemetry::logs::chain;
 
 /// Waits between inquiries: 1, 2, 4 … 60 s.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// So long after an operation's last moment the institution is asked whether it ever came.
+const JUST_AFTER: Duration = Duration::from_millis(250);
 
 /// After so many inquiries without an outcome a person is told.
 const ALARM_AFTER: u32 = 6;
 
-/// A lease outlives the wait for the answer that it covers by this much.
+/// After so many exchanges in a row without an answer an institution counts as silent.
+const SILENT_AFTER: u32 = 3;
+
+/// A lease outlives the last moment at which its operation may still be processed by this much, and
+/// so every wait for an answer.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// Between tries to write an outcome that the store does not take.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
+/// Where the task of a call says what the call is answered: 202 once the operation has begun, and
+/// its end. It is dropped when no more is to come.
+pub(super) type Tell = mpsc::Sender<Result<OperationAnswer, ApiError>>;
+
 /// An operation that this process owns.
 #[derive(Debug)]
-pub struct Owned {
+pub(super) struct Owned {
     /// Its payment as it stands in the store.
-    pub payment: StoredPayment,
+    pub(super) payment: StoredPayment,
     /// Who is asked.
-    pub institution: Arc<Institution>,
+    pub(super) institution: Arc<Institution>,
     /// What is asked.
-    pub order: OperationOrder,
-    /// No first byte leaves after this, on the monotonic clock.
-    pub send_before: Duration,
-    /// The same on the wall clock.
-    pub expires: Timestamp,
+    pub(super) order: OperationOrder,
+    /// Says that it runs, until this is dropped.
+    pub(super) entered: Entered,
+}
+
+/// Until when the first byte of an operation may leave: both clocks must say that there is time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SendUntil {
+    /// On the monotonic clock.
+    pub(super) monotonic: Duration,
+    /// On the wall clock, which a call's `expires` is written in.
+    pub(super) expires: Timestamp,
 }
 
 /// The operations that run in this process: so that a repeated call can wait for them, and the
-/// end of the process too.
+/// end of the process too; and how the institutions' lines are.
 #[derive(Debug, Default)]
 pub struct Conductor {
-    running: Mutex<HashMap<OperationId, watch::Receiver<()>>>,
+    running: Mutex<Running>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    operations: HashMap<OperationId, watch::Receiver<()>>,
+    /// How many are being asked about.
+    inquiries: HashMap<InstitutionId, usize>,
+    /// Exchanges in a row that brought no answer.
+    unanswered: HashMap<InstitutionId, u32>,
 }
 
 impl Conductor {
     /// Waits until the operation has stopped running in this process. `false` at once where it
     /// does not run here, or when `at_most` is over first.
     pub async fn wait_for(&self, id: OperationId, at_most: Duration) -> bool {
-        let Some(mut running) = self.lock().get(&id).cloned() else {
+        let Some(mut running) = self.lock().operations.get(&id).cloned() else {
             return false;
         };
         // The sender is dropped when the task ends: that is the message.
@@ -71,89 +102,172 @@ impl Conductor {
     /// Returns when no operation runs any more.
     pub async fn idle(&self) {
         loop {
-            let Some(mut any) = self.lock().values().next().cloned() else {
+            let Some(mut any) = self.lock().operations.values().next().cloned() else {
                 return;
             };
             while any.changed().await.is_ok() {}
         }
     }
 
-    /// How many operations run in this process.
-    pub fn running(&self) -> usize {
-        self.lock().len()
+    /// How many operations of this institution are being asked about.
+    pub fn inquiries(&self, institution: &InstitutionId) -> usize {
+        self.lock().inquiries.get(institution).copied().unwrap_or_default()
     }
 
-    fn enter(self: &Arc<Self>, id: OperationId) -> Entered {
+    /// Says that an operation runs. Before its first commit, so that a repeat which meets it in the
+    /// store always finds it here too.
+    pub(super) fn enter(self: &Arc<Self>, id: OperationId) -> Entered {
+        self.enter_as(id, None)
+    }
+
+    /// The same of one that is asked about.
+    pub(super) fn enter_inquiry(
+        self: &Arc<Self>,
+        id: OperationId,
+        institution: &InstitutionId,
+    ) -> Entered {
+        self.enter_as(id, Some(institution.clone()))
+    }
+
+    fn enter_as(self: &Arc<Self>, id: OperationId, inquiry: Option<InstitutionId>) -> Entered {
         let (ends, running) = watch::channel(());
-        self.lock().insert(id, running);
-        Entered { conductor: Arc::clone(self), id, _ends: ends }
+        let mut all = self.lock();
+        all.operations.insert(id, running);
+        if let Some(institution) = &inquiry {
+            let count = all.inquiries.entry(institution.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
+        drop(all);
+        Entered { conductor: Arc::clone(self), id, ends, inquiry }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<OperationId, watch::Receiver<()>>> {
+    /// Notes how an exchange went. `true`: the institution answers again after it was silent.
+    fn heard(&self, institution: &InstitutionId, answer: &Answer) -> bool {
+        let unanswered = &mut self.lock().unanswered;
+        match answered(answer.fault.as_ref()) {
+            None => false,
+            Some(true) => unanswered.remove(institution).is_some_and(|many| many >= SILENT_AFTER),
+            Some(false) => {
+                let many = unanswered.entry(institution.clone()).or_default();
+                *many = many.saturating_add(1);
+                false
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// Whether the institution gave an answer of its own; `None` where it was not asked.
+const fn answered(fault: Option<&Fault>) -> Option<bool> {
+    match fault {
+        None
+        | Some(
+            Fault::Foreign { .. }
+            | Fault::KeySet(_)
+            | Fault::Mismatch { .. }
+            | Fault::NotFoundYet
+            | Fault::Refused { .. }
+            | Fault::Reversed,
+        ) => Some(true),
+        Some(
+            Fault::Body(_)
+            | Fault::Connect(_)
+            | Fault::Line(_)
+            | Fault::Signature { .. }
+            | Fault::TimedOut
+            | Fault::TooLarge { .. },
+        ) => Some(false),
+        Some(Fault::Busy | Fault::Expired | Fault::LeaseLost | Fault::Prepare(_)) => None,
+    }
+}
+
 /// Membership of a running operation; its end is its drop.
-struct Entered {
+#[derive(Debug)]
+pub(super) struct Entered {
     conductor: Arc<Conductor>,
     id: OperationId,
-    _ends: watch::Sender<()>,
+    ends: watch::Sender<()>,
+    inquiry: Option<InstitutionId>,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.conductor.lock().remove(&self.id);
+        let running = &mut *self.conductor.lock();
+        // Whoever entered the same operation later stays.
+        let mine = |one: &watch::Receiver<()>| one.same_channel(&self.ends.subscribe());
+        if running.operations.get(&self.id).is_some_and(mine) {
+            running.operations.remove(&self.id);
+        }
+        if let Some(institution) = &self.inquiry
+            && let Some(count) = running.inquiries.get_mut(institution)
+        {
+            *count = count.saturating_sub(1);
+        }
     }
 }
 
-/// Starts the task of an operation that was just begun. The receiver gets the payment as it was
-/// recorded; it is closed without a word when the store does not take the outcome.
-pub fn start(app: &Arc<App>, owned: Owned) -> oneshot::Receiver<StoredPayment> {
-    let (tell, told) = oneshot::channel();
-    let entered = app.conductor.enter(owned.order.operation_id);
+/// Sends an operation that was just begun, unless its time is over, and records what came of it.
+/// `tell` gets the end; it is dropped without a word when the store does not take the outcome.
+pub(super) async fn conduct(app: &Arc<App>, owned: Owned, until: SendUntil, tell: Tell) {
+    let permit = SendPermit {
+        not_after: until.monotonic,
+        expires: until.expires,
+        lease_until: lease_left(app, &owned),
+    };
+    let began = app.clock.monotonic();
+    let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
+    learn(app, owned, &answer, began, false, Some(tell)).await;
+}
+
+/// Starts the task of an operation that was taken over: it asks what became of it.
+pub(super) fn inquire(app: &Arc<App>, owned: Owned) {
     let app = Arc::clone(app);
     tokio::spawn(async move {
-        let permit = SendPermit {
-            not_after: owned.send_before,
-            expires: owned.expires,
-            lease_until: lease_left(&app, &owned),
-        };
         let began = app.clock.monotonic();
-        let answer = app.driver.send(&owned.institution, &owned.order, permit).await;
-        count(&app, &owned.order, &answer, began);
-        record(&app, owned.payment, owned.order.operation_id, &answer, 0, Some(tell)).await;
-        drop(entered);
+        let answer = app.driver.inquire(&owned.institution, &owned.order).await;
+        // Where no line was free nobody was asked.
+        let asked = !matches!(answer.fault, Some(Fault::Busy));
+        learn(&app, owned, &answer, began, asked, None).await;
     });
-    told
+}
+
+/// What follows every exchange. The operation runs until all of it is done.
+async fn learn(
+    app: &Arc<App>,
+    owned: Owned,
+    answer: &Answer,
+    began: Duration,
+    asked: bool,
+    tell: Option<Tell>,
+) {
+    let Owned { payment, order, entered, .. } = owned;
+    count(app, &order, answer, began);
+    record(app, payment, order.operation_id, answer, asked, tell).await;
+    drop(entered);
+    if app.conductor.heard(&order.institution, answer) {
+        info!(institution_id = %order.institution, "the institution answers again");
+        if let Err(cause) = recovery::hasten(app, &order.institution).await {
+            warn!(cause = %cause, "open operations were not hastened");
+        }
+    }
 }
 
 /// When a lease taken at `now` ends: as configured, and never before the last answer that may be
 /// waited for has come (`payments.md` 5.1).
-pub(super) fn lease_end(app: &App, now: Timestamp, not_after: Timestamp) -> Timestamp {
-    now.plus(app.config.worker.lease).max(not_after.plus(LEASE_MARGIN))
+pub(super) fn lease_end(app: &App, institution: &Institution, now: Timestamp) -> Timestamp {
+    let limit = institution.connector().capabilities().processing_limit();
+    now.plus(app.config.worker.lease.max(limit.saturating_add(LEASE_MARGIN)))
 }
 
 /// When the lease of a fresh operation ends, on the monotonic clock.
 fn lease_left(app: &App, owned: &Owned) -> Duration {
     let begun = owned.payment.operation(owned.order.operation_id);
     let begun = begun.map_or_else(|| app.clock.now(), |one| one.created_at);
-    let ends = lease_end(app, begun, owned.order.not_after);
+    let ends = lease_end(app, &owned.institution, begun);
     app.clock.monotonic().saturating_add(ends.since(app.clock.now()))
-}
-
-/// Starts the task of an operation that was taken over: it asks what became of it.
-pub fn inquire(app: &Arc<App>, owned: Owned, inquiries: u32) {
-    let entered = app.conductor.enter(owned.order.operation_id);
-    let app = Arc::clone(app);
-    tokio::spawn(async move {
-        let began = app.clock.monotonic();
-        let answer = app.driver.inquire(&owned.institution, &owned.order).await;
-        count(&app, &owned.order, &answer, began);
-        let inquiries = inquiries.saturating_add(1);
-        record(&app, owned.payment, owned.order.operation_id, &answer, inquiries, None).await;
-        drop(entered);
-    });
 }
 
 fn count(app: &App, order: &OperationOrder, answer: &Answer, began: Duration) {
@@ -178,23 +292,22 @@ async fn record(
     mut payment: StoredPayment,
     id: OperationId,
     answer: &Answer,
-    inquiries: u32,
-    tell: Option<oneshot::Sender<StoredPayment>>,
+    asked: bool,
+    mut tell: Option<Tell>,
 ) {
-    let mut tell = tell;
     loop {
-        let Some((verb, after)) = stepped(app, &payment, id, answer, inquiries) else {
+        let Some((verb, after)) = stepped(app, &payment, id, answer, asked) else {
             error!(operation_id = %id, "an operation is not among its payment's");
             return;
         };
         match app.store.record_outcome(verb).await {
             Ok(Recorded::Done { version }) => {
-                app.readiness.clear(Fault::Database);
+                app.readiness.clear(readiness::Fault::Database);
                 let ended = StoredPayment { version, ..after };
                 log(&ended, id, answer);
                 if let Some(tell) = tell {
                     // Nobody listens when the caller has gone; the outcome stands all the same.
-                    let _ = tell.send(ended);
+                    let _ = tell.try_send(view::answer(&ended, id));
                 }
                 return;
             }
@@ -206,9 +319,16 @@ async fn record(
                 error!(operation_id = %id, "the store has stopped: the outcome is asked for again after the restart");
                 return;
             }
-            Err(cause) => {
+            // Trying again would bring the same; the lease runs out, and the institution is asked.
+            Err(cause @ (StoreError::Corrupt { .. } | StoreError::Crossed)) => {
+                error!(operation_id = %id, cause = %cause, "an outcome cannot be written");
+                return;
+            }
+            Err(
+                cause @ (StoreError::Engine { .. } | StoreError::Full | StoreError::Unknown { .. }),
+            ) => {
                 warn!(operation_id = %id, cause = %cause, "an outcome could not be written; trying again");
-                app.readiness.raise(Fault::Database);
+                app.readiness.raise(readiness::Fault::Database);
                 tell = None; // The caller gets 202 now.
                 tokio::time::sleep(STORE_RETRY).await;
             }
@@ -221,6 +341,10 @@ async fn reload(app: &Arc<App>, payment: &StoredPayment) -> Option<StoredPayment
         match app.store.read(|reader| reader.payment(payment.shop, payment.id)) {
             Ok(found) => return found,
             Err(StoreError::Stopped) => return None,
+            Err(cause @ StoreError::Corrupt { .. }) => {
+                error!(payment_id = %payment.id, cause = %cause, "a payment cannot be read");
+                return None;
+            }
             Err(cause) => {
                 warn!(payment_id = %payment.id, cause = %cause, "a payment could not be read; trying again");
                 tokio::time::sleep(STORE_RETRY).await;
@@ -235,18 +359,17 @@ fn stepped(
     payment: &StoredPayment,
     id: OperationId,
     answer: &Answer,
-    inquiries: u32,
+    asked: bool,
 ) -> Option<(RecordOutcome, StoredPayment)> {
     let before = payment.operation(id)?;
     let now = app.clock.now();
+    let inquiries = before.inquiries.saturating_add(u32::from(asked));
     // What is learnt is never refused.
     let (model, actions) = step(&payment.model(), &Event::Learnt(id, answer.outcome)).ok()?;
     let state = model.operation(id)?.state;
-    // The same wrong answer again is no news: only what changes the state, or contradicts an end.
-    let is_news = before.state != state || !state.is_open();
-    let mut tasks: Vec<_> =
-        alarms(&actions).filter(|_| is_news).map(|text| task(app, payment, id, text)).collect();
-    if state == OperationState::Unknown && inquiries == ALARM_AFTER {
+    // The store keeps a task once for as long as it is open.
+    let mut tasks: Vec<_> = alarms(&actions).map(|text| task(app, payment, id, text)).collect();
+    if state == OperationState::Unknown && asked && inquiries == ALARM_AFTER {
         let text = "the outcome is still unknown after six inquiries";
         tasks.push(task(app, payment, id, text));
     }
@@ -256,7 +379,8 @@ fn stepped(
         raw_code: answer.raw_code.as_deref().map(Into::into),
     };
     let ended_at = before.ended_at.or_else(|| (!state.is_open()).then_some(now));
-    let due_at = next_look(state, answer, inquiries).map(|wait| now.plus(wait));
+    let due_at =
+        state.is_open().then(|| now.plus(next_look(state, answer, before, app.started, now)));
     let frees_order = !payment.model().frees_order() && model.frees_order();
 
     let mut after = payment.clone();
@@ -312,17 +436,31 @@ fn task(app: &App, payment: &StoredPayment, operation: OperationId, text: &str) 
     }
 }
 
-/// How long until somebody looks again: 1, 2, 4 … 60 s. `None` when nobody needs to. What a person
-/// has to decide is asked about all the same: the institution may decide it first.
-fn next_look(state: OperationState, answer: &Answer, inquiries: u32) -> Option<Duration> {
-    if !state.is_open() {
-        return None;
-    }
+/// How long until somebody looks again at an operation that is open. What a person has to decide is
+/// asked about all the same: the institution may decide it first.
+///
+/// As long as the operation has been waited for: that makes 1, 2, 4 … 60 s. It is reckoned anew from
+/// the operation's last moment, before which most waits end, and from the start of the process, so
+/// that no long silence of the past delays what can be known now.
+fn next_look(
+    state: OperationState,
+    answer: &Answer,
+    one: &StoredOperation,
+    started: Timestamp,
+    now: Timestamp,
+) -> Duration {
     if state == OperationState::NeedsHuman {
-        return Some(LONGEST_WAIT);
+        return LONGEST_WAIT;
     }
-    let doubled = Duration::from_secs(1 << inquiries.min(6)).min(LONGEST_WAIT);
-    Some(answer.next_look.map_or(doubled, |wanted| wanted.clamp(doubled, LONGEST_WAIT)))
+    let since = if now < one.not_after { one.created_at } else { one.not_after };
+    let wait = now.since(since.max(started)).clamp(SHORTEST_WAIT, LONGEST_WAIT);
+    match (&answer.fault, answer.institution_time, answer.next_look) {
+        (Some(Fault::NotFoundYet), Some(time), _) => {
+            wait.min(one.not_after.since(time).saturating_add(JUST_AFTER))
+        }
+        (_, _, Some(wanted)) => wanted.clamp(wait, LONGEST_WAIT),
+        _ => wait,
+    }
 }
 
 /// One line for each outcome, with ids alone.
@@ -342,20 +480,125 @@ fn log(payment: &StoredPayment, id: OperationId, answer: &Answer) {
 #[cfg(test)]
 mod tests {
     use pos_protocol::money::Amount;
+    use pos_protocol::payment::OperationKind;
 
     use super::*;
 
+    const BEGUN: Timestamp = Timestamp::from_secs(1_795_000_000);
+
+    fn after(ms: u64) -> Timestamp {
+        BEGUN.plus(Duration::from_millis(ms))
+    }
+
+    /// An operation of ten seconds.
+    fn operation() -> StoredOperation {
+        StoredOperation {
+            id: OperationId::from_octets([1; 16]),
+            key: "key-0000000000000001".parse().unwrap(),
+            fingerprint: [0; 32],
+            kind: OperationKind::Sale,
+            amount: Amount::new(1200).unwrap(),
+            allow_partial: false,
+            state: OperationState::Sending,
+            not_after: after(10_000),
+            created_at: BEGUN,
+            ended_at: None,
+            evidence: Evidence::default(),
+            inquiries: 40,
+            lease_epoch: 1,
+        }
+    }
+
+    fn wait_ms(answer: &Answer, started: Timestamp, now: Timestamp) -> u128 {
+        next_look(OperationState::Unknown, answer, &operation(), started, now).as_millis()
+    }
+
+    /// The moments after `from` at which a silent institution is asked, each at once unanswered.
+    fn looks(started: Timestamp, mut now: Timestamp) -> Vec<u64> {
+        let unknown = Answer::bare(Outcome::Unknown);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let wait = next_look(OperationState::Unknown, &unknown, &operation(), started, now);
+            waits.push(wait.as_secs());
+            now = now.plus(wait);
+        }
+        waits
+    }
+
     #[test]
     fn inquiries_come_after_1_2_4_and_at_most_60_s() {
+        assert_eq!(looks(BEGUN, after(11_000)), [1, 2, 4, 8, 16, 32, 60, 60]);
         let unknown = Answer::bare(Outcome::Unknown);
-        let waits: Vec<_> = (0..9)
-            .map(|tried| next_look(OperationState::Unknown, &unknown, tried).unwrap().as_secs())
-            .collect();
-        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
-        let done = OperationState::Done(Amount::new(1).unwrap());
-        assert_eq!(next_look(done, &unknown, 0), None);
-        let human = next_look(OperationState::NeedsHuman, &unknown, 0);
-        assert_eq!(human, Some(Duration::from_secs(60)));
+        let human =
+            next_look(OperationState::NeedsHuman, &unknown, &operation(), BEGUN, after(500));
+        assert_eq!(human, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_start_begins_the_waits_anew_however_often_was_asked_before() {
+        let day = 24 * 60 * 60 * 1000;
+        assert_eq!(looks(after(day), after(day)), [1, 1, 2, 4, 8, 16, 32, 60]);
+        assert_eq!(wait_ms(&Answer::bare(Outcome::Unknown), BEGUN, after(day)), 60_000);
+    }
+
+    #[test]
+    fn what_was_not_found_yet_is_asked_for_just_after_its_last_moment() {
+        let yet = |ms| Answer {
+            institution_time: Some(after(ms)),
+            ..Answer::unknown(Fault::NotFoundYet)
+        };
+        // The institution's clock is two seconds behind ours.
+        assert_eq!(wait_ms(&yet(9_400), BEGUN, after(11_400)), 850);
+        assert_eq!(wait_ms(&yet(6_000), BEGUN, after(8_000)), 4_250);
+        // A clock that is hours behind changes nothing.
+        let behind = Answer {
+            institution_time: Some(Timestamp::from_secs(1)),
+            ..Answer::unknown(Fault::NotFoundYet)
+        };
+        assert_eq!(wait_ms(&behind, BEGUN, after(14_000)), 4_000);
+    }
+
+    #[test]
+    fn what_the_institution_asks_for_is_kept_within_the_bounds() {
+        let pending = |secs| Answer {
+            next_look: Some(Duration::from_secs(secs)),
+            ..Answer::bare(Outcome::Pending)
+        };
+        assert_eq!(wait_ms(&pending(30), BEGUN, after(2_000)), 30_000);
+        assert_eq!(wait_ms(&pending(0), BEGUN, after(2_000)), 2_000);
+        assert_eq!(wait_ms(&pending(7_200), BEGUN, after(2_000)), 60_000);
+    }
+
+    #[test]
+    fn an_institution_answers_again_once_after_it_was_silent() {
+        let conductor = Conductor::default();
+        let (bank, card) = ("umi-bank".parse().unwrap(), "sakura-card".parse().unwrap());
+        let (answer, none) = (Answer::bare(Outcome::NotSent), Answer::unknown(Fault::TimedOut));
+        let busy = Answer::unknown(Fault::Busy);
+        for fault in [&none, &none, &busy] {
+            assert!(!conductor.heard(&bank, fault));
+        }
+        assert!(!conductor.heard(&bank, &answer), "two in a row are no silence");
+        for fault in [&none, &none, &busy, &none] {
+            assert!(!conductor.heard(&bank, fault));
+        }
+        assert!(!conductor.heard(&card, &answer));
+        assert!(conductor.heard(&bank, &Answer::unknown(Fault::NotFoundYet)));
+        assert!(!conductor.heard(&bank, &answer));
+    }
+
+    #[test]
+    fn whoever_entered_later_stays_when_the_first_leaves() {
+        let conductor = Arc::new(Conductor::default());
+        let (id, bank) = (OperationId::from_octets([1; 16]), "umi-bank".parse().unwrap());
+        let first = conductor.enter(id);
+        let second = conductor.enter_inquiry(id, &bank);
+        assert_eq!(conductor.inquiries(&bank), 1);
+        drop(first);
+        assert_eq!(conductor.lock().operations.len(), 1);
+        drop(second);
+        assert_eq!(conductor.lock().operations.len(), 0);
+        assert_eq!(conductor.inquiries(&bank), 0);
     }
 
     #[tokio::test]
@@ -369,6 +612,6 @@ mod tests {
         let (waited, ()) = tokio::join!(conductor.wait_for(id, Duration::from_secs(60)), ends);
         assert!(waited);
         conductor.idle().await;
-        assert_eq!(conductor.running(), 0);
+        assert_eq!(conductor.lock().operations.len(), 0);
     }
 }

@@ -4,52 +4,79 @@
 
 use std::sync::Arc;
 
+use pos_protocol::id::InstitutionId;
 use pos_protocol::money::Money;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::conduct::{self, Owned};
 use crate::app::App;
-use crate::connectors::OperationOrder;
+use crate::connectors::{Institution, OperationOrder};
 use crate::store::StoreError;
 use crate::store::rows::LeasedWork;
-use crate::store::verbs::LeaseDueWork;
+use crate::store::verbs::{HastenWork, LeaseDueWork, MOST_ROWS};
 
-/// At most so many operations are taken in one turn, and run at once.
-const AT_ONCE: u32 = 64;
+/// So many operations of one institution are asked about at once. One that is silent holds no more
+/// than these, so that its backlog takes nothing from the others, nor from payments.
+const AT_ONCE: usize = 32;
 
-/// Takes what is due and starts an inquiry for each. Answers how many.
+/// What one institution's turn came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// All that was due is being asked about.
+    Done,
+    /// More may be due: come again soon.
+    More,
+}
+
+/// Takes what is due at this institution and starts an inquiry for each.
 ///
 /// # Errors
 /// [`StoreError`]: come again later.
-pub async fn turn(app: &Arc<App>) -> Result<usize, StoreError> {
+pub async fn turn(app: &Arc<App>, institution: &Arc<Institution>) -> Result<Turn, StoreError> {
+    let id = &institution.record().id;
+    let limit = AT_ONCE.saturating_sub(app.conductor.inquiries(id));
+    if limit == 0 {
+        return Ok(Turn::More);
+    }
     let now = app.clock.now();
-    let running = u32::try_from(app.conductor.running()).unwrap_or(u32::MAX);
-    // What runs for callers counts too: recovery never crowds them out.
-    let limit = AT_ONCE.saturating_sub(running.min(AT_ONCE / 2));
     let verb = LeaseDueWork {
+        institution: id.clone(),
         owner: app.incarnation,
-        sole_owner: true,
         now,
-        expires_at: now.plus(app.config.worker.lease),
-        limit,
+        expires_at: conduct::lease_end(app, institution, now),
+        limit: u32::try_from(limit).unwrap_or(u32::MAX),
     };
     let due = app.store.lease_due_work(verb).await?;
-    let taken = due.len();
-    for work in due {
-        take_over(app, work);
+    let turn = if due.len() < limit { Turn::Done } else { Turn::More };
+    if !due.is_empty() {
+        info!(count = due.len(), institution_id = %id, "open operations taken over");
     }
-    Ok(taken)
+    for work in due {
+        take_over(app, institution, work);
+    }
+    Ok(turn)
 }
 
-fn take_over(app: &Arc<App>, work: LeasedWork) {
+/// Makes everything of this institution due at once that nobody holds: at the start, when all other
+/// holders are dead, and when its line returns (`payments.md` 3.3).
+///
+/// # Errors
+/// [`StoreError`]: what was not hastened comes in its own time.
+pub async fn hasten(app: &App, institution: &InstitutionId) -> Result<(), StoreError> {
+    let now = app.clock.now();
+    loop {
+        let verb =
+            HastenWork { institution: institution.clone(), sole_owner: Some(app.incarnation), now };
+        if app.store.hasten_work(verb).await? < u64::from(MOST_ROWS) {
+            return Ok(());
+        }
+    }
+}
+
+fn take_over(app: &Arc<App>, institution: &Arc<Institution>, work: LeasedWork) {
     let LeasedWork { payment, operation: id } = work;
     let Some(one) = payment.operation(id) else {
         warn!(operation_id = %id, "work without its operation");
-        return;
-    };
-    let Some(institution) = app.institutions.get(&payment.institution) else {
-        // The lease runs out again; until the operator enters it anew nobody can be asked.
-        warn!(operation_id = %id, institution_id = %payment.institution, "nobody to ask");
         return;
     };
     let first = payment.operations.first().map(|first| first.id);
@@ -66,9 +93,7 @@ fn take_over(app: &Arc<App>, work: LeasedWork) {
         sent_before: true,
         envelope: None,
     };
-    let inquiries = one.inquiries;
-    // Nothing of it is sent again: an inquiry needs no leave.
-    let (send_before, expires) = (app.clock.monotonic(), order.not_after);
-    let owned = Owned { payment, institution, order, send_before, expires };
-    conduct::inquire(app, owned, inquiries);
+    let entered = app.conductor.enter_inquiry(id, &order.institution);
+    let institution = Arc::clone(institution);
+    conduct::inquire(app, Owned { payment, institution, order, entered });
 }

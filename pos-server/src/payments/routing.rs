@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pos_protocol::ErrorCode;
 use pos_protocol::id::{InstitutionId, PosId};
@@ -73,13 +74,16 @@ pub async fn methods(
 ) -> Result<MethodsAnswer, ApiError> {
     let mut contracts = Vec::new();
     let mut seal_keys: BTreeMap<InstitutionId, SignedSealKeySet> = BTreeMap::new();
+    let patience = Patience::begin(app);
     for (contract, institution) in registered(app, shop, pos, "pos")? {
         let Some(institution) = institution else { continue };
         if !contract.enabled || !institution.record().enabled {
             continue;
         }
         // Without its key set nothing can be sealed to it: it cannot be used now.
-        let Ok(keys) = app.driver.seal_keys(&institution).await else { continue };
+        let Ok(keys) = app.driver.seal_keys(&institution, patience.left(app)).await else {
+            continue;
+        };
         seal_keys.insert(contract.institution.clone(), keys.signed.clone());
         contracts.push(view(&contract, &institution));
     }
@@ -100,6 +104,7 @@ pub async fn quote(
     let money = Money { amount: request.amount, currency: request.currency };
     let mut answer = QuoteAnswer { contract: None, seal_keys: None, considered: Vec::new() };
     let mut known = false;
+    let patience = Patience::begin(app);
     for (contract, institution) in registered(app, shop, request.pos_id, "pos_id")? {
         if request.contract_id.is_some_and(|only| only != contract.id) {
             continue;
@@ -118,7 +123,7 @@ pub async fn quote(
             open(&contract, &institution, money).err()
         };
         if rejection.is_none() && answer.contract.is_none() {
-            match app.driver.seal_keys(&institution).await {
+            match app.driver.seal_keys(&institution, patience.left(app)).await {
                 Ok(keys) => {
                     answer.contract = Some(view(&contract, &institution));
                     answer.seal_keys = Some(keys.signed.clone());
@@ -149,6 +154,21 @@ pub fn see_pos(app: &App, shop: &Shop, pos: PosId, field: &str) -> Result<(), Ap
         return Ok(());
     }
     Err(ApiError::new(ErrorCode::NotFound).field(field))
+}
+
+/// How long an answer may wait for seal keys that were never fetched, all institutions together.
+struct Patience {
+    until: Duration,
+}
+
+impl Patience {
+    fn begin(app: &App) -> Self {
+        Self { until: app.clock.monotonic().saturating_add(Duration::from_secs(3)) }
+    }
+
+    fn left(&self, app: &App) -> Duration {
+        self.until.saturating_sub(app.clock.monotonic())
+    }
 }
 
 type Registered = Vec<(ContractRow, Option<Arc<Institution>>)>;

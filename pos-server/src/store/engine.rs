@@ -75,6 +75,8 @@ pub trait Reader: Send + Sync {
     fn shop_of_contract(&self, id: ContractId) -> Result<Option<ShopId>, StoreError>;
     /// Tasks that are not resolved, oldest first, at most `limit`. For the operator.
     fn tasks(&self, limit: u32) -> Result<Vec<TaskRow>, StoreError>;
+    /// How many tasks are not resolved. For metrics.
+    fn open_tasks(&self) -> Result<u64, StoreError>;
     /// One task. For the operator.
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError>;
     /// Open operations by state. For metrics.

@@ -153,7 +153,8 @@ pub struct RecordOutcome {
     pub due_at: Option<Timestamp>,
     /// Whether the order may be paid anew.
     pub frees_order: bool,
-    /// What a person must decide.
+    /// What a person must decide. One whose operation has an open task of the same text is not kept
+    /// again.
     pub tasks: Vec<TaskRow>,
 }
 
@@ -189,14 +190,15 @@ pub struct KeepRefusal {
 /// What came of keeping a refusal: `None` when it was kept, else what already stood there.
 pub type Kept = Option<UnderKey>;
 
-/// Takes operations whose lease has run out, or whose next inquiry is due.
-#[derive(Clone, Copy, Debug)]
+/// Takes operations of one institution whose lease has run out, or whose next inquiry is due. What
+/// cannot be read is leased all the same and left out of the answer, so that it comes back only when
+/// that lease ends and never stands in the way of the others.
+#[derive(Clone, Debug)]
 pub struct LeaseDueWork {
+    /// The institution.
+    pub institution: InstitutionId,
     /// The process that takes them.
     pub owner: Incarnation,
-    /// Whether every other incarnation is known to be dead (the data folder's lock proves it), so
-    /// that their leases count as expired.
-    pub sole_owner: bool,
     /// The present time.
     pub now: Timestamp,
     /// Until when the taken ones are leased.
@@ -206,8 +208,13 @@ pub struct LeaseDueWork {
 }
 
 /// Makes due at once what nobody holds and somebody must look at later: at most [`MOST_ROWS`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HastenWork {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The process that asks, where every other incarnation is known to be dead (the data folder's
+    /// lock proves it): what those hold is made due too.
+    pub sole_owner: Option<Incarnation>,
     /// The present time.
     pub now: Timestamp,
 }
@@ -443,7 +450,7 @@ pub struct RaiseSealKeyVersion {
     pub version: u64,
 }
 
-/// Removes what has served its time: nullifiers past their envelope's end, management claims older
+/// Removes what has served its time: nullifiers an hour past their envelope's end, management claims older
 /// than 30 days, sessions that ended long ago. At most `limit` rows of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Prune {

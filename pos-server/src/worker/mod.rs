@@ -1,75 +1,117 @@
 //! Work that nobody waits for: operations whose outcome must be found out, metrics of what is open,
-//! rows that have served their time.
+//! institutions' seal keys, rows that have served their time. Each is a loop of its own, so that
+//! none waits for another's network or disk.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use pos_protocol::id::InstitutionId;
 use tracing::{info, warn};
 
 use crate::app::App;
-use crate::payments::recovery;
+use crate::connectors::Institution;
+use crate::payments::recovery::{self, Turn};
 use crate::shutdown::Shutdown;
+use crate::store::StoreError;
 use crate::store::rows::OpenCount;
 use crate::store::verbs::{Prune, RaiseSealKeyVersion};
+use crate::telemetry::logs::chain;
 
 /// How often the worker looks for due operations.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
-/// How often it counts what is open and prunes: every so many looks.
-const COUNT_EVERY: u32 = 20;
-const PRUNE_EVERY: u32 = 240;
+/// How soon it looks again where more is due than may be asked about at once.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often it counts what is open.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// How often it looks whether a seal key set grows old.
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it prunes, and how soon again where more is left.
+const PRUNE_EVERY: Duration = Duration::from_secs(60);
+const PRUNE_AGAIN: Duration = Duration::from_millis(250);
 
 /// Rows that one pruning removes at most, so that it never stands in the way of payments.
 const PRUNE_LIMIT: u32 = 500;
 
 /// Works until `shutdown` is asked for and what runs has ended.
-pub async fn run(app: Arc<App>, mut shutdown: Shutdown) {
-    let mut ticks = tokio::time::interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut turns: u32 = 0;
-    loop {
-        tokio::select! {
-            () = shutdown.asked() => break,
-            _ = ticks.tick() => {}
-        }
-        look(&app).await;
-        if turns.is_multiple_of(COUNT_EVERY) {
-            count(&app).await;
-            app.institutions.all().iter().for_each(|one| app.driver.close_idle(one));
-        }
-        if turns.is_multiple_of(PRUNE_EVERY) {
-            prune(&app).await;
-            note_seal_keys(&app).await;
-        }
-        turns = turns.wrapping_add(1);
-    }
+pub async fn run(app: Arc<App>, shutdown: Shutdown) {
+    tokio::join!(
+        recover(&app, shutdown.clone()),
+        count(&app, shutdown.clone()),
+        refresh_seal_keys(&app, shutdown.clone()),
+        prune(&app, shutdown),
+    );
     // What was begun is finished: each operation has its own time-outs.
     app.conductor.idle().await;
 }
 
-async fn look(app: &Arc<App>) {
-    match recovery::turn(app).await {
-        Ok(0) => {}
-        Ok(count) => info!(count, "open operations taken over"),
-        Err(cause) => warn!(cause = %cause, "due work could not be taken"),
+/// `false` when the end is asked for first.
+async fn rest(span: Duration, shutdown: &mut Shutdown) -> bool {
+    tokio::select! {
+        () = shutdown.asked() => false,
+        () = tokio::time::sleep(span) => true,
     }
 }
 
-async fn count(app: &Arc<App>) {
-    let counted =
-        app.store.read_slow(|reader| Ok((reader.open_counts()?, reader.tasks(1000)?.len()))).await;
-    let (open, tasks) = match counted {
-        Ok(counted) => counted,
-        Err(cause) => return warn!(cause = %cause, "open operations could not be counted"),
-    };
+async fn recover(app: &Arc<App>, mut shutdown: Shutdown) {
+    let mut adopted = HashSet::new();
+    loop {
+        let mut wait = LOOK_EVERY;
+        for institution in app.institutions.all() {
+            match look(app, &institution, &mut adopted).await {
+                Ok(Turn::Done) => {}
+                Ok(Turn::More) => wait = LOOK_AGAIN,
+                Err(cause) => warn!(cause = %chain(&cause), "due work could not be taken"),
+            }
+        }
+        if !rest(wait, &mut shutdown).await {
+            return;
+        }
+    }
+}
+
+/// What an older process left behind comes first: its waits were reckoned by a silence that may
+/// have ended.
+async fn look(
+    app: &Arc<App>,
+    institution: &Arc<Institution>,
+    adopted: &mut HashSet<InstitutionId>,
+) -> Result<Turn, StoreError> {
+    let id = &institution.record().id;
+    if !adopted.contains(id) {
+        recovery::hasten(app, id).await?;
+        adopted.insert(id.clone());
+    }
+    recovery::turn(app, institution).await
+}
+
+async fn count(app: &Arc<App>, mut shutdown: Shutdown) {
+    loop {
+        let counted =
+            app.store.read_slow(|reader| Ok((reader.open_counts()?, reader.open_tasks()?))).await;
+        match counted {
+            Ok((open, tasks)) => tell(app, &open, tasks),
+            Err(cause) => warn!(cause = %chain(&cause), "open operations could not be counted"),
+        }
+        app.institutions.all().iter().for_each(|one| app.driver.close_idle(one));
+        if !rest(COUNT_EVERY, &mut shutdown).await {
+            return;
+        }
+    }
+}
+
+fn tell(app: &App, open: &[OpenCount], tasks: u64) {
     let now = app.clock.now();
-    for (state, count) in by_state(&open) {
+    for (state, count) in by_state(open) {
         app.metrics.operations_in(state, count);
     }
     let unknown = open.iter().find(|one| one.state == "unknown");
     app.metrics.oldest_unknown(unknown.map(|one| now.since(one.oldest)));
-    app.metrics.open_tasks(tasks as u64);
+    app.metrics.open_tasks(tasks);
 }
 
 /// Every state in which an operation is open, with how many are in it: a state that nothing is in any
@@ -83,29 +125,59 @@ fn by_state(open: &[OpenCount]) -> impl Iterator<Item = (&'static str, u64)> {
     })
 }
 
-/// Keeps the newest version of each seal key set, so that no restart takes an older one.
-async fn note_seal_keys(app: &Arc<App>) {
-    for institution in app.institutions.all() {
-        let record = institution.record();
-        let Ok(keys) = app.driver.seal_keys(&institution).await else { continue };
-        let version = keys.set.version;
-        if version <= record.seal_key_version {
-            continue;
-        }
-        let raise = RaiseSealKeyVersion { institution: record.id.clone(), version };
-        match app.store.raise_seal_key_version(raise).await.map(|_| app.load_institutions()) {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) | Err(cause) => {
-                warn!(institution_id = %record.id, cause = %cause, "a seal key version was not kept");
+/// Asks for seal key sets before they grow old, so that no call has to wait for one. An institution
+/// that is silent keeps nothing but its own task waiting.
+async fn refresh_seal_keys(app: &Arc<App>, mut shutdown: Shutdown) {
+    loop {
+        for institution in app.institutions.all() {
+            if app.driver.seal_keys_grow_old(&institution) {
+                let app = Arc::clone(app);
+                tokio::spawn(async move { refresh_one(&app, &institution).await });
             }
+        }
+        if !rest(REFRESH_EVERY, &mut shutdown).await {
+            return;
         }
     }
 }
 
-async fn prune(app: &Arc<App>) {
-    let prune = Prune { now: app.clock.now(), limit: PRUNE_LIMIT };
-    if let Err(cause) = app.store.prune(prune).await {
-        warn!(cause = %cause, "old rows could not be removed");
+/// Keeps the newest version of the set, so that no restart takes an older one.
+async fn refresh_one(app: &App, institution: &Institution) {
+    let record = institution.record();
+    let version = match app.driver.refresh_seal_keys(institution).await {
+        Ok(keys) => keys.set.version,
+        Err(cause) => {
+            let cause = chain(&cause);
+            return warn!(institution_id = %record.id, cause, "no new seal keys");
+        }
+    };
+    if version <= record.seal_key_version {
+        return;
+    }
+    let raise = RaiseSealKeyVersion { institution: record.id.clone(), version };
+    match app.store.raise_seal_key_version(raise).await.map(|_| app.load_institutions()) {
+        Ok(Ok(())) => info!(institution_id = %record.id, version, "new seal keys"),
+        Ok(Err(cause)) | Err(cause) => {
+            let cause = chain(&cause);
+            warn!(institution_id = %record.id, cause, "a seal key version was not kept");
+        }
+    }
+}
+
+async fn prune(app: &Arc<App>, mut shutdown: Shutdown) {
+    loop {
+        let verb = Prune { now: app.clock.now(), limit: PRUNE_LIMIT };
+        let wait = match app.store.prune(verb).await {
+            Ok(removed) if removed >= u64::from(PRUNE_LIMIT) => PRUNE_AGAIN,
+            Ok(_) => PRUNE_EVERY,
+            Err(cause) => {
+                warn!(cause = %chain(&cause), "old rows could not be removed");
+                PRUNE_EVERY
+            }
+        };
+        if !rest(wait, &mut shutdown).await {
+            return;
+        }
     }
 }
 

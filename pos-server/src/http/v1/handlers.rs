@@ -87,10 +87,11 @@ pub(super) async fn quote(State(app): State<Arc<App>>, shop: Shop, call: Call) -
 }
 
 pub(super) async fn check(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
-    let (key, request) = (call.mutation_key()?, call.read()?);
+    let request = call.read()?;
+    let mutation = mutation(shop, &call)?;
     // Most of what follows is the institution's time.
     call.place.give_back();
-    Ok(Answer::ok_octets(checking::check(&app, &shop, key, request).await?))
+    Ok(Answer::ok_octets(checking::check(&app, &mutation, request).await?))
 }
 
 pub(super) async fn pay(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {

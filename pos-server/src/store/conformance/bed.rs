@@ -204,10 +204,19 @@ impl Bed {
     }
 
     pub(in crate::store) fn contract(&mut self, shop: ShopId, pos: PosId) -> ContractId {
+        self.contract_with(INSTITUTION, shop, pos)
+    }
+
+    pub(in crate::store) fn contract_with(
+        &mut self,
+        institution: &str,
+        shop: ShopId,
+        pos: PosId,
+    ) -> ContractId {
         let contract = ContractRow {
             id: ContractId::fresh(self.now, self.entropy()),
             pos,
-            institution: named(INSTITUTION),
+            institution: named(institution),
             number: named("4980012345"),
             enabled: true,
             created_at: self.now,
@@ -388,8 +397,8 @@ impl Bed {
 
     pub(in crate::store) fn lease(&self, owner: Incarnation) -> LeaseDueWork {
         LeaseDueWork {
+            institution: named(INSTITUTION),
             owner,
-            sole_owner: false,
             now: self.now,
             expires_at: self.now.plus(LEASE),
             limit: 100,

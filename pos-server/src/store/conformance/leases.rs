@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use pos_protocol::id::InstitutionId;
 use pos_protocol::payment::OperationState;
 
-use super::bed::{Bed, LEASE, ME, OTHER, new_payment, tell};
-use crate::store::verbs::{Begun, HastenWork, LeaseDueWork, Recorded};
+use super::bed::{Bed, INSTITUTION, LEASE, ME, OTHER, institution, named, new_payment, tell};
+use crate::store::rows::Incarnation;
+use crate::store::verbs::{Begun, HastenWork, LeaseDueWork, Recorded, Target};
 
 pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
     let ours = bed.ours.clone();
@@ -33,35 +35,58 @@ pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
     assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
 }
 
-pub(in crate::store) fn a_sole_owner_takes_what_others_hold(bed: &mut Bed) {
+pub(in crate::store) fn a_sole_owner_hastens_what_the_dead_hold(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let mut dead = bed.sale(&ours);
     dead.lease.owner = OTHER;
     assert_eq!(bed.begin(&dead), Begun::New { version: 1 });
     let mine = bed.begun(&ours);
+    assert_eq!(tell!(bed, HastenWork, hasten(bed, None)), 0, "both are held");
     assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
-    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
-    let taken = tell!(bed, LeaseDueWork, sole);
+    assert_eq!(tell!(bed, HastenWork, hasten(bed, Some(ME))), 1);
+    let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
     let [work] = &taken[..] else {
         panic!("the other one's: {taken:?}");
     };
     assert_eq!(work.operation, dead.operation);
-    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
+    assert_eq!(tell!(bed, HastenWork, hasten(bed, Some(ME))), 0);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
     assert_eq!(bed.payment(&ours, mine.id), mine);
 }
 
-pub(in crate::store) fn an_adopted_database_still_adopts_newcomers(bed: &mut Bed) {
+pub(in crate::store) fn each_institution_has_a_line_of_its_own(bed: &mut Bed) {
     let ours = bed.ours.clone();
-    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
-    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
-    let mut stray = bed.sale(&ours);
-    stray.lease.owner = OTHER;
-    assert_eq!(bed.begin(&stray), Begun::New { version: 1 });
-    assert_eq!(tell!(bed, LeaseDueWork, sole).len(), 1);
+    let bank: InstitutionId = named("umi-bank");
+    assert!(tell!(bed, AddInstitution, institution("umi-bank")));
+    let contract = bed.contract_with("umi-bank", ours.shop, ours.pos);
+    let mut at_bank = bed.sale(&ours);
+    if let Target::New(new) = &mut at_bank.target {
+        new.institution = bank.clone();
+        new.contract = contract;
+    }
+    for _ in 0..3 {
+        bed.begun(&ours);
+    }
+    assert_eq!(bed.begin(&at_bank), Begun::New { version: 1 });
+    let mut waits =
+        bed.outcome(&bed.payment(&ours, new_payment(&at_bank).id), OperationState::Unknown);
+    waits.due_at = Some(bed.now.plus(Duration::from_secs(60)));
+    assert_eq!(bed.record(&waits), Recorded::Done { version: 2 });
     bed.pass(LEASE);
-    assert_eq!(tell!(bed, LeaseDueWork, bed.lease(OTHER)).len(), 1);
-    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(ME) };
-    assert_eq!(tell!(bed, LeaseDueWork, sole).len(), 1);
+    // However many others are due longer, the bank's are found, and hastened for themselves.
+    let from_bank = LeaseDueWork { institution: bank.clone(), limit: 1, ..bed.lease(ME) };
+    assert!(tell!(bed, LeaseDueWork, from_bank.clone()).is_empty());
+    assert_eq!(tell!(bed, HastenWork, hasten(bed, None)), 0);
+    let of_bank = HastenWork { institution: bank, ..hasten(bed, None) };
+    assert_eq!(tell!(bed, HastenWork, of_bank), 1);
+    let taken = tell!(bed, LeaseDueWork, from_bank);
+    let taken: Vec<_> = taken.iter().map(|work| work.operation).collect();
+    assert_eq!(taken, [at_bank.operation]);
+    assert_eq!(tell!(bed, LeaseDueWork, bed.lease(ME)).len(), 3);
+}
+
+fn hasten(bed: &Bed, sole_owner: Option<Incarnation>) -> HastenWork {
+    HastenWork { institution: named(INSTITUTION), sole_owner, now: bed.now }
 }
 
 pub(in crate::store) fn two_owners_never_hold_one_operation(bed: &mut Bed) {
@@ -72,7 +97,7 @@ pub(in crate::store) fn two_owners_never_hold_one_operation(bed: &mut Bed) {
     bed.pass(LEASE);
     let (one, two) = (bed.lease(ME), bed.lease(OTHER));
     let replies = bed.group(&[
-        crate::store::verbs::Verb::LeaseDueWork(Box::new(LeaseDueWork { limit: 3, ..one })),
+        crate::store::verbs::Verb::LeaseDueWork(Box::new(LeaseDueWork { limit: 3, ..one.clone() })),
         crate::store::verbs::Verb::LeaseDueWork(Box::new(two)),
         crate::store::verbs::Verb::LeaseDueWork(Box::new(one)),
     ]);
@@ -96,9 +121,7 @@ pub(in crate::store) fn recorded_work_comes_back_when_it_is_due(bed: &mut Bed) {
     verb.due_at = Some(bed.now.plus(Duration::from_secs(4)));
     assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
     bed.pass(Duration::from_secs(3));
-    // Nobody holds it, so a sole owner has nothing to take over: it waits for its time.
-    let sole = LeaseDueWork { sole_owner: true, ..bed.lease(OTHER) };
-    assert!(tell!(bed, LeaseDueWork, sole).is_empty());
+    assert!(tell!(bed, LeaseDueWork, bed.lease(OTHER)).is_empty());
     bed.pass(Duration::from_secs(1));
     let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
     assert_eq!(taken.len(), 1);
@@ -123,7 +146,7 @@ pub(in crate::store) fn as_many_are_taken_as_were_asked_for(bed: &mut Bed) {
     let two = LeaseDueWork { limit: 2, ..bed.lease(ME) };
     let mut taken = Vec::new();
     for count in [2, 2, 1, 0] {
-        let work = tell!(bed, LeaseDueWork, two);
+        let work = tell!(bed, LeaseDueWork, two.clone());
         assert_eq!(work.len(), count);
         taken.extend(work.into_iter().map(|work| work.payment.id));
     }
@@ -131,9 +154,8 @@ pub(in crate::store) fn as_many_are_taken_as_were_asked_for(bed: &mut Bed) {
     let none = LeaseDueWork { limit: 0, ..two };
     bed.pass(LEASE);
     assert!(tell!(bed, LeaseDueWork, none).is_empty());
-    let half = LeaseDueWork { sole_owner: true, ..bed.lease(OTHER) };
-    let half = LeaseDueWork { limit: 3, ..half };
-    assert_eq!(tell!(bed, LeaseDueWork, half).len(), 3);
+    let half = LeaseDueWork { limit: 3, ..bed.lease(OTHER) };
+    assert_eq!(tell!(bed, LeaseDueWork, half.clone()).len(), 3);
     assert_eq!(tell!(bed, LeaseDueWork, half).len(), 2);
 }
 
@@ -145,7 +167,7 @@ pub(in crate::store) fn hastened_work_is_due_at_once_and_held_work_is_not(bed: &
     assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
     let held = bed.begun(&ours);
     assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
-    assert_eq!(tell!(bed, HastenWork, HastenWork { now: bed.now }), 1);
+    assert_eq!(tell!(bed, HastenWork, hasten(bed, None)), 1);
     let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
     let taken: Vec<_> = taken.iter().map(|work| work.payment.id).collect();
     assert_eq!(taken, [waits.id]);

@@ -53,8 +53,8 @@ macro_rules! conformance_suite {
             }
             leases {
                 a_lease_is_taken_when_it_has_run_out
-                a_sole_owner_takes_what_others_hold
-                an_adopted_database_still_adopts_newcomers
+                a_sole_owner_hastens_what_the_dead_hold
+                each_institution_has_a_line_of_its_own
                 two_owners_never_hold_one_operation
                 recorded_work_comes_back_when_it_is_due
                 hastened_work_is_due_at_once_and_held_work_is_not
@@ -85,6 +85,7 @@ macro_rules! conformance_suite {
                 a_late_success_never_claims_the_order_again
                 a_refusal_uses_the_key_up
                 tasks_are_kept_with_the_outcome
+                an_open_task_is_not_written_twice
             }
             reads {
                 history_is_paged_by_key

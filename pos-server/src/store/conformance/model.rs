@@ -10,13 +10,13 @@ use pos_protocol::{ErrorCode, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::bed::{Bed, LEASE, ME, OTHER, Opened, named};
+use super::bed::{Bed, INSTITUTION, ME, OTHER, Opened, named};
 use crate::store::rows::{
     Evidence, Incarnation, LeasedWork, StoredOperation, StoredPayment, StoredRefusal, UnderKey,
 };
 use crate::store::verbs::{
-    BeginOperation, Begun, KeepRefusal, LeaseDueWork, NewPayment, RecordOutcome, Recorded, Reply,
-    Target, Verb,
+    BeginOperation, Begun, HastenWork, KeepRefusal, LeaseDueWork, NewPayment, RecordOutcome,
+    Recorded, Reply, Target, Verb,
 };
 
 /// Runs histories of some dozen steps, in groups, and compares every answer and what is kept.
@@ -62,8 +62,10 @@ enum Step {
     },
     Lease {
         owner: usize,
-        sole: bool,
         limit: u32,
+    },
+    Hasten {
+        sole: Option<usize>,
     },
     Pass {
         seconds: u64,
@@ -85,9 +87,8 @@ fn step() -> impl Strategy<Value = Step> {
                 payment, operation, state, behind: behind / 2, epoch: epoch / 2, frees, due
             }),
         1 => (shop, 0..12_u8).prop_map(|(shop, key)| Step::Refusal { shop, key }),
-        2 => (0..2_usize, any::<bool>(), 0..4_u32).prop_map(
-            |(owner, sole, limit)| Step::Lease { owner, sole, limit }
-        ),
+        2 => (0..2_usize, 0..4_u32).prop_map(|(owner, limit)| Step::Lease { owner, limit }),
+        1 => prop::option::of(0..2_usize).prop_map(|sole| Step::Hasten { sole }),
         2 => (1..25_u64).prop_map(|seconds| Step::Pass { seconds }),
         3 => Just(Step::Commit),
     ]
@@ -184,15 +185,15 @@ impl History {
                 field: None,
                 now: self.bed.now,
             }))),
-            Step::Lease { owner, sole, limit } => {
-                Some(Verb::LeaseDueWork(Box::new(LeaseDueWork {
-                    owner: owners[owner],
-                    sole_owner: sole,
-                    now: self.bed.now,
-                    expires_at: self.bed.now.plus(LEASE),
-                    limit,
-                })))
-            }
+            Step::Lease { owner, limit } => Some(Verb::LeaseDueWork(Box::new(LeaseDueWork {
+                limit,
+                ..self.bed.lease(owners[owner])
+            }))),
+            Step::Hasten { sole } => Some(Verb::HastenWork(Box::new(HastenWork {
+                institution: named(INSTITUTION),
+                sole_owner: sole.map(|owner| owners[owner]),
+                now: self.bed.now,
+            }))),
             Step::Pass { .. } | Step::Commit => None,
         }
     }
@@ -241,6 +242,7 @@ impl Model {
             Verb::RecordOutcome(verb) => Reply::RecordOutcome(self.record(verb)),
             Verb::KeepRefusal(verb) => Reply::KeepRefusal(self.refuse(verb)),
             Verb::LeaseDueWork(verb) => Reply::LeaseDueWork(self.lease(verb)),
+            Verb::HastenWork(verb) => Reply::HastenWork(self.hasten(verb)),
             other => panic!("the model knows no {other:?}"),
         }
     }
@@ -359,14 +361,8 @@ impl Model {
             .filter(|(_, id)| self.due.contains_key(id))
             .collect();
         due.sort_by_key(|(begun, id)| (order(id), *begun, *id));
-        let (now, later): (Vec<_>, Vec<_>) =
-            due.into_iter().partition(|(_, id)| order(id) <= verb.now);
-        let foreign = later.into_iter().filter(|(_, id)| {
-            let holder = self.due[id].1;
-            verb.sole_owner && holder.is_some_and(|holder| holder != verb.owner)
-        });
-        let taken: Vec<_> =
-            now.into_iter().chain(foreign).map(|(_, id)| id).take(verb.limit as usize).collect();
+        let now = due.into_iter().filter(|(_, id)| order(id) <= verb.now);
+        let taken: Vec<_> = now.map(|(_, id)| id).take(verb.limit as usize).collect();
         for id in &taken {
             self.due.insert(*id, (verb.expires_at, Some(verb.owner)));
             let all = self.payments.iter_mut().flat_map(|one| &mut one.operations);
@@ -380,6 +376,21 @@ impl Model {
             LeasedWork { payment: payment.expect("operations have payments").clone(), operation }
         });
         work.collect()
+    }
+}
+
+impl Model {
+    fn hasten(&mut self, verb: &HastenWork) -> u64 {
+        let waits = |(at, holder): &&mut (Timestamp, Option<Incarnation>)| {
+            let dead = |holder| verb.sole_owner.is_some_and(|owner| holder != owner);
+            *at > verb.now && holder.is_none_or(dead)
+        };
+        let mut hastened = 0;
+        for (at, _) in self.due.values_mut().filter(waits) {
+            *at = verb.now;
+            hastened += 1;
+        }
+        hastened
     }
 }
 

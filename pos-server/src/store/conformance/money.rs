@@ -409,3 +409,27 @@ pub(in crate::store) fn tasks_are_kept_with_the_outcome(bed: &mut Bed) {
     bed.pass(super::bed::LEASE);
     assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
 }
+
+pub(in crate::store) fn an_open_task_is_not_written_twice(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let mut payment = bed.begun(&ours);
+    let mut kept = Vec::new();
+    for text in ["the amounts differ", "ask by telephone", "the amounts differ"] {
+        let mut verb = bed.outcome(&payment, OperationState::Unknown);
+        verb.tasks = vec![TaskRow {
+            id: bed.task_id(),
+            created_at: bed.now,
+            shop: ours.shop,
+            payment: payment.id,
+            operation: payment.operations[0].id,
+            text: text.into(),
+            resolved_at: None,
+        }];
+        assert!(matches!(bed.record(&verb), Recorded::Done { .. }));
+        payment = bed.payment(&ours, payment.id);
+        kept.extend(verb.tasks);
+        bed.pass(Duration::from_millis(1));
+    }
+    assert_eq!(bed.lists().tasks(10).unwrap(), kept[..2]);
+    assert_eq!(bed.lists().open_tasks().unwrap(), 2);
+}

@@ -21,6 +21,10 @@ use crate::store::verbs::{
 /// after their end.
 const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
+/// How long past its envelope's end a nullifier stays, so that a clock that is set back brings no
+/// envelope to life again.
+const NULLIFIER_MARGIN: Duration = Duration::from_secs(60 * 60);
+
 /// The institution is asked by the id of the first call, however often it is repeated.
 pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBegun, StoreError> {
     match claimed(db, verb.shop, &verb.claim)? {
@@ -197,7 +201,7 @@ pub(super) fn set_contract_enabled(
 /// Oldest first, by the index of each; what is left waits for the next call.
 pub(super) fn prune(db: &Connection, verb: &Prune) -> Result<u64, StoreError> {
     let horizon = ms(verb.now.minus(MEMORY));
-    let now = ms(verb.now);
+    let envelopes = ms(verb.now.minus(NULLIFIER_MARGIN));
     let limit = verb.limit.min(MOST_ROWS);
     // Sessions that nobody signed out and no later sign-in settled have only their planned end.
     db.prepare_cached(
@@ -213,7 +217,7 @@ pub(super) fn prune(db: &Connection, verb: &Prune) -> Result<u64, StoreError> {
                (SELECT not_after, shop, envelope FROM nullifier WHERE not_after < ?1 \
                 ORDER BY not_after LIMIT ?2)",
         )?
-        .execute(params![now, limit])?;
+        .execute(params![envelopes, limit])?;
     let claims = db
         .prepare_cached(
             "DELETE FROM claim WHERE (shop, key) IN (SELECT shop, key \

@@ -4,10 +4,11 @@ use pos_protocol::ErrorCode;
 use pos_protocol::id::{OperationId, PaymentId};
 use pos_protocol::payment::OperationState;
 use rusqlite::{Connection, params};
+use tracing::error;
 
 use super::codes;
 use super::rows::{self, Cells, corrupt, maybe_ms, ms, unsigned};
-use super::writer::{Adopted, claim_under};
+use super::writer::claim_under;
 use crate::store::StoreError;
 use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
 use crate::store::verbs::{
@@ -214,8 +215,10 @@ fn insert_operation(
 ) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO operation (shop, key, fingerprint, payment, id, kind, state, amount, \
-           allow_partial, not_after, created_at, inquiries, lease_epoch, lease_owner, due_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 1, ?12, ?13)",
+           allow_partial, not_after, created_at, inquiries, lease_epoch, lease_owner, due_at, \
+           institution) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 1, ?12, ?13, \
+           (SELECT institution FROM payment WHERE row = ?4))",
     )?
     .execute(params![
         verb.shop.octets(),
@@ -313,7 +316,9 @@ fn free_order(db: &Connection, verb: &RecordOutcome) -> Result<(), StoreError> {
 fn insert_task(db: &Connection, verb: &RecordOutcome, task: &TaskRow) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO task (shop, id, created_at, payment, operation, text, resolved_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE NOT EXISTS (SELECT 1 FROM task \
+           WHERE shop = ?1 AND operation = ?5 AND text = ?6 AND resolved_at IS NULL) \
+         ON CONFLICT DO NOTHING",
     )?
     .execute(params![
         verb.shop.octets(),
@@ -349,84 +354,53 @@ pub(super) fn keep_refusal(db: &Connection, verb: &KeepRefusal) -> Result<Kept, 
     if kept == 1 { Ok(None) } else { rows::under_key(db, verb.shop, &verb.key) }
 }
 
-/// Those whose time has come, the longest due first; under a sole owner also what other
-/// incarnations hold, whatever its time.
+/// Those whose time has come, the longest due first.
 pub(super) fn lease_due_work(
     db: &Connection,
-    adopted: &mut Adopted,
     verb: &LeaseDueWork,
 ) -> Result<Vec<LeasedWork>, StoreError> {
-    if *adopted != Some(verb.owner) {
-        *adopted = None;
-    }
-    let verb = LeaseDueWork { limit: verb.limit.min(MOST_ROWS), ..*verb };
-    let mut due = take(db, &verb, Due::Now)?;
-    let left = verb.limit.saturating_sub(u32::try_from(due.len()).unwrap_or(u32::MAX));
-    let mut all_adopted = false;
-    if verb.sole_owner && adopted.is_none() && left > 0 {
-        let rest = LeaseDueWork { limit: left, ..verb };
-        let foreign = take(db, &rest, Due::LeasedToOthers)?;
-        all_adopted = u32::try_from(foreign.len()).is_ok_and(|found| found < left);
-        due.extend(foreign);
-    }
-    let leased = due.into_iter().map(|(row, operation)| {
-        let payment = rows::payment_in_row(db, row)?;
-        Ok(LeasedWork { payment, operation })
-    });
-    let leased = leased.collect::<Result<_, StoreError>>()?;
-    if all_adopted {
-        *adopted = Some(verb.owner);
-    }
-    Ok(leased)
-}
-
-pub(super) fn hasten_work(db: &Connection, verb: HastenWork) -> Result<u64, StoreError> {
-    let hastened = db
-        .prepare_cached(
-            "UPDATE operation SET due_at = ?1 WHERE row IN (SELECT row FROM operation \
-               WHERE due_at > ?1 AND lease_owner IS NULL ORDER BY due_at LIMIT ?2)",
-        )?
-        .execute(params![ms(verb.now), MOST_ROWS])?;
-    Ok(u64::try_from(hastened).unwrap_or(u64::MAX))
-}
-
-/// Which rows are taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Due {
-    /// Those whose time has come.
-    Now,
-    /// Those whose time has not come, but whose holder is another incarnation.
-    LeasedToOthers,
-}
-
-fn take(
-    db: &Connection,
-    verb: &LeaseDueWork,
-    due: Due,
-) -> Result<Vec<(i64, OperationId)>, StoreError> {
-    let mut statement = db.prepare_cached(match due {
-        Due::Now => {
-            "SELECT row, payment, id FROM operation WHERE due_at <= ?1 AND ?2 IS NOT NULL \
-             ORDER BY due_at LIMIT ?3"
-        }
-        Due::LeasedToOthers => {
-            "SELECT row, payment, id FROM operation WHERE due_at > ?1 AND lease_owner <> ?2 \
-             ORDER BY due_at LIMIT ?3"
-        }
-    })?;
-    let mut rows = statement.query(params![ms(verb.now), verb.owner, verb.limit])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let cells = Cells(row);
-        let operation = OperationId::from_octets(cells.array(2)?);
-        found.push((cells.number(0)?, cells.number(1)?, operation));
-    }
+    let mut due = db.prepare_cached(
+        "SELECT row FROM operation WHERE institution = ?1 AND due_at <= ?2 \
+         ORDER BY due_at, row LIMIT ?3",
+    )?;
+    let limit = verb.limit.min(MOST_ROWS);
+    let found = due
+        .query_map(params![verb.institution.as_str(), ms(verb.now), limit], |row| row.get(0))?
+        .collect::<rusqlite::Result<Vec<i64>>>()?;
     let mut lease = db.prepare_cached(
         "UPDATE operation SET lease_owner = ?2, lease_epoch = lease_epoch + 1, due_at = ?3 \
          WHERE row = ?1",
     )?;
-    for (row, _, _) in &found {
+    let mut leased = Vec::with_capacity(found.len());
+    for row in found {
         lease.execute(params![row, verb.owner, ms(verb.expires_at)])?;
+        match leased_work(db, row) {
+            Ok(work) => leased.push(work),
+            // Failing the verb would keep every other operation from being found out.
+            Err(cause @ StoreError::Corrupt { .. }) => {
+                error!(cause = %cause, "an open operation cannot be read, so nobody asks about it");
+            }
+            Err(cause) => return Err(cause),
+        }
     }
-    Ok(found.into_iter().map(|(_, payment, operation)| (payment, operation)).collect())
+    Ok(leased)
+}
+
+fn leased_work(db: &Connection, row: i64) -> Result<LeasedWork, StoreError> {
+    let mut statement = db.prepare_cached("SELECT payment, id FROM operation WHERE row = ?1")?;
+    let mut rows = statement.query((row,))?;
+    let cells = Cells(rows.next()?.ok_or(corrupt("operation"))?);
+    let operation = OperationId::from_octets(cells.array(1)?);
+    Ok(LeasedWork { payment: rows::payment_in_row(db, cells.number(0)?)?, operation })
+}
+
+pub(super) fn hasten_work(db: &Connection, verb: &HastenWork) -> Result<u64, StoreError> {
+    let hastened = db
+        .prepare_cached(
+            "UPDATE operation SET due_at = ?2 WHERE row IN (SELECT row FROM operation \
+               WHERE institution = ?1 AND due_at > ?2 AND (lease_owner IS NULL OR lease_owner <> ?3) \
+               ORDER BY due_at LIMIT ?4)",
+        )?
+        .execute(params![verb.institution.as_str(), ms(verb.now), verb.sole_owner, MOST_ROWS])?;
+    Ok(u64::try_from(hastened).unwrap_or(u64::MAX))
 }

@@ -317,6 +317,14 @@ impl Reader for SqliteReader {
         )
     }
 
+    fn open_tasks(&self) -> Result<u64, StoreError> {
+        let counted =
+            self.one("SELECT count(*) FROM task WHERE resolved_at IS NULL", (), |cells| {
+                cells.sum(0)
+            });
+        Ok(counted?.unwrap_or_default())
+    }
+
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
         self.one(
             "SELECT id, created_at, shop, payment, operation, text, resolved_at FROM task \

@@ -11,9 +11,9 @@ use tempfile::TempDir;
 use super::reader::SqliteReader;
 use super::{OpenError, SqliteOptions, open, open_writer};
 use crate::store::StoreError;
-use crate::store::conformance::bed::{Bed, Opened, new_payment};
+use crate::store::conformance::bed::{Bed, LEASE, ME, Opened, new_payment, tell};
 use crate::store::engine::{Engine, Reader as _, Writer as _};
-use crate::store::verbs::{Begun, Recorded, Verb};
+use crate::store::verbs::{Begun, LeaseDueWork, Recorded, Verb};
 
 mod suite {
     use crate::store::conformance::conformance_suite;
@@ -244,6 +244,24 @@ fn a_damaged_row_harms_only_those_who_read_it() {
 }
 
 #[test]
+fn a_damaged_row_does_not_keep_the_others_from_being_found_out() {
+    let folder = TempDir::new().unwrap();
+    let mut bed = bed(&folder);
+    let ours = bed.ours.clone();
+    let broken = bed.sale(&ours);
+    assert_eq!(bed.begin(&broken), Begun::New { version: 1 });
+    let whole = bed.begun(&ours);
+    let raw = rusqlite::Connection::open(database(folder.path())).unwrap();
+    raw.execute("UPDATE operation SET state = 15 WHERE key = ?1", (broken.key.as_str(),)).unwrap();
+    bed.pass(LEASE);
+    let one = LeaseDueWork { limit: 1, ..bed.lease(ME) };
+    assert_eq!(tell!(bed, LeaseDueWork, one.clone()), [], "the damaged one, whose lease is kept");
+    let taken = tell!(bed, LeaseDueWork, one);
+    let taken: Vec<_> = taken.iter().map(|work| work.payment.id).collect();
+    assert_eq!(taken, [whole.id]);
+}
+
+#[test]
 fn a_read_that_takes_too_long_is_ended() {
     let folder = TempDir::new().unwrap();
     let bed = bed(&folder);
@@ -328,6 +346,7 @@ fn no_statement_walks_through_the_history() {
     }
     assert_eq!(reader.open_counts().unwrap(), []);
     assert_eq!(reader.tasks(10).unwrap(), []);
+    assert_eq!(reader.open_tasks().unwrap(), 0);
     assert_eq!(reader.keys(ours.shop).unwrap().len(), 1);
     let mut writer = open_writer(&path).unwrap();
     let stop = || true;
@@ -335,7 +354,7 @@ fn no_statement_walks_through_the_history() {
     db.progress_handler(1_000, Some(stop)).unwrap();
     let sale = bed.sale(&ours);
     let paid = bed.payment(&ours, new_payment(&sales[1]).id);
-    let lease = crate::store::verbs::LeaseDueWork { sole_owner: true, ..bed.lease([3; 16]) };
+    let lease = bed.lease([3; 16]);
     let prune = crate::store::verbs::Prune { now: bed.now, limit: 500 };
     let verbs = [
         Verb::BeginOperation(Box::new(sale)),

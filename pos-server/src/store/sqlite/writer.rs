@@ -10,22 +10,16 @@ use super::rows::Cells;
 use super::{access, manage, money};
 use crate::store::StoreError;
 use crate::store::engine::Writer;
-use crate::store::rows::Incarnation;
 use crate::store::verbs::{Claim, Reply, Verb};
 
 /// The connection that writes.
 pub(super) struct SqliteWriter {
     db: Connection,
-    adopted: Adopted,
     stopped: bool,
     gate: Arc<Gate>,
     /// Ends with the writer.
     _checkpointer: Checkpointer,
 }
-
-/// The incarnation that has taken over every lease of older ones. It spares the search for such
-/// leases, and holds only as long as nobody else takes any.
-pub(super) type Adopted = Option<Incarnation>;
 
 /// What a group is answered; see [`Writer::commit`].
 type Committed = Result<Vec<Result<Reply, StoreError>>, StoreError>;
@@ -42,13 +36,7 @@ enum Apart {
 impl SqliteWriter {
     /// Takes over a connection that was set up and migrated.
     pub(super) fn new(db: Connection, checkpointer: Checkpointer) -> Self {
-        Self {
-            db,
-            adopted: None,
-            stopped: false,
-            gate: checkpointer.gate(),
-            _checkpointer: checkpointer,
-        }
+        Self { db, stopped: false, gate: checkpointer.gate(), _checkpointer: checkpointer }
     }
 
     /// For tests that break the connection.
@@ -90,7 +78,7 @@ impl SqliteWriter {
         let mut replies = Vec::with_capacity(verbs.len());
         for verb in verbs {
             let reply = match apart {
-                Apart::Trusted => match apply(&self.db, &mut self.adopted, verb) {
+                Apart::Trusted => match apply(&self.db, verb) {
                     Ok(reply) => Ok(reply),
                     Err(error) => {
                         return match self.roll_back(error) {
@@ -118,11 +106,7 @@ impl SqliteWriter {
 
     /// The inner error is the verb's own; the outer one means that the transaction is gone.
     fn apply_in_savepoint(&mut self, verb: &Verb) -> Result<Result<Reply, StoreError>, StoreError> {
-        let done =
-            self.run("SAVEPOINT verb").and_then(|()| apply(&self.db, &mut self.adopted, verb));
-        if done.is_err() {
-            self.adopted = None;
-        }
+        let done = self.run("SAVEPOINT verb").and_then(|()| apply(&self.db, verb));
         let ended = match &done {
             Ok(_) => self.run("RELEASE verb"),
             // SQLite ends the whole transaction itself when memory, disk or the file fail it.
@@ -137,7 +121,6 @@ impl SqliteWriter {
 
     /// Ends the transaction without keeping it; answers what the caller is to be told.
     fn roll_back(&mut self, error: StoreError) -> StoreError {
-        self.adopted = None;
         if self.db.is_autocommit() || self.run("ROLLBACK").is_ok() || self.db.is_autocommit() {
             return error;
         }
@@ -163,18 +146,13 @@ impl Writer for SqliteWriter {
     }
 }
 
-fn apply(db: &Connection, adopted: &mut Adopted, verb: &Verb) -> Result<Reply, StoreError> {
+fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
     Ok(match verb {
-        Verb::BeginOperation(verb) => {
-            if *adopted != Some(verb.lease.owner) {
-                *adopted = None;
-            }
-            Reply::BeginOperation(money::begin_operation(db, verb)?)
-        }
+        Verb::BeginOperation(verb) => Reply::BeginOperation(money::begin_operation(db, verb)?),
         Verb::RecordOutcome(verb) => Reply::RecordOutcome(money::record_outcome(db, verb)?),
         Verb::KeepRefusal(verb) => Reply::KeepRefusal(money::keep_refusal(db, verb)?),
-        Verb::LeaseDueWork(verb) => Reply::LeaseDueWork(money::lease_due_work(db, adopted, verb)?),
-        Verb::HastenWork(verb) => Reply::HastenWork(money::hasten_work(db, **verb)?),
+        Verb::LeaseDueWork(verb) => Reply::LeaseDueWork(money::lease_due_work(db, verb)?),
+        Verb::HastenWork(verb) => Reply::HastenWork(money::hasten_work(db, verb)?),
         Verb::Register(verb) => Reply::Register(access::register(db, verb)?),
         Verb::OpenSession(verb) => Reply::OpenSession(access::open_session(db, verb)?),
         Verb::CountLogin(verb) => Reply::CountLogin(access::count_login(db, verb)?),
