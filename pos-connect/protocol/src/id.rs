@@ -57,12 +57,12 @@ fn from_digits(text: &[u8]) -> Option<IdOctets> {
 }
 
 macro_rules! generated_id {
-    ($(#[$doc:meta])* $name:ident, $prefix:literal, $example:literal) => {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, $pattern:literal, $example:literal) => {
         $(#[$doc])*
         #[doc = concat!("\n\nWritten `", $prefix, "_` and 26 lower-case Crockford base32 digits.")]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        #[cfg_attr(feature = "openapi", schema(value_type = String, example = $example))]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = $pattern, example = $example))]
         pub struct $name(IdOctets);
 
         impl $name {
@@ -137,29 +137,29 @@ macro_rules! serde_as_text {
 }
 
 generated_id!(/// A shop, the operator's customer.
-    ShopId, "shp", "shp_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    ShopId, "shp", "^shp_[0-7][0-9a-hjkmnp-tv-z]{25}$", "shp_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// One virtual POS of a shop.
-    PosId, "pos", "pos_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    PosId, "pos", "^pos_[0-7][0-9a-hjkmnp-tv-z]{25}$", "pos_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// A shop's agreement with one institution, registered on one POS.
-    ContractId, "con", "con_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    ContractId, "con", "^con_[0-7][0-9a-hjkmnp-tv-z]{25}$", "con_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// One shop order that is paid, or was tried to be.
-    PaymentId, "pay", "pay_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    PaymentId, "pay", "^pay_[0-7][0-9a-hjkmnp-tv-z]{25}$", "pay_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// One money movement of a payment; also the id that the institution knows it by.
-    OperationId, "op", "op_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    OperationId, "op", "^op_[0-7][0-9a-hjkmnp-tv-z]{25}$", "op_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// One call, named in its answer and in the operator's log.
-    RequestId, "req", "req_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    RequestId, "req", "^req_[0-7][0-9a-hjkmnp-tv-z]{25}$", "req_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// Who signs in: the one user id a shop has for all institutions.
-    UserId, "usr", "usr_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    UserId, "usr", "^usr_[0-7][0-9a-hjkmnp-tv-z]{25}$", "usr_06fpc9v3r0e4k7m2n8q1s5t9wx");
 generated_id!(/// Something a person of the operator must decide.
-    TaskId, "tsk", "tsk_06fpc9v3r0e4k7m2n8q1s5t9wx");
+    TaskId, "tsk", "^tsk_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tsk_06fpc9v3r0e4k7m2n8q1s5t9wx");
 
 macro_rules! named_id {
-    ($(#[$doc:meta])* $name:ident, $check:expr, $rule:literal, $example:literal) => {
+    ($(#[$doc:meta])* $name:ident, $check:expr, $rule:literal, $pattern:literal, $example:literal) => {
         $(#[$doc])*
         #[doc = concat!("\n\nThe text ", $rule, ".")]
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        #[cfg_attr(feature = "openapi", schema(value_type = String, example = $example))]
+        #[cfg_attr(feature = "openapi", schema(value_type = String, pattern = $pattern, example = $example))]
         pub struct $name(Box<str>);
 
         impl $name {
@@ -204,6 +204,7 @@ named_id!(/// An institution, under the name that the operator gave it.
         && text[0].is_ascii_lowercase()
         && text.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-'),
     "must be 1 to 32 of a-z, 0-9 and hyphen, beginning with a letter",
+    "^[a-z][a-z0-9-]{0,31}$",
     "sakura-card");
 named_id!(/// The shop's own number of an order; it names the payment together with the shop.
     OrderId,
@@ -211,12 +212,14 @@ named_id!(/// The shop's own number of an order; it names the payment together w
         && text[0].is_ascii_alphanumeric()
         && text.iter().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(b)),
     "must be 1 to 64 of A-Z, a-z, 0-9 and _ . : - beginning with a letter or digit",
+    "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$",
     "order-2026-000123");
 named_id!(/// The number under which an institution keeps the shop.
     ContractNumber,
     |text| sized(text, 1, 32)
         && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-'),
     "must be 1 to 32 of A-Z, a-z, 0-9 and hyphen",
+    "^[A-Za-z0-9-]{1,32}$",
     "4980012345");
 named_id!(/// Names one mutation for as long as its payment is kept: the same key never acts twice
     /// (`docs/PROTOCOL.md`, idempotency).
@@ -224,6 +227,7 @@ named_id!(/// Names one mutation for as long as its payment is kept: the same ke
     |text| sized(text, 16, 64)
         && text.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-' || *b == b'_'),
     "must be 16 to 64 of A-Z, a-z, 0-9, hyphen and underscore",
+    "^[A-Za-z0-9_-]{16,64}$",
     "01J9Z3T7-order-000123-sale");
 named_id!(/// How a shopper pays, as the shop offers it: a kind and, where there are several, a scheme:
     /// `card:visa`, `bank:aozora`, `prepaid:sakura`.
@@ -234,6 +238,7 @@ named_id!(/// How a shopper pays, as the shop offers it: a kind and, where there
         && text.iter().filter(|b| **b == b':').count() <= 1
         && text.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-:".contains(b)),
     "must be 1 to 32 of a-z, 0-9, hyphen and at most one colon, such as `card:visa`",
+    "^(?=.{1,32}$)[a-z][a-z0-9-]*(:[a-z0-9-]+)?$",
     "card:visa");
 
 fn sized(text: &[u8], least: usize, most: usize) -> bool {

@@ -74,15 +74,18 @@ impl fmt::Debug for PublicKey {
 #[cfg_attr(feature = "openapi", schema(as = PublicKey))]
 struct Jwk {
     /// Always `OKP`.
-    #[cfg_attr(feature = "openapi", schema(example = "OKP"))]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^OKP$", example = "OKP"))]
     kty: String,
     /// Always `Ed25519`.
-    #[cfg_attr(feature = "openapi", schema(example = "Ed25519"))]
+    #[cfg_attr(feature = "openapi", schema(pattern = "^Ed25519$", example = "Ed25519"))]
     crv: String,
     /// The public key, 32 octets in base64url without padding.
     #[cfg_attr(
         feature = "openapi",
-        schema(example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+        schema(
+            pattern = "^[A-Za-z0-9_-]{43}$",
+            example = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+        )
     )]
     x: String,
 }
@@ -130,7 +133,7 @@ impl FromStr for PublicKey {
 /// A key's id: the RFC 7638 thumbprint of its JWK, written as 43 characters of base64url.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String, example = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[A-Za-z0-9_-]{43}$", example = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"))]
 pub struct KeyId([u8; 32]);
 
 /// Why a text is not a key id.
@@ -185,7 +188,7 @@ impl<'de> Deserialize<'de> for KeyId {
 /// 64 octets of an Ed25519 signature; in JSON base64url without padding.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "openapi", schema(value_type = String))]
+#[cfg_attr(feature = "openapi", schema(value_type = String, pattern = "^[A-Za-z0-9_-]{86}$"))]
 pub struct Signature([u8; 64]);
 
 impl Signature {

@@ -87,7 +87,7 @@ pub struct Statement {
     pub successor: PublicKey,
     /// When the statement was made, by the server's clock.
     pub created_ms: Timestamp,
-    /// The predecessor's signature over [`statement_octets`].
+    /// The predecessor's signature over both keys and the time.
     pub signature: Signature,
 }
 

@@ -69,7 +69,7 @@ fn the_table_of_routes_is_the_servers() {
 
 /// By, key, query, body and answers of one route.
 fn check_route(row: &[&str], operation: &Value) {
-    let [_, path, by, key, query, body, answers] = row else { panic!("{row:?}") };
+    let [_, path, by, key, query, body, answers, own] = row else { panic!("{row:?}") };
     let named = |place: &str| -> Vec<&str> {
         let all = operation["parameters"].as_array().into_iter().flatten();
         all.filter(|one| one["in"] == place).map(|one| one["name"].as_str().unwrap()).collect()
@@ -96,6 +96,29 @@ fn check_route(row: &[&str], operation: &Value) {
     let open = operation["responses"]["202"].is_object();
     assert!(answers.starts_with(if open { "200, 202" } else { "200" }), "{path}: statuses");
     assert_eq!(answers.contains("202"), open, "{path}: statuses");
+    if caller == "anybody" {
+        return;
+    }
+    let page = protocol();
+    let shared = rows(&page, "\nBeside the codes of its own,");
+    let fits = |what: &str| match what {
+        "all signed routes" => true,
+        "calls by a shop's key" => caller == "shop's key",
+        "calls with a key" => *key == "yes",
+        "calls with a body" => taken.is_some(),
+        other => panic!("{other}"),
+    };
+    let lists = shared.iter().filter(|row| fits(row[0])).map(|row| row[1]).chain([*own]);
+    let codes = lists.flat_map(|list| list.split(", ")).map(plain).filter(|code| !code.is_empty());
+    let told: BTreeSet<_> = codes.collect();
+    let served: BTreeSet<_> = operation["responses"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(|answer| answer["description"].as_str().unwrap().strip_prefix("One of: "))
+        .flat_map(|list| list.trim_end_matches('.').split(", "))
+        .collect();
+    assert_eq!(told, served, "{path}: codes");
 }
 
 fn schema_of(body: &Value) -> Option<&str> {

@@ -26,7 +26,7 @@ pub const MAX_LIFE: Duration = Duration::from_secs(15 * 60);
 pub const CIPHERTEXT_OCTETS: usize = PLAINTEXT_OCTETS + 16;
 
 /// A sealed instrument. Everything in it may be seen by anybody, but it is never stored or
-/// logged: what stays of it is [`Self::sha256`].
+/// logged: what stays of it is its SHA-256.
 ///
 /// JSON: `{"v":1,"suite":1,"key_id":…,"enc":…,"ct":…,"rand":…,"not_after_ms":…}`; octets in
 /// base64url without padding, sizes fixed, no other members.

@@ -57,7 +57,7 @@ pub struct SealKeySet {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SignedSealKeySet {
-    /// The JSON of a [`SealKeySet`] in base64url without padding.
+    /// The JSON of the set, in base64url without padding.
     payload: String,
     /// The root key's signature over the length-prefixed fields `pos-connect/1 seal key set` and
     /// the payload's octets.

@@ -99,20 +99,19 @@ pub struct SessionAnswer {
 pub struct RollKeyRequest {
     /// The new module key.
     pub key: PublicKey,
-    /// The new key's signature over [`key_roll_proof`](crate::enrolment::key_roll_proof), so that
-    /// nobody can enter a key that he does not hold.
+    /// The new key's signature over old key and new key, so that nobody can enter a key that he does not hold.
     pub proof: Signature,
 }
 
 /// `POST /v1/keys/{key_id}/revoke`: ends a key at once. The body is `{}`; the answer is the key as
-/// it then stands ([`KeyAnswer`]), also when it had ended before.
+/// it then stands (`KeyAnswer`), also when it had ended before.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RevokeKeyRequest {}
 
 /// `POST /v1/sessions/end`: ends the session whose key signs the call. The body is `{}`; the answer
-/// is the key as it then stands ([`KeyAnswer`]), also for a repeat.
+/// is the key as it then stands (`KeyAnswer`), also for a repeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -145,13 +144,12 @@ pub struct KeyList {
 }
 
 /// `GET /v1/answer-keys`, neither signed nor needing to be: a caller believes it only as far as
-/// [`succession::walk`](crate::succession::walk) leads from the key that it has pinned.
+/// a walk along the statements leads from the key that it has pinned.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnswerKeys {
     /// The key that signs answers now.
     pub current: PublicKey,
-    /// Every statement since the first answer key, oldest first; at most
-    /// [`MAX_STATEMENTS`](crate::succession::MAX_STATEMENTS).
+    /// Every statement since the first answer key, oldest first; at most 64.
     pub statements: Vec<Statement>,
 }

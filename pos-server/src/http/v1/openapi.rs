@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use pos_protocol::ErrorCode;
 use pos_protocol::wire::{CONTENT_TYPE, Problem};
+use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{
     ComponentsBuilder, ContentBuilder, InfoBuilder, OpenApiBuilder, PathItem, PathsBuilder, Ref,
     RefOr, Required,
@@ -48,6 +49,7 @@ pub fn document() -> String {
         let method = if route.method == "GET" { HttpMethod::Get } else { HttpMethod::Post };
         paths = paths.path(route.path, PathItem::new(method, operation(&route, &problem)));
     }
+    schemas.values_mut().for_each(never_null);
     let components = schemas
         .into_iter()
         .fold(ComponentsBuilder::new(), |components, schema| components.schema(schema.0, schema.1));
@@ -79,22 +81,24 @@ fn operation(route: &Route, problem: &Body) -> OperationBuilder {
             Caller::Shop => "Signed by a registered key of the shop.",
         }));
     for name in route.path.split('{').skip(1).filter_map(|part| part.split('}').next()) {
-        operation = operation.parameter(text_parameter(name, ParameterIn::Path, None));
+        operation = operation.parameter(parameter(name, ParameterIn::Path, None, named(name)));
     }
     for (name, meaning) in route.query {
-        operation = operation.parameter(text_parameter(name, ParameterIn::Query, Some(meaning)));
+        let schema = named(name);
+        operation = operation.parameter(parameter(name, ParameterIn::Query, Some(meaning), schema));
     }
     if route.caller != Caller::Anybody {
-        for name in ["Signature-Input", "Signature"] {
-            operation = operation.parameter(header(name, "RFC 9421"));
-        }
+        operation = operation
+            .parameter(header(SIGNATURE_INPUT, "RFC 9421", text("^pos=\\(.*\\);.*$")))
+            .parameter(header(SIGNATURE, "RFC 9421", text("^pos=:[A-Za-z0-9+/]{86}==:$")));
         if route.takes.is_some() {
-            operation = operation.parameter(header("Content-Digest", "RFC 9530, sha-256"));
+            operation = operation.parameter(header(DIGEST, "RFC 9530", text(DIGEST_PATTERN)));
         }
     }
     if route.mutation {
-        let meaning = "16 to 64 of A-Z, a-z, 0-9, hyphen and underscore; names this call for ever";
-        operation = operation.parameter(header("Idempotency-Key", meaning));
+        let meaning = "Names this call for ever: the same key never acts twice.";
+        let key = named("idempotency_key");
+        operation = operation.parameter(header("Idempotency-Key", meaning, key));
     }
     if let Some(body) = &route.takes {
         let body = RequestBodyBuilder::new()
@@ -102,32 +106,74 @@ fn operation(route: &Route, problem: &Body) -> OperationBuilder {
             .required(Some(Required::True));
         operation = operation.request_body(Some(body.build()));
     }
-    let mut done = ResponseBuilder::new().description("Done.");
-    if let Some(body) = &route.gives {
-        done = done.content(CONTENT_TYPE, content(body));
-        if route.may_be_open {
-            let open = "Open: ask at `status_path` after `ask_after_ms`.";
-            let open =
-                ResponseBuilder::new().description(open).content(CONTENT_TYPE, content(body));
-            operation = operation.response("202", open);
+    let is_signed = route.caller != Caller::Anybody;
+    let answer = |description: &str, body: Option<&Body>| {
+        let mut answer = ResponseBuilder::new().description(description);
+        if let Some(body) = body {
+            answer = answer.content(CONTENT_TYPE, content(body));
         }
+        if is_signed { signed(answer) } else { answer }
+    };
+    operation = operation.response("200", answer("Done.", route.gives.as_ref()));
+    if route.may_be_open {
+        let open = "Open: ask at `status_path` after `ask_after_ms`.";
+        operation = operation.response("202", answer(open, route.gives.as_ref()));
     }
-    operation = operation.response("200", done);
-    if route.caller != Caller::Anybody {
-        for (status, codes) in refusals() {
+    if is_signed {
+        for (status, codes) in refusals(route) {
             let description = format!("One of: {}.", codes.join(", "));
-            let refusal = ResponseBuilder::new()
-                .description(description)
-                .content(CONTENT_TYPE, content(problem));
-            operation = operation.response(status.to_string(), refusal);
+            operation = operation.response(status.to_string(), answer(&description, Some(problem)));
         }
     }
     operation
 }
 
-fn refusals() -> BTreeMap<u16, Vec<&'static str>> {
+const SIGNATURE_INPUT: &str = "Signature-Input";
+const SIGNATURE: &str = "Signature";
+const DIGEST: &str = "Content-Digest";
+const DIGEST_PATTERN: &str = "^sha-256=:[A-Za-z0-9+/]{43}=:$";
+
+/// The headers that sign an answer.
+fn signed(answer: ResponseBuilder) -> ResponseBuilder {
+    let header = |schema: ObjectBuilder| HeaderBuilder::new().schema(Some(schema)).build();
+    answer
+        .header(SIGNATURE_INPUT, header(text("^pos-answer=\\(.*\\);.*$")))
+        .header(SIGNATURE, header(text("^pos-answer=:[A-Za-z0-9+/]{86}==:$")))
+        .header(DIGEST, header(text(DIGEST_PATTERN)))
+}
+
+/// The codes of a route by status: its own, and those that it shares with every route that is
+/// called in the same way.
+fn refusals(route: &Route) -> BTreeMap<u16, Vec<&'static str>> {
+    use ErrorCode as E;
+    const ALWAYS: &[E] = &[
+        E::BodyTooLarge,
+        E::BodyTooSlow,
+        E::DigestMismatch,
+        E::IdempotencyKeyInvalid,
+        E::Internal,
+        E::InvalidField,
+        E::NotReady,
+        E::Overloaded,
+        E::SignatureInvalid,
+        E::SignatureMissing,
+        E::SignatureStale,
+        E::TooManyRequests,
+        E::UnsupportedMediaType,
+    ];
+    const BY_SHOPS_KEY: &[E] = &[E::KeyRevoked, E::KeyUnknown, E::SessionEnded];
+    const WITH_KEY: &[E] = &[E::IdempotencyKeyMissing, E::IdempotencyKeyReused];
+    const WITH_BODY: &[E] = &[E::InvalidJson];
+    let shared = [
+        (true, ALWAYS),
+        (route.caller == Caller::Shop, BY_SHOPS_KEY),
+        (route.mutation, WITH_KEY),
+        (route.takes.is_some(), WITH_BODY),
+        (true, route.refusals),
+    ];
+    let has = |code: &E| shared.iter().any(|(applies, codes)| *applies && codes.contains(code));
     let mut by_status: BTreeMap<u16, Vec<&'static str>> = BTreeMap::new();
-    for code in ErrorCode::ALL {
+    for code in E::ALL.iter().filter(|code| has(code)) {
         by_status.entry(code.status()).or_default().push(code.wire());
     }
     by_status
@@ -149,18 +195,80 @@ fn content(body: &Body) -> utoipa::openapi::Content {
     ContentBuilder::new().schema(Some(body.reference())).build()
 }
 
-fn header(name: &str, meaning: &str) -> ParameterBuilder {
-    text_parameter(name, ParameterIn::Header, Some(meaning)).required(Required::True)
+fn header(name: &str, meaning: &str, schema: impl Into<RefOr<Schema>>) -> ParameterBuilder {
+    parameter(name, ParameterIn::Header, Some(meaning), schema).required(Required::True)
 }
 
-fn text_parameter(name: &str, place: ParameterIn, meaning: Option<&str>) -> ParameterBuilder {
+fn parameter(
+    name: &str,
+    place: ParameterIn,
+    meaning: Option<&str>,
+    schema: impl Into<RefOr<Schema>>,
+) -> ParameterBuilder {
     let required = if place == ParameterIn::Query { Required::False } else { Required::True };
     ParameterBuilder::new()
         .name(name)
         .parameter_in(place)
         .required(required)
         .description(meaning)
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .schema(Some(schema))
+}
+
+/// What a part of a path or query is.
+fn named(name: &str) -> RefOr<Schema> {
+    let schema = match name {
+        "after" | "payment_id" => "PaymentId",
+        "idempotency_key" => "IdempotencyKey",
+        "key_id" => "KeyId",
+        "order_id" => "OrderId",
+        "pos" => "PosId",
+        "limit" => {
+            let number = ObjectBuilder::new().schema_type(Type::Integer);
+            return number.minimum(Some(1)).maximum(Some(100)).into();
+        }
+        _ => return ObjectBuilder::new().schema_type(Type::String).into(),
+    };
+    Ref::from_schema_name(schema).into()
+}
+
+fn text(pattern: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern))
+}
+
+/// Members that may be absent are left out and never `null`, in requests and in answers.
+fn never_null(schema: &mut RefOr<Schema>) {
+    let RefOr::T(whole) = schema else { return };
+    match whole {
+        Schema::Object(object) => {
+            if let SchemaType::Array(types) = &object.schema_type
+                && let [one, Type::Null] = &types[..]
+            {
+                object.schema_type = SchemaType::Type(one.clone());
+            }
+            object.properties.values_mut().for_each(never_null);
+        }
+        Schema::OneOf(choice) => {
+            choice.items.retain(|item| !is_null(item));
+            choice.items.iter_mut().for_each(never_null);
+            if let [only] = &choice.items[..] {
+                *schema = only.clone();
+            }
+        }
+        Schema::AllOf(parts) => parts.items.iter_mut().for_each(never_null),
+        Schema::Array(list) => {
+            if let SchemaType::Array(types) = &list.schema_type
+                && let [one, Type::Null] = &types[..]
+            {
+                list.schema_type = SchemaType::Type(one.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_null(schema: &RefOr<Schema>) -> bool {
+    let RefOr::T(Schema::Object(object)) = schema else { return false };
+    matches!(object.schema_type, SchemaType::Type(Type::Null))
 }
 
 #[cfg(test)]
@@ -181,6 +289,9 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), known, "operation ids are unique");
+        for absent in ["\"null\"", "[`", "crate::", "::"] {
+            assert!(!text.contains(absent), "{absent} says nothing to a reader of the document");
+        }
         for reference in text.split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
             assert!(json["components"]["schemas"][name].is_object(), "{name} is missing");
