@@ -9,6 +9,7 @@ use pos_protocol::key::SigningKey;
 use pos_protocol::secret::SecretText;
 use pos_tests::bed::shop::{register, registration_draft};
 use pos_tests::bed::{Enrolment, PASSWORD, ShopKit};
+use pos_tests::line::Request;
 use pos_tests::pay::Pay;
 use pos_tests::raw::{Answer, Draft, fresh_key, fresh_signing_key, refused};
 use pos_tests::shared::Shared;
@@ -287,5 +288,18 @@ fn a_roll_needs_the_proof_of_the_new_key_and_a_key_of_its_own() {
         let again = call(bed, &shop.key, &good).await;
         assert_eq!((again.status, &again.body), (200, &rolled.body));
         assert_eq!(may_read(bed, &new).await, "ok");
+    });
+}
+
+/// Whoever generates a client from the repository's document and whoever asks a server get the same.
+#[test]
+fn the_served_openapi_document_is_the_committed_one() {
+    BED.run(async |bed| {
+        let place = bed.server.place().unwrap();
+        let answer = place.send(&Request::get("/v1/openapi.json")).await.unwrap();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.headers["content-type"], "application/json");
+        let committed = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+        assert!(answer.body == std::fs::read(committed).unwrap(), "make docs/openapi.json anew");
     });
 }
