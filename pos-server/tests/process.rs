@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
@@ -402,4 +402,45 @@ fn open_routes_are_not_to_be_kept_and_refuse_as_all_others_do() {
         assert_eq!(problem["code"], "method_not_allowed");
         assert!(problem["request_id"].as_str().unwrap().starts_with("req_"));
     }
+}
+
+#[test]
+fn a_conformance_check_keeps_no_server_from_starting() {
+    let bed = Bed::new();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let key = "q3KqCxbJQUYjewzgz5v_-IM6J-j3-iiAC8Md1fzqCQI";
+    let words = format!(
+        "--config pos.toml institution check {url} --verify-key {key} --seal-root {key} \
+         --contract 4980012345"
+    );
+    let mut check = bed.command(&words).stdout(Stdio::null()).spawn().unwrap();
+    let (_held, _) = silent.accept().unwrap();
+    let server = bed.start();
+    let still_waits = check.try_wait().unwrap().is_none();
+    check.kill().unwrap();
+    check.wait().unwrap();
+    assert!(still_waits, "the check had ended before the server started");
+    assert_eq!(server.end().0, Some(0));
+}
+
+#[test]
+fn a_server_that_does_not_start_says_why_to_the_last_cause() {
+    let bed = Bed::new();
+    assert!(bed.run("--config pos.toml task list").status.success());
+    for name in ["pos.sqlite3-wal", "pos.sqlite3-shm"] {
+        let _ = fs::remove_file(bed.path("data").join(name));
+    }
+    fs::write(bed.path("data/pos.sqlite3"), vec![b'x'; 8192]).unwrap();
+    for words in ["serve --config pos.toml", "--config pos.toml task list"] {
+        let refused = bed.run(words);
+        assert_eq!(refused.status.code(), Some(1), "{words}");
+        let said = text(&refused.stderr);
+        assert!(said.contains("pos.sqlite3") && said.contains("file is not a database"), "{said}");
+    }
+    fs::remove_file(bed.path("data/pos.sqlite3")).unwrap();
+    let refused = bed.run("serve --config pos.toml");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("is missing, and these keys have had one"));
+    assert!(!bed.path("data/pos.sqlite3").exists());
 }

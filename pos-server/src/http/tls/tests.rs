@@ -146,6 +146,21 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
 }
 
 #[test]
+fn files_that_failed_are_read_again_though_nothing_of_them_changed() {
+    let (old, new) = (pair(), pair());
+    let files = Files::new(&old);
+    let identity = TlsIdentity::load(&files.certificate, &files.key).unwrap();
+    let identity = identity.looking_every(Duration::ZERO);
+    files.put(&files.certificate, &new.certificate);
+    files.put(&files.key, &new.key);
+    // As after a look at which they could not be read.
+    identity.last_look.lock().unwrap().failed = Some(identity.files.stamp());
+    identity.follow_files();
+    assert_eq!(identity.current.0.read().unwrap().cert[0].as_ref(), new.der);
+    assert_eq!(identity.last_look.lock().unwrap().failed, None);
+}
+
+#[test]
 fn files_that_do_not_work_are_named() {
     let (one, other) = (pair(), pair());
     let files = Files::new(&one);
