@@ -76,10 +76,6 @@ impl Default for Limits {
     }
 }
 
-/// The address that a request came from, as an extension of the request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
-
 /// An address was not free to listen on.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {cause}; choose another address or stop what uses it")]
@@ -238,10 +234,9 @@ impl Server {
         IO: AsyncRead + AsyncWrite + Unpin,
     {
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let mut request = request.map(|incoming| {
+            let request = request.map(|incoming| {
                 Body::new(CappedBody::new(incoming, self.limits.body_bytes, self.limits.body))
             });
-            request.extensions_mut().insert(Peer(peer));
             // A router is always ready, so it needs no `poll_ready` first.
             self.router.clone().call(request)
         });
