@@ -5,8 +5,10 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pos_institution::house::House;
+use pos_institution::ledger::Ledger;
 use pos_protocol::money::Amount;
 use pos_protocol::payment::{OperationKind, Outcome};
 use pos_server::connectors::{Fault, Institution, OperationOrder};
@@ -34,6 +36,20 @@ async fn each_house_runs_alone() {
         let ledgers = bed.control("GET", "/control/ledger", &Value::Null).await;
         assert_eq!(ledgers.as_object().unwrap().len(), 1, "{verb}");
     }
+}
+
+/// The system's clock is set back while the institution is down.
+#[tokio::test]
+async fn the_clock_goes_on_from_the_latest_time_that_was_told() {
+    let bed = Bed::start_apart("card").await;
+    bed.running.kill();
+    let (told, id) = (bed.clock.now().plus(Duration::from_secs(3_600)), bed.fresh_id());
+    let ledger = Ledger::open(&bed.data().join("sakura-card/ledger.sqlite3"), &[]).unwrap();
+    ledger.run(move |books| books.inquire(id, told)).await.unwrap();
+    drop(ledger);
+    let bed = bed.start_apart_again("card").await;
+    let now = bed.announced(House::Card).info.time;
+    assert!(now >= told, "{now:?} {told:?}");
 }
 
 /// Sends sales one after the other until the line breaks; tells each, and what was answered.

@@ -161,6 +161,11 @@ impl Bed {
         Self { running, driver, clock, call_key, folder, instruments }
     }
 
+    /// Where keys and ledgers lie.
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn announced(&self, house: House) -> &Announced {
         let all = &self.running.announcement().institutions;
         all.iter().find(|one| one.id == house.id()).unwrap()
