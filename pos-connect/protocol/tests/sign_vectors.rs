@@ -29,7 +29,7 @@ fn the_committed_files_are_what_the_code_makes() {
 #[test]
 fn calls_are_made_to_the_octet() {
     let vectors = signatures();
-    assert_eq!(vectors.calls.len(), 12);
+    assert_eq!(vectors.calls.len(), 13);
     for vector in &vectors.calls {
         let parts = parts_of(vector);
         let key = vectors.key(&vector.key);
@@ -69,7 +69,7 @@ fn calls_are_made_to_the_octet() {
 #[test]
 fn answers_are_made_to_the_octet() {
     let vectors = signatures();
-    assert_eq!(vectors.answers.len(), 5);
+    assert_eq!(vectors.answers.len(), 7);
     for vector in &vectors.answers {
         let AnswerVector { name, status, body, .. } = vector;
         let call = vectors.calls.iter().find(|each| each.name == vector.call).unwrap();
@@ -92,7 +92,7 @@ fn answers_are_made_to_the_octet() {
 fn received_calls_are_judged_as_the_vectors_say() {
     let vectors = signatures();
     let accepted = vectors.received_calls.iter().filter(|each| each.work_ms.is_some()).count();
-    assert_eq!((accepted, vectors.received_calls.len()), (6, 132));
+    assert_eq!((accepted, vectors.received_calls.len()), (7, 136));
     for vector in &vectors.received_calls {
         let judged = judge_call(vector, &vectors.key(&vector.key).public());
         let (name, why) = (&vector.name, &vector.why);
@@ -128,7 +128,7 @@ fn received_answers_are_judged_as_the_vectors_say() {
 #[test]
 fn what_strangers_sign_is_accepted() {
     let (vectors, strangers) = (signatures(), strangers());
-    assert_eq!((strangers.calls.len(), strangers.answers.len()), (12, 5));
+    assert_eq!((strangers.calls.len(), strangers.answers.len()), (13, 7));
     for theirs in &strangers.calls {
         let vector = vectors.calls.iter().find(|each| each.name == theirs.call).unwrap();
         let received = call::Received::read(|name| values(&theirs.headers, name));
@@ -223,6 +223,38 @@ fn the_documentation_shows_the_vectors() {
         text_of(&statement["signature"]),
     ] {
         assert!(text.contains(&shown), "docs/PROTOCOL.md shows {shown}");
+    }
+}
+
+/// The transcript of `docs/INSTITUTION.md` is made of the vectors, to the octet.
+#[test]
+fn the_institutions_documentation_shows_the_vectors() {
+    let text = read("../../docs/INSTITUTION.md");
+    let vectors = signatures();
+    let calls = vectors.calls.iter().filter(|call| call.profile == "pos-institution/1");
+    let mut shown = Vec::new();
+    for call in calls {
+        shown.push(format!("{} {} HTTP/1.1\nHost: {}\n", call.method, call.path, call.authority));
+        shown.push(format!(
+            "Signature-Input: {}\nSignature: {}\n",
+            call.signature_input, call.signature
+        ));
+        shown.push(format!("{}\n", call.body));
+        shown
+            .extend(call.content_digest.iter().map(|digest| format!("Content-Digest: {digest}\n")));
+    }
+    let answers = vectors.answers.iter().filter(|one| one.profile == "pos-institution/1-answer");
+    for answer in answers {
+        shown.push(format!("HTTP/1.1 {} ", answer.status));
+        shown.push(format!(
+            "Signature-Input: {}\nSignature: {}\nContent-Digest: {}\n",
+            answer.signature_input, answer.signature, answer.content_digest
+        ));
+        shown.push(format!("\n{}\n", answer.body));
+    }
+    assert_eq!(shown.len(), 4 + 3 + 3 * 3);
+    for piece in shown {
+        assert!(text.contains(&piece), "docs/INSTITUTION.md shows {piece}");
     }
 }
 

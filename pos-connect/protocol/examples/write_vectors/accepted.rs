@@ -1,8 +1,11 @@
 //! Calls that a receiver accepts: the plain ones, and the odd ones that are good all the same.
 
+use pos_protocol::institution::OperationRequest;
+
 use super::draft::{Draft, header};
 use super::signatures::{
-    AUTHORITY, BODY, EXPIRES_S, IDEMPOTENCY_KEY, MODULE, NOW_S, PAYMENT, key_id,
+    AUTHORITY, BODY, CARD_AUTHORITY, EXPIRES_S, IDEMPOTENCY_KEY, MODULE, NOW_S, OPERATION,
+    OPERATOR, PAYMENT, institution_body, key_id,
 };
 use super::{Header, ReceivedCall};
 
@@ -46,7 +49,32 @@ pub(crate) fn all() -> Vec<ReceivedCall> {
             at(&long, NOW_S * 1000 + 59_999),
             1,
         ),
+        accepted("a sale at an institution", "the operator's key", at_institution(&sale()), 59_000),
     ]
+}
+
+/// The sale of `docs/INSTITUTION.md` 4.2, as an institution wants it.
+pub(crate) fn sale() -> Draft {
+    let mut sale = refund();
+    sale.authority = CARD_AUTHORITY.into();
+    sale.path = "/v1/operations".into();
+    sale.body = institution_body::<OperationRequest>("operation-request", "sale");
+    sale.idempotency_key = Some(OPERATION.into());
+    sale.set_param("expires", &(NOW_S + 60).to_string());
+    sale.set_param("keyid", &format!("\"{}\"", key_id(&OPERATOR)));
+    sale.set_param("tag", "\"pos-institution/1\"");
+    sale.seed = OPERATOR;
+    sale
+}
+
+/// The draft as an institution receives it.
+pub(crate) fn at_institution(draft: &Draft) -> ReceivedCall {
+    ReceivedCall {
+        profile: "pos-institution/1".into(),
+        key: "operator".into(),
+        authority: CARD_AUTHORITY.into(),
+        ..received(draft)
+    }
 }
 
 /// A refund, as the profile wants it.

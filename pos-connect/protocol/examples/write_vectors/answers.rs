@@ -1,13 +1,16 @@
 //! Answers as the server makes them, and as the module judges them.
 
 use pos_protocol::Timestamp;
+use pos_protocol::institution::{InstitutionCode, InstitutionError, OperationAnswer, to_json};
 use pos_protocol::key::{Signature, SigningKey};
 use pos_protocol::sign::{self, answer};
 use pos_protocol::text::{base64, fixed_from_base64};
 
 use super::accepted::refund;
 use super::draft::{Draft, edit, header, remove, replace};
-use super::signatures::{ANSWER, EXPIRES_S, INSTITUTION, NOW_S, STRANGER, key_id};
+use super::signatures::{
+    ANSWER, EXPIRES_S, INSTITUTION, NOW_S, STRANGER, institution_body, key_id,
+};
 use super::{AnswerVector, CallVector, Header, ReceivedAnswer, bodies};
 
 const DONE: &str = r#"{"operation_id":"op_06fpc9v3r0e4k7m2n8q1s5t9wx","payment_id":"pay_06fpc9v3r0e4k7m2n8q1s5t9wx","order_id":"order-000123","idempotency_key":"order-000123-refund-1","operation":"refund","state":"done","amount":1200,"currency":"JPY","done_amount":1200,"contract_id":"con_06fpc9v3r0e4k7m2n8q1s5t9wx","institution":"sakura-card","institution_reference":"R-000042","created_at_ms":1795000000400,"ended_at_ms":1795000001900}"#;
@@ -15,12 +18,23 @@ const NOT_FOUND: &str = r#"{"code":"not_found","message":"There is no such payme
 
 /// Answers to some of the calls.
 pub(crate) fn made(calls: &[CallVector]) -> Vec<AnswerVector> {
+    let done = institution_body::<OperationAnswer>("operation-answer", "done");
+    let unknown = institution_body::<OperationAnswer>("operation-answer", "not found");
+    let used = InstitutionError::new(
+        InstitutionCode::EnvelopeUsed,
+        "the envelope was taken by another operation",
+        Timestamp::from_ms(NOW_S * 1000 + 40),
+    );
+    let refusal = String::from_utf8(to_json(&used)).expect("JSON is UTF-8");
+    let (sale, inquiry) = ("a sale to an institution", "an inquiry to an institution");
     [
         ("a finished operation", "refund", 200, DONE),
         ("an open operation", "refund", 202, r#"{"state":"processing"}"#),
         ("a refusal", "payment by id: no body, no key", 404, NOT_FOUND),
         ("a sale that is paid", "pay", 200, bodies::operation("done")),
-        ("an institution's answer", "the operator to an institution", 200, r#"{"outcome":"done"}"#),
+        ("an institution's outcome of a sale", sale, 200, &done),
+        ("an institution's answer to an inquiry", inquiry, 200, &unknown),
+        ("an institution's refusal of a sale", sale, 409, &refusal),
     ]
     .map(|(name, call, status, body)| {
         let call = calls.iter().find(|each| each.name == call).expect("the call is a vector");

@@ -3,7 +3,7 @@
 use pos_protocol::text::{base64, fixed_from_base64};
 
 use super::ReceivedCall;
-use super::accepted::{read, received, refund};
+use super::accepted::{at_institution, read, received, refund, sale};
 use super::draft::{Draft, edit, header, remove, replace};
 use super::signatures::{NOW_S, STRANGER, key_id};
 
@@ -17,6 +17,7 @@ pub(crate) fn all() -> Vec<ReceivedCall> {
     signatures(&mut cases);
     digests(&mut cases);
     changes(&mut cases);
+    institution(&mut cases);
     cases.0
 }
 
@@ -435,4 +436,21 @@ fn add_group_order(signature: &mut [u8; 64]) {
     let top = of(high).wrapping_add(HIGH).wrapping_add(u128::from(carry));
     low.copy_from_slice(&sum.to_le_bytes());
     high.copy_from_slice(&top.to_le_bytes());
+}
+
+/// What an institution refuses of the server's calls.
+fn institution(cases: &mut Cases) {
+    let mut shops = sale();
+    shops.set_param("tag", "\"pos-connect/1\"");
+    let why = "the same key and label, but signed for the calls of shops";
+    cases.push("a shop's tag at an institution", why, "tag", at_institution(&shops));
+    let mut keyless = sale();
+    keyless.drop_component("\"idempotency-key\"");
+    let why = "the key is there and must be covered";
+    let keyless = at_institution(&keyless);
+    cases.push("a sale whose key is not covered", why, "components", keyless);
+    let mut text = sale();
+    text.content_type = "text/plain".into();
+    let text = at_institution(&text);
+    cases.push("a sale as text", "bodies are application/json", "content_type", text);
 }

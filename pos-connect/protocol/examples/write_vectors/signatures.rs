@@ -1,6 +1,7 @@
 //! The parts of `signatures.json`, and the calls as a signer makes them.
 
 use pos_protocol::Timestamp;
+use pos_protocol::institution::{Body, OperationRequest, parse, to_json};
 use pos_protocol::key::SigningKey;
 use pos_protocol::sign::{self, Profile, call};
 use pos_protocol::text::base64url;
@@ -12,6 +13,9 @@ use super::{CallVector, Key, Signatures, accepted, answers, bodies, refused};
 pub(crate) const NOW_S: u64 = 1_795_000_000;
 pub(crate) const EXPIRES_S: u64 = 1_795_000_030;
 pub(crate) const AUTHORITY: &str = "pos.example";
+pub(crate) const CARD_AUTHORITY: &str = "card.example";
+/// The sale of `docs/INSTITUTION.md` 4.2.
+pub(crate) const OPERATION: &str = "op_06fpc9v3r0e4k7m2n8q1s5t9wx";
 pub(crate) const PAYMENT: &str = "/v1/payments/pay_06fpc9v3r0e4k7m2n8q1s5t9wx";
 pub(crate) const BODY: &str = r#"{"amount":1200,"currency":"JPY"}"#;
 pub(crate) const IDEMPOTENCY_KEY: &str = "order-000123-refund-1";
@@ -64,8 +68,21 @@ fn key(name: &str, seed: &[u8; 32]) -> Key {
     }
 }
 
+/// A body of `institution.json`, as the server or an institution writes it.
+pub(crate) fn institution_body<T: Body>(kind: &str, name: &str) -> String {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/institution.json");
+    let text = std::fs::read(file).expect("the bodies are beside the signatures");
+    let vectors: serde_json::Value = serde_json::from_slice(&text).expect("the vectors are JSON");
+    let good = vectors["good"].as_array().expect("the good bodies are a list");
+    let found = good.iter().find(|case| case["body"] == kind && case["name"] == name);
+    let json = found.expect("the body is a vector")["json"].to_string();
+    let body: T = parse(json.as_bytes()).expect("a good body is taken");
+    String::from_utf8(to_json(&body)).expect("JSON is UTF-8")
+}
+
 /// The calls with every shape that the profile has.
 fn calls() -> Vec<CallVector> {
+    let sale = institution_body::<OperationRequest>("operation-request", "sale");
     let refund = Shape {
         name: "refund",
         profile: &sign::POS_CONNECT,
@@ -86,6 +103,15 @@ fn calls() -> Vec<CallVector> {
         body: "",
         idempotency_key: None,
         ..refund
+    };
+    let inquiry = Shape {
+        name: "an inquiry to an institution",
+        profile: &sign::POS_INSTITUTION,
+        key: ("operator", OPERATOR),
+        authority: CARD_AUTHORITY,
+        path: "/v1/operations/op_06fpc9v3r0e4k7m2n8q1s5t9wx",
+        expires_s: NOW_S + 60,
+        ..payment
     };
     let shapes = [
         Shape {
@@ -119,13 +145,12 @@ fn calls() -> Vec<CallVector> {
         },
         Shape { name: "a path of one slash", path: "/", expires_s: NOW_S + 1, ..payment },
         Shape {
-            name: "the operator to an institution",
-            profile: &sign::POS_INSTITUTION,
-            key: ("operator", OPERATOR),
-            authority: "card.example",
-            path: "/pos-institution/v1/operations",
-            body: r#"{"operation_id":"op_06fpc9v3r0e4k7m2n8q1s5t9wx"}"#,
-            ..refund
+            name: "a sale to an institution",
+            method: "POST",
+            path: "/v1/operations",
+            body: &sale,
+            idempotency_key: Some(OPERATION),
+            ..inquiry
         },
         Shape {
             name: "register",
@@ -141,12 +166,13 @@ fn calls() -> Vec<CallVector> {
             idempotency_key: Some("order-1-sale-000001"),
             ..refund
         },
+        inquiry,
     ];
     [refund, payment].iter().chain(&shapes).map(Shape::vector).collect()
 }
 
 #[derive(Clone, Copy)]
-struct Shape {
+struct Shape<'a> {
     name: &'static str,
     profile: &'static Profile,
     key: (&'static str, [u8; 32]),
@@ -154,13 +180,13 @@ struct Shape {
     authority: &'static str,
     path: &'static str,
     query: &'static str,
-    body: &'static str,
+    body: &'a str,
     idempotency_key: Option<&'static str>,
     created_s: u64,
     expires_s: u64,
 }
 
-impl Shape {
+impl Shape<'_> {
     fn vector(&self) -> CallVector {
         let key = SigningKey::from_seed(&self.key.1);
         let parts = call::CallParts {
