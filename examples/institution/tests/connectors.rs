@@ -23,6 +23,9 @@ use support::{Bed, just_past};
 /// Whether a fault is the one that a test expects.
 type Explains = fn(&Fault) -> bool;
 
+/// What somebody on the way does to a copy of a call.
+type Bend = fn(&mut Request);
+
 fn done(minor: u64) -> Outcome {
     Outcome::Done(Amount::new(minor).unwrap())
 }
@@ -307,7 +310,7 @@ async fn a_refusal_that_a_bent_copy_can_get_proves_nothing() {
     let bed = Bed::start().await;
     let at = bed.institution(House::Card);
     let connector = at.connector();
-    let bends: [(&str, fn(&mut Request)); 8] = [
+    let bends: [(&str, Bend); 8] = [
         ("signature_invalid", |call| {
             call.headers.insert("idempotency-key", HeaderValue::from_static("another"));
         }),
