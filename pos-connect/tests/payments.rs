@@ -352,14 +352,7 @@ async fn seal_keys_are_passed_on_only_from_the_root_that_was_named_first() {
     })
     .await;
     let connection = open(&server).await;
-    let request = pos_connect::wire::QuoteRequest {
-        order_id: "order-1".parse().unwrap(),
-        method: "card:visa".parse().unwrap(),
-        amount: money().amount,
-        currency: money().currency,
-        pos_id: None,
-        contract_id: None,
-    };
+    let request = quote_request();
     let quote = connection.quote(&request).await.unwrap();
     assert_eq!(quote.contract.unwrap().contract_number.as_str(), "4980012345");
     for (root, signer, version, code) in [
@@ -373,5 +366,77 @@ async fn seal_keys_are_passed_on_only_from_the_root_that_was_named_first() {
         let refused = connection.quote(&request).await.err();
         let found = refused.as_ref().map(|error| error.code().as_str());
         assert_eq!(found, code, "{root} {signer} {version}");
+    }
+}
+
+/// The shop has a root key from the institution itself: it takes the place of the one remembered,
+/// whose versions say nothing of the other's.
+#[tokio::test]
+async fn a_root_that_the_shop_sets_replaces_the_one_remembered() {
+    let now = Arc::new(Mutex::new((31_u8, 5_u64)));
+    let present = Arc::clone(&now);
+    let server = Server::start(move |_| {
+        let (root, version) = *present.lock().unwrap();
+        let seal_keys = seal_keys(root, version);
+        let quote = json!({ "contract": contract(root), "seal_keys": seal_keys, "considered": [] });
+        Reply::Says(200, quote)
+    })
+    .await;
+    let keys = keys(&server);
+    let request = quote_request();
+    let opened = |config| {
+        let setup = Setup::new(config, keys.clone(), Arc::<MemoryJournal>::default());
+        async { Connection::open(setup).await.unwrap() }
+    };
+    opened(server.config()).await.quote(&request).await.unwrap();
+    let sakura = "sakura-card".parse().unwrap();
+    let set = opened(server.config().with_seal_root(sakura, key(32).public())).await;
+    for (root, version, code) in
+        [(31, 5, Some("seal_root_changed")), (32, 2, None), (32, 1, Some("seal_keys_refused"))]
+    {
+        *now.lock().unwrap() = (root, version);
+        let refused = set.quote(&request).await.err();
+        assert_eq!(refused.as_ref().map(|error| error.code().as_str()), code, "{root} {version}");
+    }
+    // It is remembered without being set again.
+    let later = opened(server.config()).await;
+    *now.lock().unwrap() = (31, 9);
+    assert_eq!(later.quote(&request).await.unwrap_err().code().as_str(), "seal_root_changed");
+}
+
+#[tokio::test]
+async fn one_institutions_change_of_root_leaves_the_others_contracts() {
+    let root = Arc::new(Mutex::new(31_u8));
+    let present = Arc::clone(&root);
+    let server = Server::start(move |call| {
+        let root = *present.lock().unwrap();
+        if call.method == "POST" {
+            let seal_keys = seal_keys(root, 1);
+            let quote =
+                json!({ "contract": contract(root), "seal_keys": seal_keys, "considered": [] });
+            return Reply::Says(200, quote);
+        }
+        let mut other = contract(41);
+        other["institution"] = "aozora-bank".into();
+        let contracts = [contract(root), other];
+        Reply::Says(200, json!({ "contracts": contracts, "seal_keys": [], "keep_ms": 1_000 }))
+    })
+    .await;
+    let connection = open(&server).await;
+    connection.quote(&quote_request()).await.unwrap();
+    *root.lock().unwrap() = 32;
+    let found = connection.methods(None).await.unwrap();
+    let names: Vec<_> = found.contracts.iter().map(|one| one.institution.as_str()).collect();
+    assert_eq!(names, ["aozora-bank"]);
+}
+
+fn quote_request() -> pos_connect::wire::QuoteRequest {
+    pos_connect::wire::QuoteRequest {
+        order_id: "order-1".parse().unwrap(),
+        method: "card:visa".parse().unwrap(),
+        amount: money().amount,
+        currency: money().currency,
+        pos_id: None,
+        contract_id: None,
     }
 }

@@ -24,17 +24,19 @@ pub struct HistoryQuery {
 
 impl Connection {
     /// Everything that the shop can be paid by now, on one POS or on all. May be kept for as long as
-    /// the answer says. A seal key set that is not its institution's is left out.
+    /// the answer says. A seal key set that is not its institution's is left out, and so are the
+    /// contracts of an institution whose root key is not the one known: a [`quote`](Self::quote) for
+    /// one of them says so.
     ///
     /// # Errors
-    /// `GiveUp` (`seal_root_changed`) when an institution's root key is not the one known.
+    /// As for every call.
     pub async fn methods(&self, pos_id: Option<PosId>) -> Result<MethodsAnswer, Error> {
         let mut call = Call::get(route::METHODS);
         if let Some(pos_id) = pos_id {
             call.query = format!("pos={pos_id}");
         }
         let mut answer: MethodsAnswer = self.ask(call).await?;
-        self.check_methods(&mut answer).await?;
+        self.check_methods(&mut answer).await;
         Ok(answer)
     }
 

@@ -1,5 +1,5 @@
-//! Whose seal keys are passed on: those of the root key that was named first, and none older than
-//! what was seen before.
+//! Whose seal keys are passed on: those of the root key that the shop has set, or else that was
+//! named first, and none of it older than what was seen before.
 
 use pos_protocol::seal::SignedSealKeySet;
 use pos_protocol::wire::{ContractView, MethodsAnswer, QuoteAnswer};
@@ -16,12 +16,11 @@ impl Connection {
         self.check_set(contract, keys).await
     }
 
-    /// Takes sets out that no contract of the answer vouches for: one institution's fault must not
-    /// keep the shop from all others.
-    pub(super) async fn check_methods(&self, answer: &mut MethodsAnswer) -> Result<(), Error> {
-        for contract in &answer.contracts {
-            self.check_root(contract)?;
-        }
+    /// Takes contracts out whose institution has another root key than the one known, and sets that
+    /// no contract of the answer vouches for: one institution's fault must not keep the shop from
+    /// all others.
+    pub(super) async fn check_methods(&self, answer: &mut MethodsAnswer) {
+        answer.contracts.retain(|contract| self.check_root(contract).is_ok());
         let mut good = Vec::with_capacity(answer.seal_keys.len());
         for set in std::mem::take(&mut answer.seal_keys) {
             for contract in &answer.contracts {
@@ -32,7 +31,6 @@ impl Connection {
             }
         }
         answer.seal_keys = good;
-        Ok(())
     }
 
     fn check_root(&self, contract: &ContractView) -> Result<(), Error> {
@@ -51,15 +49,21 @@ impl Connection {
     async fn check_set(&self, of: &ContractView, set: &SignedSealKeySet) -> Result<(), Error> {
         let now = self.server_time()?;
         let known = self.state().seals.get(&of.institution).copied();
-        let version = known.map_or(0, |known| known.version);
+        let of_root = known.filter(|known| known.root == of.seal_root);
+        let version = of_root.map_or(0, |known| known.version);
         let verified = set
             .verify(&of.seal_root, &of.institution, now, version)
             .map_err(|cause| self.told(Error::without_answer(Cause::KeySet(cause))))?;
         let seen = SealPin { root: of.seal_root, version: verified.version };
         if known != Some(seen) {
             self.state().seals.insert(of.institution.clone(), seen);
+            let change = match known {
+                // The check before has let it through, so the shop has set this root itself.
+                Some(known) if known.root != seen.root => Change::ReplaceSeal,
+                _ => Change::Seal,
+            };
             // Where nothing can be stored (a session without a key store) it lives in memory.
-            let _ = self.keys().change(Change::Seal(of.institution.clone(), seen)).await;
+            let _ = self.keys().change(change(of.institution.clone(), seen)).await;
         }
         Ok(())
     }

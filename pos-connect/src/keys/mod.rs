@@ -124,6 +124,8 @@ pub enum Change {
     Promote(PublicKey),
     /// An institution's root key and the version of its key set were seen.
     Seal(InstitutionId, SealPin),
+    /// The same, of the root key that the shop has set itself in place of the one remembered.
+    ReplaceSeal(InstitutionId, SealPin),
 }
 
 impl StoredKeys {
@@ -160,6 +162,9 @@ impl StoredKeys {
                 if pin.root == seen.root {
                     pin.version = pin.version.max(seen.version);
                 }
+            }
+            Change::ReplaceSeal(institution, seen) => {
+                self.seals.insert(institution, seen);
             }
         }
     }
