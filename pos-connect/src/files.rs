@@ -1,8 +1,10 @@
 //! Private files that survive a crash: written whole or not at all, readable by their owner alone.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Why a file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +18,12 @@ pub enum FileError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// Another process holds it, and does not let go.
+    #[error("{} is held by another process", .path.display())]
+    Held {
+        /// The lock file.
+        path: PathBuf,
     },
     /// Others than the owner may use it: `chmod 600` it after finding out who has read it.
     #[error("{} is open to others than its owner (mode {mode:o}); it must be 600", .path.display())]
@@ -47,7 +55,10 @@ pub(crate) fn make_folder(path: &Path) -> Result<(), FileError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(failed("make the folder", path))
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    builder.create(path).map_err(failed("make the folder", path))?;
+    // A folder that a crash takes away would take away what is synced within it.
+    missing.into_iter().filter(|made| !made.as_os_str().is_empty()).try_for_each(sync_folder_of)
 }
 
 /// Writes a file that does not exist yet, and syncs it and its folder. `false` where it exists.
@@ -97,7 +108,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     Ok(Some(octets))
 }
 
-/// Holds other threads and processes off until it is dropped.
+/// How long a lock is waited for: holders sync a file or two.
+const LOCK_LIMIT: Duration = Duration::from_secs(5);
+/// How often it is tried.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// Holds other threads and processes off until it is dropped. One that hangs while it holds the lock
+/// must not hang all others, so it is waited for within a limit.
 pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
     let file = private()
         .write(true)
@@ -105,8 +122,17 @@ pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
         .truncate(false)
         .open(path)
         .map_err(failed("open", path))?;
-    file.lock().map_err(failed("lock", path))?;
-    Ok(file)
+    let end = Instant::now().checked_add(LOCK_LIMIT);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source)),
+            Err(TryLockError::WouldBlock) if end.is_some_and(|end| Instant::now() < end) => {
+                thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => return Err(FileError::Held { path: path.to_owned() }),
+        }
+    }
 }
 
 fn private() -> OpenOptions {
@@ -147,4 +173,21 @@ fn check_private(file: &File, path: &Path) -> Result<(), FileError> {
 #[cfg(not(unix))]
 fn check_private(_: &File, _: &Path) -> Result<(), FileError> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_never_let_go_is_waited_for_within_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap();
+        let began = Instant::now();
+        assert!(matches!(lock(&path), Err(FileError::Held { .. })));
+        assert!((Duration::from_secs(5)..Duration::from_secs(30)).contains(&began.elapsed()));
+        drop(held);
+        lock(&path).unwrap();
+    }
 }
