@@ -1,5 +1,6 @@
 //! A call, and how it is signed.
 
+use std::fmt;
 use std::sync::Arc;
 
 use pos_protocol::Timestamp;
@@ -15,7 +16,6 @@ use super::Unverified;
 use crate::journal::Digest;
 
 /// What it takes to make a call, whoever signs it and when.
-#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: &'static str,
     pub(crate) path: String,
@@ -71,7 +71,6 @@ impl Subject {
 }
 
 /// A message ready to be sent.
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     /// Path, with `?` and query where there is one.
@@ -79,6 +78,20 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// Shared with every attempt.
     pub(crate) body: Arc<[u8]>,
+}
+
+impl fmt::Debug for Call {
+    /// Leaves the body out: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Request {
+    /// Leaves the body out: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("target", &self.target).finish_non_exhaustive()
+    }
 }
 
 impl Request {
