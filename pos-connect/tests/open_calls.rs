@@ -120,6 +120,7 @@ async fn what_nobody_else_is_at_is_not_made_and_closed() {
     let connection = Connection::open(setup(&server, kept)).await.unwrap();
     let error = connection.resume(&some_key()).await.unwrap_err();
     assert_eq!((error.kind(), error.code().as_str()), (ErrorKind::Wait, "not_made"));
+    assert_eq!(error.retry(), pos_connect::Retry::Never, "a new try takes a new key");
     assert!(connection.in_flight().await.unwrap().open.is_empty());
 }
 

@@ -55,7 +55,13 @@ impl Connection {
 
     /// The same, for an answer that is read otherwise.
     pub(super) async fn ask_octets(&self, call: Call) -> Result<Vec<u8>, Error> {
-        let mut exchange = self.exchange_of(call, self.uptime())?;
+        self.check_open().map_err(|error| self.told(error))?;
+        self.ask_anyway(call).await
+    }
+
+    /// The same, also on a line that is closed.
+    pub(super) async fn ask_anyway(&self, call: Call) -> Result<Vec<u8>, Error> {
+        let mut exchange = self.exchange_of(call, self.uptime());
         match self.run(&mut exchange, &mut Note::Nothing).await {
             Ok(Outcome::Answer(body)) => Ok(body),
             Ok(other) => Err(self.told(unanswered(other))),
@@ -78,10 +84,12 @@ impl Connection {
         let mut candidate = None;
         loop {
             let outcome = self.drive(exchange, note).await?;
+            if exchange.is_key_taken()
+                && let Some(signer) = candidate.take()
+            {
+                self.take_over(signer).await;
+            }
             if !was_the_key_refused(&outcome) {
-                if let Some(signer) = candidate.take() {
-                    self.take_over(signer).await;
-                }
                 return Ok(outcome);
             }
             let Some(other) = self.other_key(&tried).await else { return Ok(outcome) };
@@ -104,7 +112,10 @@ impl Connection {
             };
             match exchange.next(now, jitter) {
                 Action::Done(outcome) => {
-                    self.state().trust.offset_ms = exchange.trust().offset_ms;
+                    // Another verb may have learnt it meanwhile, and this one nothing.
+                    if let Some(offset_ms) = exchange.learnt_offset_ms() {
+                        self.state().trust.offset_ms = offset_ms;
+                    }
                     return Ok(outcome);
                 }
                 Action::Wait(span) => self.environment().sleep(span).await,
@@ -114,9 +125,12 @@ impl Connection {
                         Some(attempt) => self.noted(note, attempt).await?,
                         None => None,
                     };
+                    let spent = self.uptime().saturating_sub(now.uptime);
+                    let left = outgoing.timeout.saturating_sub(spent);
                     let event = match event {
                         Some(event) => event,
-                        None => self.send(&outgoing.request, outgoing.timeout).await,
+                        None if left < outgoing.least => Event::TooLate,
+                        None => self.send(&outgoing.request, left).await,
                     };
                     let (event, now) = match self.now() {
                         Ok(now) => (event, now),
@@ -205,7 +219,7 @@ impl Connection {
         let _ = self.keys().change(Change::Promote(public)).await;
     }
 
-    pub(super) fn exchange_of(&self, call: Call, began: Duration) -> Result<Exchange, Error> {
+    pub(super) fn exchange_of(&self, call: Call, began: Duration) -> Exchange {
         self.exchange(began, |authority, signer, trust, limits| {
             Exchange::new(call, authority, signer, trust, limits)
         })
@@ -216,17 +230,18 @@ impl Connection {
         &self,
         began: Duration,
         make: impl FnOnce(Arc<str>, Arc<SigningKey>, Trust, Limits) -> Exchange,
-    ) -> Result<Exchange, Error> {
+    ) -> Exchange {
         let config = &self.0.setup.config;
         let state = self.state();
-        if state.is_closed {
-            return Err(self.told(Error::module(ModuleCode::Closed, None)));
-        }
         let spent = self.uptime().saturating_sub(began);
         let total = config.total_timeout.saturating_sub(spent);
         let limits = Limits { attempt: config.attempt_timeout, total };
         let (authority, signer) = (Arc::clone(&self.0.authority), Arc::clone(&state.signer));
-        Ok(make(authority, signer, state.trust, limits))
+        make(authority, signer, state.trust, limits)
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), Error> {
+        if self.state().is_closed { Err(Error::module(ModuleCode::Closed, None)) } else { Ok(()) }
     }
 
     fn now(&self) -> Result<Now, EnvironmentError> {
@@ -243,7 +258,7 @@ impl Connection {
         Ok(u32::from_le_bytes(octets))
     }
 
-    /// A fresh key: milliseconds, so that keys made later sort later, and 128 random bits.
+    /// A fresh key: the time in milliseconds, and 128 random bits.
     pub(super) fn fresh_key(&self) -> Result<IdempotencyKey, Error> {
         let made = self.now().and_then(|now| {
             let mut octets = [0; 24];

@@ -35,13 +35,15 @@ impl Connection {
         let digest = call.digest();
         let Some(Known { entry, ours }) = known else {
             let entry = self.entry(&expected, digest)?;
-            let exchange = self.exchange_of(call, began)?;
+            self.check_open()?;
+            let exchange = self.exchange_of(call, began);
             return self.settled(exchange, Note::Begin(entry), &expected).await;
         };
         if entry.digest != digest {
             return Err(Error::module(ModuleCode::OpenUnderKey, None));
         }
-        let mut exchange = self.exchange_of(call, began).map_err(Error::in_doubt)?;
+        self.check_open().map_err(Error::in_doubt)?;
+        let mut exchange = self.exchange_of(call, began);
         exchange.ask_first(entry.attempts.clone(), ours);
         self.settled(exchange, Note::Add(entry.into()), &expected).await
     }
@@ -64,11 +66,11 @@ impl Connection {
             order_id: entry.order_id.clone(),
             payment_id: entry.payment_id,
         };
+        self.check_open().map_err(Error::in_doubt)?;
         let exchange = self.exchange(began, |authority, signer, trust, limits| {
             let attempts = entry.attempts.clone();
             Exchange::resume(expected.clone(), attempts, authority, signer, trust, limits)
         });
-        let exchange = exchange.map_err(Error::in_doubt)?;
         self.settled(exchange, Note::Add(entry.into()), &expected).await
     }
 
@@ -170,7 +172,7 @@ impl Connection {
         let is_envelope_spent = expected.operation.parse().is_ok_and(OperationKind::begins_payment);
         Err(match error.code() {
             Code::Module(ModuleCode::NotMade) if !is_envelope_spent => {
-                error.retried_by(Retry::SameKey)
+                error.retried_by(Retry::Never)
             }
             _ => error,
         })

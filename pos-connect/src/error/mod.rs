@@ -34,7 +34,9 @@ pub enum ErrorKind {
     GiveUp,
     /// The key or session is not good (any more): sign in, or register anew. Nothing was moved.
     SignInAgain,
-    /// Nothing was moved; the same may succeed after [`Error::retry_after`].
+    /// Nothing was moved, and a later try may succeed: after [`Error::retry_after`] under the same
+    /// key where [`Error::retry`] says `SameKey` or `After`, under a new key where it says `Never`
+    /// or `NewQuote`.
     Wait,
 }
 
@@ -257,7 +259,7 @@ impl Error {
         self
     }
 
-    /// That the same key serves a new try, because the call has no envelope that could have ended.
+    /// With other advice than the code's.
     #[must_use]
     pub(crate) fn retried_by(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
@@ -455,6 +457,7 @@ mod tests {
             ("journal", "give_up"),
             ("key_store", "give_up"),
             ("needs_human", "ask_for_status"),
+            ("not_a_module_key", "fix_the_request"),
             ("not_in_journal", "fix_the_request"),
             ("not_made", "wait"),
             ("not_registered", "sign_in_again"),
@@ -476,6 +479,41 @@ mod tests {
                 (code.as_str(), error.kind().as_str())
             })
             .collect();
+        assert_eq!(found, table);
+    }
+
+    /// What to do next and how to repeat must not contradict each other: a refusal that is kept under
+    /// its key, and "not made", ask for a new one.
+    #[test]
+    fn what_may_succeed_later_says_under_which_key() {
+        let mut found = Vec::new();
+        for code in ErrorCode::ALL {
+            let refused = Problem { retry: code.retry(), ..problem(WireCode::Known(*code)) };
+            let error = Error::refused(refused);
+            if error.kind() == ErrorKind::Wait {
+                found.push((code.wire(), error.retry()));
+            }
+            let is_same_key = matches!(error.retry(), Retry::SameKey | Retry::After);
+            assert!(!(code.is_kept() && is_same_key), "{}", code.wire());
+        }
+        for code in ModuleCode::ALL.iter().filter(|code| code.kind() == ErrorKind::Wait) {
+            found.push((code.as_str(), Error::module(*code, None).retry()));
+        }
+        let table = [
+            ("deadline_too_short", Retry::SameKey),
+            ("signature_stale", Retry::SameKey),
+            ("login_locked", Retry::After),
+            ("busy", Retry::Never),
+            ("institution_unavailable", Retry::After),
+            ("too_many_requests", Retry::After),
+            ("overloaded", Retry::After),
+            ("not_ready", Retry::After),
+            ("internal", Retry::After),
+            ("answer_unverified", Retry::SameKey),
+            ("not_made", Retry::NewQuote),
+            ("server_silent", Retry::SameKey),
+            ("server_unreachable", Retry::SameKey),
+        ];
         assert_eq!(found, table);
     }
 

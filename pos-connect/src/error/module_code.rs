@@ -80,6 +80,10 @@ module_codes! {
     NeedsHuman "needs_human" AskForStatus Never
         "The server was restored from a backup that may not know this payment. Ask the operator before paying again."
         "サーバーの復旧により結果を確認できません。再度決済する前に運営者へ問い合わせてください。";
+    /// What only a module key does was asked of a session's connection.
+    NotAModuleKey "not_a_module_key" FixTheRequest Never
+        "Only a module key can do this. Open a connection with the key of the store."
+        "この操作はモジュール鍵でのみ行えます。";
     /// The journal knows no call under this key.
     NotInJournal "not_in_journal" FixTheRequest Never
         "The journal knows no open payment under this key."

@@ -41,10 +41,16 @@ const MAX_RESIGNED: u32 = 2;
 const MAX_MESSAGES: u32 = 200;
 /// The least time worth beginning an attempt that moves money; the server wants 2 s of it.
 const LEAST_FOR_MONEY: Duration = Duration::from_millis(4_500);
+/// The least time in which a payment is still sent once it is noted: 2 s for the server, the second
+/// that is left to its answer, and the way there.
+const LEAST_AFTER_NOTING: Duration = Duration::from_millis(3_200);
 /// The least time worth beginning any other attempt.
 const LEAST: Duration = Duration::from_millis(500);
 /// The least life of a signature that is not a payment's deadline.
 const LEAST_LIFE: Duration = Duration::from_secs(5);
+/// When a server that wants to be left alone for longer than the verb lives is asked all the same,
+/// before the verb's end.
+const LAST_QUESTION: Duration = Duration::from_secs(5);
 /// How long a single question by key may take.
 const MOST_FOR_QUESTION: Duration = Duration::from_secs(10);
 /// First and longest wait between attempts.
@@ -90,6 +96,8 @@ pub(crate) struct Outgoing {
     pub(crate) timeout: Duration,
     /// What the journal must hold before the first octet leaves.
     pub(crate) attempt: Option<Attempt>,
+    /// With less time than this left after that it is not sent.
+    pub(crate) least: Duration,
 }
 
 /// What came of an action.
@@ -99,6 +107,8 @@ pub(crate) enum Event {
     NotNoted(Cause),
     /// The key was in the journal before, with these attempts, and nothing was sent by this call.
     Known { attempts: Vec<Attempt>, may_send: bool },
+    /// Noting the attempt took so long that it was not sent.
+    TooLate,
     /// An answer, of whatever honesty.
     Answered(Response),
     /// No answer.
@@ -142,6 +152,10 @@ pub(crate) struct Exchange {
     resigned: u32,
     failures: u32,
     walked: bool,
+    /// Whether a verified answer has shown that the server takes the key that signs.
+    is_key_taken: bool,
+    /// Whether the clock's offset was learnt here.
+    has_learnt_time: bool,
     /// The operation as last heard, while it is open.
     latest: Option<Box<OperationView>>,
     /// The refusal of the last attempt, once no later copy of that attempt can do otherwise.
@@ -288,15 +302,22 @@ impl Exchange {
             resigned: 0,
             failures: 0,
             walked: false,
+            is_key_taken: false,
+            has_learnt_time: false,
             latest: None,
             refusal: None,
             trouble: None,
         }
     }
 
-    /// What is believed now.
-    pub(crate) fn trust(&self) -> Trust {
-        self.trust
+    /// The clock's offset, where an answer of this exchange has told it.
+    pub(crate) fn learnt_offset_ms(&self) -> Option<i64> {
+        self.has_learnt_time.then_some(self.trust.offset_ms)
+    }
+
+    /// Whether the server takes the key that signs.
+    pub(crate) fn is_key_taken(&self) -> bool {
+        self.is_key_taken
     }
 
     /// What to do next. `jitter` is random.
@@ -323,7 +344,7 @@ impl Exchange {
                 self.state = State::Walking { goal };
                 let timeout = left.min(MOST_FOR_QUESTION);
                 let request = Request::unsigned_get(route::ANSWER_KEYS);
-                Action::Send(Outgoing { request, timeout, attempt: None })
+                Action::Send(Outgoing { request, timeout, attempt: None, least: Duration::ZERO })
             }
             State::Pinning { from, to, goal } => {
                 // Now that the key is known; `next` is asked again after pinning.
@@ -351,6 +372,11 @@ impl Exchange {
                 self.attempts.pop();
                 self.interrupted(cause);
             }
+            Event::TooLate => {
+                self.attempts.pop();
+                self.trouble = Some(SendFailure::no_time().into());
+                self.lost(now);
+            }
             Event::Interrupted(cause) => self.interrupted(cause),
         }
     }
@@ -359,6 +385,7 @@ impl Exchange {
     /// with that.
     pub(crate) fn sign_as(&mut self, signer: Arc<SigningKey>, now: Now) {
         self.signer = signer;
+        self.is_key_taken = false;
         self.refusal = None;
         self.trouble = None;
         let may_stand = self.attempts.iter().any(|tried| !tried.refused);
@@ -413,7 +440,9 @@ impl Exchange {
             self.attempts.push(Tried { attempt, refused: false });
         }
         self.state = State::Sent(Sent { message, signature, at: now });
-        Outgoing { request, timeout, attempt: is_noted.then_some(attempt) }
+        let attempt = is_noted.then_some(attempt);
+        let least = attempt.map_or(Duration::ZERO, |_| LEAST_AFTER_NOTING);
+        Outgoing { request, timeout, attempt, least }
     }
 
     fn answered(&mut self, response: Response, now: Now) {
@@ -523,8 +552,19 @@ impl Exchange {
             self.state = State::Over(self.end());
             return;
         }
-        let next = if self.is_money() { Message::Question } else { Message::Call };
-        self.after(next, advised.max(backoff(self.failures)), now);
+        let wait = advised.max(backoff(self.failures));
+        if !self.is_money() {
+            return self.after(Message::Call, wait, now);
+        }
+        // What was begun may have ended meanwhile: the verb asks once before it ends itself.
+        let left = self.left(now);
+        let last = left.saturating_sub(LAST_QUESTION);
+        let is_too_long = wait.saturating_add(LEAST) > left && !last.is_zero();
+        self.after(Message::Question, if is_too_long { last } else { wait }, now);
+    }
+
+    fn left(&self, now: Now) -> Duration {
+        self.deadline.unwrap_or_default().saturating_sub(now.uptime)
     }
 
     /// A verified answer that this build cannot read; sending again would bring the same.

@@ -131,13 +131,11 @@ impl Exchange {
     /// Waits for the proof if the verb lives that long; asks now and then otherwise, because the
     /// call may yet arrive.
     fn in_time(&self, proof: Duration, now: Now) -> Duration {
-        let left = self.deadline.unwrap_or_default().saturating_sub(now.uptime);
-        if proof.saturating_add(LEAST) < left { proof } else { backoff(self.failures) }
+        if proof.saturating_add(LEAST) < self.left(now) { proof } else { backoff(self.failures) }
     }
 
     fn has_time_to_send(&self, now: Now) -> bool {
-        let left = self.deadline.unwrap_or_default().saturating_sub(now.uptime);
-        left >= LEAST_FOR_MONEY
+        self.left(now) >= LEAST_FOR_MONEY
     }
 
     fn over(&mut self, outcome: Outcome) {
@@ -150,26 +148,12 @@ pub(crate) fn is_about_the_key(code: &WireCode) -> bool {
     matches!(code, WireCode::Known(ErrorCode::KeyRevoked | ErrorCode::KeyUnknown))
 }
 
-/// Whether the call was verified when it was refused so, and the refusal is therefore about it.
+/// Whether the call was verified when it was refused so, and the refusal is therefore about it. A body
+/// that broke off on its way is `invalid_json` too; and nobody knows when a newer server gives a code.
 pub(super) fn comes_after_verification(code: &WireCode) -> bool {
-    use ErrorCode as C;
     match code {
-        WireCode::Known(
-            C::BodyTooLarge
-            | C::DigestMismatch
-            // Also a body that broke off on its way.
-            | C::InvalidJson
-            | C::KeyRevoked
-            | C::KeyUnknown
-            | C::SessionEnded
-            | C::SignatureInvalid
-            | C::SignatureMissing
-            | C::SignatureStale
-            | C::UnsupportedMediaType,
-        )
-        // Nobody knows when a newer server gives it.
-        | WireCode::Unknown(_) => false,
-        WireCode::Known(_) => true,
+        WireCode::Known(ErrorCode::InvalidJson) | WireCode::Unknown(_) => false,
+        WireCode::Known(code) => code.comes_after_verification(),
     }
 }
 

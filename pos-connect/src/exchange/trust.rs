@@ -4,9 +4,14 @@ use pos_protocol::Timestamp;
 use pos_protocol::key::PublicKey;
 use pos_protocol::sign::{self, POS_CONNECT};
 use pos_protocol::succession::{self, Fingerprint};
-use pos_protocol::wire::AnswerKeys;
+use pos_protocol::wire::{AnswerKeys, Problem};
 
+use super::money::comes_after_verification;
 use super::{Exchange, Goal, Held, Message, Now, Response, Sent, State, Unverified};
+
+/// How far wall clock and uptime may part between a call and its answer, in milliseconds, before it
+/// counts as a clock that was set.
+const MOST_APART_MS: i64 = 250;
 
 /// What is believed of the server, learnt from verified answers only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,10 +29,13 @@ impl Exchange {
     pub(super) fn judge(&mut self, sent: Sent, response: Response, now: Now) {
         let verified = self.verify(sent, &response, now);
         match verified {
-            Ok(server_time) => match sent.message {
-                Message::Call => self.call_answered(response, server_time, now),
-                Message::Question => self.question_answered(&response, server_time, now),
-            },
+            Ok(server_time) => {
+                self.is_key_taken |= proves_the_key(&response);
+                match sent.message {
+                    Message::Call => self.call_answered(response, server_time, now),
+                    Message::Question => self.question_answered(&response, server_time, now),
+                }
+            }
             Err(Unverified::OtherKey { .. }) if !self.walked => {
                 let goal = Goal::Judge(Held { sent, received: now, response });
                 self.state = State::Walk { goal, not_before: now.uptime };
@@ -57,15 +65,22 @@ impl Exchange {
     }
 
     /// The server signed between sending and receiving, in the second that it names. The offset is
-    /// moved only when that proves it wrong, so that a delayed answer cannot shift a right clock.
+    /// moved only when that proves it wrong, so that a delayed answer cannot shift a right clock. It
+    /// says nothing where this machine's own clock was moved in between.
     fn learn_time(&mut self, server_time: Timestamp, sent: Now, received: Now) {
         let elapsed = received.uptime.saturating_sub(sent.uptime);
+        let elapsed_ms = i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX);
+        let by_wall_ms = signed_ms(received.wall).saturating_sub(signed_ms(sent.wall));
+        if by_wall_ms.saturating_sub(elapsed_ms).saturating_abs() > MOST_APART_MS {
+            return;
+        }
         let latest = signed_ms(received.wall);
-        let earliest = latest.saturating_sub(i64::try_from(elapsed.as_millis()).unwrap_or(0));
+        let earliest = latest.saturating_sub(elapsed_ms);
         let least = signed_ms(server_time).saturating_sub(latest);
         let most = signed_ms(server_time).saturating_add(999).saturating_sub(earliest);
         if !(least..=most).contains(&self.trust.offset_ms) {
             self.trust.offset_ms = least.midpoint(most);
+            self.has_learnt_time = true;
         }
     }
 
@@ -108,6 +123,13 @@ impl Exchange {
     pub(super) fn by_server(&self, wall: Timestamp) -> Timestamp {
         Timestamp::from_ms(wall.as_ms().saturating_add_signed(self.trust.offset_ms))
     }
+}
+
+/// Whether a verified answer shows that the server takes the key that signed the call.
+fn proves_the_key(response: &Response) -> bool {
+    matches!(response.status, 200 | 202)
+        || serde_json::from_slice::<Problem>(&response.body)
+            .is_ok_and(|problem| comes_after_verification(&problem.code))
 }
 
 fn answer_keys(pin: &Fingerprint, response: &Response) -> Result<PublicKey, Unverified> {

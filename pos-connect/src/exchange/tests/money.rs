@@ -140,7 +140,7 @@ fn a_new_answer_key_is_followed_and_pinned_before_it_is_believed() {
         .run([Then::By(SECOND, 200, operation("done")), Then::Keys(SECOND, vec![(FIRST, SECOND)])]);
     assert_eq!(state_of(&outcome), "done");
     assert_eq!(line.pinned, [key(SECOND).public()]);
-    assert_eq!(line.exchange.trust().pin, Fingerprint::of(&key(SECOND).public()));
+    assert_eq!(line.exchange.trust.pin, Fingerprint::of(&key(SECOND).public()));
 }
 
 #[test]
@@ -169,12 +169,44 @@ fn a_busy_server_that_knows_nothing_is_sent_the_call_again() {
 }
 
 #[test]
-fn advice_to_wait_longer_than_the_verb_lives_leaves_it_unknown() {
+fn advice_to_wait_longer_than_the_verb_lives_is_followed_by_one_question() {
+    let overloaded = || Then::Says(503, problem("overloaded", "after", Some(60_000)));
     let mut line = Line::payment();
-    let outcome = line.run([Then::Says(503, problem("overloaded", "after", Some(60_000)))]);
+    let outcome = line.run([overloaded(), Then::Says(200, found("done"))]);
+    assert_eq!((state_of(&outcome), line.targets()), ("done", vec![CALL, QUESTION]));
+    assert!((34_000..40_000).contains(&line.sent[1].at_ms), "{} ms", line.sent[1].at_ms);
+
+    let outcome = Line::payment().run([overloaded(), overloaded()]);
     let Outcome::Unknown(Some(Cause::Refused(problem))) = outcome else { panic!("{outcome:?}") };
     assert_eq!(problem.retry_after_ms, Some(60_000));
-    assert!(line.elapsed_ms() < 1_000);
+}
+
+/// The disk was slow: the attempt stands in the journal, and what is left of its life is too short.
+#[test]
+fn what_was_noted_too_late_is_not_sent_and_signed_again() {
+    let mut line = Line::payment();
+    let mut calls = 0;
+    let outcome = line.run_with(|line, outgoing| {
+        calls += 1;
+        if calls == 1 {
+            assert_eq!(outgoing.least, Duration::from_millis(3_200));
+            line.pass(Duration::from_secs(18));
+            return Event::TooLate;
+        }
+        line.pass(Duration::from_millis(50));
+        let body = serde_json::to_vec(&operation("done")).unwrap();
+        let time = line.server_time();
+        Event::Answered(signed(FIRST, 200, body, signature_of(outgoing), time))
+    });
+    assert_eq!((state_of(&outcome), line.targets()), ("done", vec![CALL, CALL]));
+    assert_eq!(line.sent[1].created_s - line.sent[0].created_s, 18);
+
+    let mut line = Line::payment();
+    let outcome = line.run_with(|line, _| {
+        line.pass(Duration::from_secs(18));
+        Event::TooLate
+    });
+    assert!(matches!(outcome, Outcome::Failed(_)), "nothing was sent: {outcome:?}");
 }
 
 #[test]

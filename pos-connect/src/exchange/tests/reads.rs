@@ -68,7 +68,7 @@ fn a_clock_that_is_an_hour_wrong_is_set_by_the_signed_refusal() {
         assert_eq!(state_of(&outcome), "done");
         let shift = i64::try_from(line.sent[1].created_s).unwrap() - 1_795_132_800;
         assert!((shift - ahead_s).abs() <= 1, "{shift}");
-        let offset_ms = line.exchange.trust().offset_ms;
+        let offset_ms = line.exchange.trust.offset_ms;
         assert!((offset_ms - ahead_s * 1_000).abs() < 1_000, "{offset_ms}");
     }
 }
@@ -97,7 +97,38 @@ fn a_delayed_answer_does_not_move_a_right_clock() {
         let body = br#"{"ok":true}"#.to_vec();
         Event::Answered(signed(FIRST, 200, body, signature_of(outgoing), time))
     });
-    assert_eq!(line.exchange.trust().offset_ms, 0);
+    assert_eq!(line.exchange.trust.offset_ms, 0);
+}
+
+/// Somebody sets this machine's clock between a call and its answer.
+#[test]
+fn a_clock_that_is_set_meanwhile_teaches_nothing() {
+    for ahead in [true, false] {
+        let mut line = read();
+        let outcome = line.run_with(|line, outgoing| {
+            line.pass(Duration::from_millis(50));
+            let time = line.server_time();
+            let hour = Duration::from_secs(3_600);
+            let wall = line.now.wall;
+            line.now.wall = if ahead { wall.plus(hour) } else { wall.minus(hour) };
+            let body = br#"{"ok":true}"#.to_vec();
+            Event::Answered(signed(FIRST, 200, body, signature_of(outgoing), time))
+        });
+        assert_eq!(body_of(outcome), br#"{"ok":true}"#);
+        assert_eq!(line.exchange.learnt_offset_ms(), None);
+    }
+}
+
+#[test]
+fn only_an_exchange_that_learnt_the_time_tells_it() {
+    let mut line = read();
+    line.run([Then::Says(200, yes())]);
+    assert_eq!(line.exchange.learnt_offset_ms(), None);
+    let mut line = read();
+    line.server_ahead_ms = 3_600_000;
+    line.run([Then::Says(200, yes())]);
+    let learnt = line.exchange.learnt_offset_ms().unwrap();
+    assert!((3_599_000..=3_601_000).contains(&learnt), "{learnt}");
 }
 
 #[test]
