@@ -248,6 +248,49 @@ async fn a_key_that_was_rolled_elsewhere_is_found_in_the_store() {
     assert_eq!(connection.key_id(), new.key().public().id());
 }
 
+/// The old key was refused, and of the successor nobody has said anything: it may never have arrived.
+#[tokio::test]
+async fn a_successor_is_not_promoted_before_the_server_has_taken_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|_| Reply::HangUp).await;
+    let keys = store(&folder, &server).await;
+    let setup = setup(&server, &keys).with_environment(Arc::<Hurried>::default());
+    let connection = Connection::open(setup).await.unwrap();
+    let old = connection.key_id();
+    let next = Seed::new(Zeroizing::new([2; 32]));
+    keys.change(Change::NextKey(next.clone())).await.unwrap();
+    server.forget_all_keys();
+    server.know(&next.key().public());
+    connection.list_keys().await.unwrap_err();
+    assert_eq!(connection.key_id(), old);
+    let stored = keys.load().await.unwrap().unwrap();
+    assert_eq!(stored.module_key.key().public().id(), old);
+    assert!(stored.next_key.is_some());
+}
+
+/// Another process has rolled the key that this one still holds, and now this one rolls.
+#[tokio::test]
+async fn a_roll_begins_with_the_key_of_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(|call| {
+        let request: wire::RollKeyRequest = serde_json::from_value(call.json()).unwrap();
+        let old = key(2).public();
+        let signed = pos_connect::protocol::enrolment::key_roll_proof(&old, &request.key);
+        request.key.verify(&signed, &request.proof).unwrap();
+        Reply::Says(200, key_answer(&request.key))
+    })
+    .await;
+    let keys = store(&folder, &server).await;
+    let connection = Connection::open(setup(&server, &keys)).await.unwrap();
+    keys.change(Change::NextKey(Seed::new(Zeroizing::new([2; 32])))).await.unwrap();
+    keys.change(Change::Promote(key(2).public())).await.unwrap();
+    server.know(&key(2).public());
+    let rolled = connection.roll_key().await.unwrap();
+    assert_eq!(server.heard().last().unwrap().key_id, Some(key(2).public().id()));
+    let stored = keys.load().await.unwrap().unwrap();
+    assert_eq!(stored.module_key.key().public().id(), rolled.key_id);
+}
+
 #[tokio::test]
 async fn without_a_good_key_one_signs_in_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -308,7 +351,13 @@ async fn a_person_signs_in_and_out() {
         server.know(&session);
     }
     one.list_keys().await.unwrap();
+    let error = one.roll_key().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code().as_str()),
+        (ErrorKind::FixTheRequest, "not_a_module_key")
+    );
     // It had run out meanwhile, which is what was wanted.
+    one.sign_out().await.unwrap();
     one.sign_out().await.unwrap();
     assert_eq!(one.list_keys().await.unwrap_err().code().as_str(), "closed");
     let clone = two.clone();

@@ -1,6 +1,7 @@
 //! Registration, sign-in and keys.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use pos_protocol::ErrorCode;
 use pos_protocol::enrolment::{EnrolmentCode, key_roll_proof, registration_proof};
@@ -11,7 +12,6 @@ use pos_protocol::wire::{
     KeyAnswer, KeyList, LoginRequest, RegisterRequest, RegistrationAnswer, RevokeKeyRequest,
     RollKeyRequest, SessionAnswer, SignOutRequest, route,
 };
-use serde::de::IgnoredAny;
 
 use super::drive::json;
 use super::{Connection, Role, Setup};
@@ -27,8 +27,9 @@ impl Connection {
     /// for the server.
     ///
     /// The answer holds the recovery codes and the panic code: show them once to the person in
-    /// charge. After a crash or an error of kind `Wait`, register again with the same code: the
-    /// stored key is used again.
+    /// charge. After a crash, an error of kind `Wait`, or one of the key store (`key_store`: the
+    /// server may have the key, and it could not be noted), register again with the same code: the
+    /// stored key is used again, and the answer repeated with fresh recovery codes.
     ///
     /// # Errors
     /// `SignInAgain` (`credential_refused`) for a code or user id that is not right or has ended;
@@ -111,19 +112,24 @@ impl Connection {
         Ok((connection, answer))
     }
 
-    /// Ends the session that this connection acts with, here and at the server, and closes it.
+    /// Ends the session that this connection acts with: closes it here, whatever comes of the call,
+    /// and then ends it at the server. One that had ended before is signed out all the same, and so
+    /// is one that is signed out again.
     ///
     /// # Errors
-    /// As for every call. One whose session had ended before is signed out all the same.
+    /// As for every call: the server may not have heard. Sign out again, or let the session run out.
+    /// `GiveUp` (`not_permitted`) for a module key's connection, which stays open.
     pub async fn sign_out(&self) -> Result<(), Error> {
         let key = self.key_named("out", &self.key_id())?;
         let effect = Effect::Repeatable(Some(key));
         let call = Call::post(route::SIGN_OUT, json(&SignOutRequest {}), effect);
-        match self.ask::<IgnoredAny>(call).await {
-            Err(error) if !error.says(ErrorCode::SessionEnded) => return Err(error),
-            Ok(_) | Err(_) => self.close(),
+        if self.0.role == Role::Session {
+            self.close();
         }
-        Ok(())
+        match self.ask_anyway(call).await {
+            Err(error) if !error.says(ErrorCode::SessionEnded) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Closes this connection and its clones: verbs begun from now on are refused, those under way
@@ -146,17 +152,20 @@ impl Connection {
     /// they find the new one in the store.
     ///
     /// # Errors
-    /// `FixTheRequest` on a session's connection. After any error the old key is still used, and
+    /// `FixTheRequest` (`not_a_module_key`) on a session's connection. After any error the old key is still used, and
     /// rolling again goes on with the same new key.
     pub async fn roll_key(&self) -> Result<KeyAnswer, Error> {
         if self.0.role == Role::Session {
-            return Err(self.told(Error::module(ModuleCode::NotRegistered, None)));
+            return Err(self.told(Error::module(ModuleCode::NotAModuleKey, None)));
         }
         let fresh = self.0.setup.seed().map_err(|error| self.told(error))?;
         let stored = self.store(Change::NextKey(fresh)).await?;
         let next = stored.next_key.map(|seed| seed.key());
         let next = next.expect("a successor was stored just now");
-        let old = self.state().signer.public();
+        // Another process may have rolled the key that this one still holds.
+        let present = Arc::new(stored.module_key.key());
+        let old = present.public();
+        self.state().signer = present;
         let body = RollKeyRequest {
             key: next.public(),
             proof: next.sign(&key_roll_proof(&old, &next.public())),
