@@ -47,7 +47,13 @@ impl Exchange {
                 self.trouble = Some(Cause::Refused(Box::new(problem)));
                 self.again(Message::Question, now);
             }
-            Ok(problem) if response.status == 429 || response.status >= 500 => {
+            // Busy, or a bent copy of the question was refused.
+            Ok(problem)
+                if response.status == 429
+                    || response.status >= 500
+                    || !comes_after_verification(&problem.code)
+                        && !is_about_the_key(&problem.code) =>
+            {
                 self.put_off(problem, now);
             }
             // The question itself is refused: nobody answers it to this key, and the outcome stays
@@ -145,7 +151,8 @@ impl Exchange {
 
 /// Whether the server does not take the key that signed.
 pub(crate) fn is_about_the_key(code: &WireCode) -> bool {
-    matches!(code, WireCode::Known(ErrorCode::KeyRevoked | ErrorCode::KeyUnknown))
+    use ErrorCode::{KeyRevoked, KeyUnknown, SessionEnded};
+    matches!(code, WireCode::Known(KeyRevoked | KeyUnknown | SessionEnded))
 }
 
 /// Whether the call was verified when it was refused so, and the refusal is therefore about it. A body
