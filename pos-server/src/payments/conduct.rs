@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::{InstitutionId, OperationId, TaskId};
-use pos_protocol::payment::{Action, Event, OperationState, Outcome, step};
+use pos_protocol::payment::{Event, OperationState, Outcome, step};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
@@ -97,6 +97,11 @@ impl Conductor {
         tokio::time::timeout(at_most, async { while running.changed().await.is_ok() {} })
             .await
             .is_ok()
+    }
+
+    /// Whether the operation runs in this process.
+    pub fn runs(&self, id: OperationId) -> bool {
+        self.lock().operations.contains_key(&id)
     }
 
     /// Returns when no operation runs any more.
@@ -365,10 +370,11 @@ fn stepped(
     let now = app.clock.now();
     let inquiries = before.inquiries.saturating_add(u32::from(asked));
     // What is learnt is never refused.
-    let (model, actions) = step(&payment.model(), &Event::Learnt(id, answer.outcome)).ok()?;
+    let (model, alarm) = step(&payment.model(), &Event::Learnt(id, answer.outcome)).ok()?;
     let state = model.operation(id)?.state;
     // The store keeps a task once for as long as it is open.
-    let mut tasks: Vec<_> = alarms(&actions).map(|text| task(app, payment, id, text)).collect();
+    let mut tasks: Vec<_> =
+        alarm.into_iter().map(|alarm| task(app, payment, id, alarm.sentence())).collect();
     if state == OperationState::Unknown && asked && inquiries == ALARM_AFTER {
         let text = "the outcome is still unknown after six inquiries";
         tasks.push(task(app, payment, id, text));
@@ -378,7 +384,8 @@ fn stepped(
         card_reference: answer.card_reference.as_deref().map(Into::into),
         raw_code: answer.raw_code.as_deref().map(Into::into),
     };
-    let ended_at = before.ended_at.or_else(|| (!state.is_open()).then_some(now));
+    // What came late may open again what had ended.
+    let ended_at = (!state.is_open()).then(|| before.ended_at.unwrap_or(now));
     let due_at =
         state.is_open().then(|| now.plus(next_look(state, answer, before, app.started, now)));
     let frees_order = !payment.model().frees_order() && model.frees_order();
@@ -414,13 +421,6 @@ fn stepped(
         tasks,
     };
     Some((verb, after))
-}
-
-fn alarms(actions: &[Action]) -> impl Iterator<Item = &'static str> {
-    actions.iter().filter_map(|action| match action {
-        Action::Alarm(_, text) => Some(*text),
-        Action::Send(_) | Action::Inquire(_) | Action::Finish(_) => None,
-    })
 }
 
 fn task(app: &App, payment: &StoredPayment, operation: OperationId, text: &str) -> TaskRow {

@@ -1,8 +1,7 @@
 //! The life of a payment: its sums, its operations and the one function that moves them.
 //!
 //! `payments.md` 1 is the law here. [`step`] is the only writer of states and sums; the server and
-//! its tests run the same function. It is pure: the present time is an argument, and what must be
-//! done outside is returned as [`Action`]s.
+//! its tests run the same function. It is pure, and no rule in it looks at the time.
 
 mod model;
 mod step;
@@ -11,4 +10,4 @@ pub use model::{
     InvalidOperationKind, Operation, OperationKind, OperationState, Payment, PaymentState, Sums,
     WireOperation,
 };
-pub use step::{Action, Event, NewOperation, Outcome, Refusal, Stepped, step};
+pub use step::{Alarm, Event, MOST_OPERATIONS, NewOperation, Outcome, Refusal, Stepped, step};

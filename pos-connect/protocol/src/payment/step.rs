@@ -49,17 +49,40 @@ pub enum Event {
     Learnt(OperationId, Outcome),
 }
 
-/// What must be done outside because of a step.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Action {
-    /// Send the operation to its institution, once.
-    Send(OperationId),
-    /// Find the outcome out by inquiry.
-    Inquire(OperationId),
-    /// The operation has ended: whoever waits may be answered.
-    Finish(OperationId),
-    /// Tell a person of the operator: the reason is a sentence.
-    Alarm(OperationId, &'static str),
+/// What a person of the operator is told because of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alarm {
+    /// Another outcome came than the one that stands.
+    Contradicted,
+    /// A success came after the end, for another amount than was asked for.
+    LateMisfit,
+    /// A success came after the end.
+    LateSuccess,
+    /// The institution approved another amount than was asked for.
+    Misfit,
+    /// The institution answered for something else.
+    Mismatched,
+    /// No machine can find the outcome out.
+    NeedsHuman,
+}
+
+impl Alarm {
+    /// The sentence.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::Contradicted => "the institution contradicts an outcome that stands",
+            Self::LateMisfit => {
+                "a success for another amount than was asked for came after the operation had ended \
+                 without one"
+            }
+            Self::LateSuccess => "a success came after the operation had ended without one",
+            Self::Misfit => "the institution approved another amount than was asked for",
+            Self::Mismatched => {
+                "the institution answered for another amount, currency, order or operation"
+            }
+            Self::NeedsHuman => "no machine can find the outcome out",
+        }
+    }
 }
 
 /// Why an operation cannot be begun now.
@@ -72,8 +95,13 @@ pub struct Refusal {
     pub blocker: Option<OperationId>,
 }
 
-/// The payment after a step, and what the step asks for.
-pub type Stepped = (Payment, Vec<Action>);
+/// The payment after a step, and what a person is told. What else is to be done follows from the
+/// states: what was begun is sent, and what is open is asked about.
+pub type Stepped = (Payment, Option<Alarm>);
+
+/// Operations of one payment at most, so that it stays a small thing to read and to reckon with; for
+/// more than these there is [`ErrorCode::NothingLeft`].
+pub const MOST_OPERATIONS: usize = 100;
 
 /// Moves `payment` by `event`.
 ///
@@ -97,13 +125,16 @@ fn begin(payment: &Payment, new: &NewOperation) -> Result<Stepped, Refusal> {
         state: OperationState::Sending,
         allow_partial: new.allow_partial,
     });
-    Ok((next, vec![Action::Send(new.id)]))
+    Ok((next, None))
 }
 
 /// The guards of `payments.md` 1; open operations count as if they had succeeded.
 fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
     use OperationKind::{Authorise, Capture, Refund, Sale, Void};
     let wanted = || new.amount.ok_or(refuse(ErrorCode::InvalidField));
+    if payment.operations.len() >= MOST_OPERATIONS {
+        return Err(refuse(ErrorCode::NothingLeft));
+    }
     match new.kind {
         Sale | Authorise => {
             if let Some(first) = payment.operations.first() {
@@ -157,11 +188,11 @@ fn open_sum(payment: &Payment, kind: OperationKind) -> u64 {
 fn learn(payment: &Payment, id: OperationId, outcome: Outcome) -> Stepped {
     let mut next = payment.clone();
     let Some(at) = next.operations.iter().position(|one| one.id == id) else {
-        return (next, Vec::new());
+        return (next, None);
     };
     let operation = &mut next.operations[at];
     let before = operation.state;
-    let (after, actions) = judge(operation, outcome);
+    let (after, alarm) = judge(operation, outcome);
     operation.state = after;
     if let (false, OperationState::Done(amount)) =
         (matches!(before, OperationState::Done(_)), after)
@@ -169,51 +200,56 @@ fn learn(payment: &Payment, id: OperationId, outcome: Outcome) -> Stepped {
         let kind = operation.kind;
         add(&mut next, kind, amount.minor());
     }
-    (next, actions)
+    (next, alarm)
 }
 
-/// The state that an operation reaches by an outcome, and what that asks for.
-fn judge(operation: &Operation, outcome: Outcome) -> (OperationState, Vec<Action>) {
+/// The state that an operation reaches by an outcome, and what a person is told.
+fn judge(operation: &Operation, outcome: Outcome) -> (OperationState, Option<Alarm>) {
     use OperationState as State;
-    let id = operation.id;
     let state = operation.state;
-    let ended = |state| (state, vec![Action::Finish(id)]);
+    let stays = (state, None);
+    let fits = |amount| amount_fits(operation, amount);
     match (state, outcome) {
-        // What is done or undone stays so; a second "done" is the same answer twice.
-        (State::Done(amount), Outcome::Done(again)) if amount == again => (state, Vec::new()),
+        // Whatever it was about: before the end it leaves the outcome open, later it changes nothing.
+        (
+            State::Accepted | State::Sending | State::NeedsPayer | State::Pending | State::Unknown,
+            Outcome::Mismatched,
+        ) => (State::Unknown, Some(Alarm::Mismatched)),
+        (_, Outcome::Mismatched) => (state, Some(Alarm::Mismatched)),
+        // What is done stays so; a second "done" is the same answer twice.
+        (State::Done(amount), Outcome::Done(again)) if amount == again => stays,
         (State::Done(_), Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent) => {
-            (state, vec![Action::Alarm(id, "the institution contradicts an outcome that stands")])
+            (state, Some(Alarm::Contradicted))
         }
-        (State::Done(_) | State::Reversed, _) => (state, Vec::new()),
-        // A late success is recorded, never dropped; a person sees that it came late.
-        (State::Declined(_) | State::NotSent, Outcome::Done(amount)) => {
-            let late = "a success came after the operation had ended without one";
-            (State::Done(amount), vec![Action::Finish(id), Action::Alarm(id, late)])
+        (State::Done(_), _) => stays,
+        // A late success is recorded, never dropped; one that does not fit moves no sum.
+        (State::Declined(_) | State::NotSent, Outcome::Done(amount)) if fits(amount) => {
+            (State::Done(amount), Some(Alarm::LateSuccess))
         }
-        (State::Declined(_) | State::NotSent, _) => (state, Vec::new()),
-        (_, Outcome::Done(amount)) if !amount_fits(operation, amount) => {
-            let wrong = "the institution approved another amount than was asked for";
-            (State::Unknown, vec![Action::Inquire(id), Action::Alarm(id, wrong)])
+        (State::Declined(_) | State::NotSent, Outcome::Done(_)) => {
+            (State::NeedsHuman, Some(Alarm::LateMisfit))
         }
-        (_, Outcome::Done(amount)) => ended(State::Done(amount)),
-        (_, Outcome::Declined(reason)) => ended(State::Declined(reason)),
-        (_, Outcome::NotSent) => ended(State::NotSent),
-        (State::NeedsHuman | State::Reversing, _) => (state, Vec::new()),
-        (_, Outcome::Mismatched) => {
-            let wrong = "the institution answered for another amount, currency, order or operation";
-            (State::Unknown, vec![Action::Inquire(id), Action::Alarm(id, wrong)])
+        (State::Declined(_) | State::NotSent, _) => stays,
+        // The reversal stands, whatever else comes; what it comes to decides (`payments.md` 3.5).
+        (State::Reversed, _) => stays,
+        (State::Reversing, Outcome::NeedsHuman) => (State::NeedsHuman, Some(Alarm::NeedsHuman)),
+        (State::Reversing, _) => stays,
+        (_, Outcome::Done(amount)) if fits(amount) => (State::Done(amount), None),
+        // Confirmed by an inquiry it is no slip of one answer: a person decides what becomes of it.
+        (State::Unknown | State::NeedsHuman, Outcome::Done(_)) => {
+            (State::NeedsHuman, Some(Alarm::Misfit))
         }
-        (_, Outcome::NeedsHuman) => {
-            (State::NeedsHuman, vec![Action::Alarm(id, "no machine can find the outcome out")])
-        }
+        (_, Outcome::Done(_)) => (State::Unknown, Some(Alarm::Misfit)),
+        (_, Outcome::Declined(reason)) => (State::Declined(reason), None),
+        (_, Outcome::NotSent) => (State::NotSent, None),
+        (State::NeedsHuman, _) => stays,
+        (_, Outcome::NeedsHuman) => (State::NeedsHuman, Some(Alarm::NeedsHuman)),
         // An unanswered question takes nothing back: what waits for the payer or for a later
         // result goes on waiting.
-        (State::NeedsPayer | State::Pending, Outcome::Unknown) => {
-            (state, vec![Action::Inquire(id)])
-        }
-        (_, Outcome::NeedsPayer) => (State::NeedsPayer, vec![Action::Inquire(id)]),
-        (_, Outcome::Pending) => (State::Pending, vec![Action::Inquire(id)]),
-        (_, Outcome::Unknown) => (State::Unknown, vec![Action::Inquire(id)]),
+        (State::NeedsPayer | State::Pending, Outcome::Unknown) => stays,
+        (_, Outcome::NeedsPayer) => (State::NeedsPayer, None),
+        (_, Outcome::Pending) => (State::Pending, None),
+        (_, Outcome::Unknown) => (State::Unknown, None),
     }
 }
 
