@@ -178,8 +178,10 @@ CREATE TABLE claim (
     key TEXT NOT NULL,
     fingerprint BLOB NOT NULL,
     created_at INTEGER NOT NULL,
-    operation BLOB, -- of a check: the id under which the institution is asked
+    operation BLOB, -- of a check: the name under which it runs
     answer BLOB, -- of a check: the body
+    refusal TEXT, -- of a check: the error code, instead of a body
+    field TEXT, -- that the refusal names
     PRIMARY KEY (shop, key)
 ) STRICT, WITHOUT ROWID;
 

@@ -242,7 +242,7 @@ fn left(app: &App, deadline: Duration) -> Duration {
 }
 
 /// How long an answer may be waited for.
-fn patience(app: &App, deadline: Duration) -> Duration {
+pub(super) fn patience(app: &App, deadline: Duration) -> Duration {
     left(app, deadline).saturating_sub(ANSWER_MARGIN)
 }
 
@@ -281,7 +281,7 @@ fn signer_ended(call: &Call) -> ApiError {
     })
 }
 
-fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
+pub(super) fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
     if left(app, call.deadline) < LEAST_TIME {
         return Err(ErrorCode::DeadlineTooShort.into());
     }

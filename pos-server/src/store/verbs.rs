@@ -337,14 +337,14 @@ pub enum KeyChanged {
     Taken,
 }
 
-/// Claims an idempotency key for a check; its answer is kept later by [`FinishCheck`].
+/// Claims an idempotency key for a check; what it comes to is kept later by [`FinishCheck`].
 #[derive(Clone, Debug)]
 pub struct BeginCheck {
     /// The actor.
     pub shop: ShopId,
     /// Of the call.
     pub claim: Claim,
-    /// The id under which the institution is asked.
+    /// The name under which this process runs it, so that a repeat can wait for it.
     pub operation: OperationId,
     /// The present time.
     pub now: Timestamp,
@@ -355,26 +355,40 @@ pub struct BeginCheck {
 pub enum CheckBegun {
     /// Ask the institution.
     New,
-    /// The same call came before: ask by the id of then unless it has an answer.
+    /// The same call came before.
     Repeat {
-        /// The id of then.
+        /// The name of then.
         operation: OperationId,
-        /// The body that was answered.
-        answer: Option<Box<[u8]>>,
+        /// What it came to, if it has ended.
+        kept: Option<CheckKept>,
     },
     /// The key was used for another call.
     KeyReused,
 }
 
-/// Keeps the answer to a check.
+/// What a check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKept {
+    /// The body that is answered.
+    Answer(Box<[u8]>),
+    /// It was refused.
+    Refusal {
+        /// With this code.
+        code: ErrorCode,
+        /// The field that is named.
+        field: Option<Box<str>>,
+    },
+}
+
+/// Keeps what a check came to, or frees its key; what was kept first stays.
 #[derive(Clone, Debug)]
 pub struct FinishCheck {
     /// The actor.
     pub shop: ShopId,
     /// Of the call.
     pub key: IdempotencyKey,
-    /// The body that is answered.
-    pub answer: Box<[u8]>,
+    /// What is answered from now on; `None` frees the key.
+    pub kept: Option<CheckKept>,
 }
 
 /// Replaces the enrolment code of a shop.
@@ -515,7 +529,7 @@ verbs! {
     EndKey(EndKey) -> KeyChanged, end_key;
     /// Claims the idempotency key of a check.
     BeginCheck(BeginCheck) -> CheckBegun, begin_check;
-    /// Keeps the answer to a check.
+    /// Keeps what a check came to.
     FinishCheck(FinishCheck) -> (), finish_check;
     /// Enters an institution; `false` when the id is taken.
     AddInstitution(InstitutionRow) -> Changed, add_institution;

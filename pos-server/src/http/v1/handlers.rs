@@ -91,7 +91,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, shop: Shop, call: Call) -
     let mutation = mutation(shop, &call)?;
     // Most of what follows is the institution's time.
     call.place.give_back();
-    Ok(Answer::ok_octets(checking::check(&app, &mutation, request).await?))
+    Ok(Answer::ok_octets(checking::check(&app, mutation, request).await?))
 }
 
 pub(super) async fn pay(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {

@@ -6,7 +6,7 @@ use pos_protocol::payment::OperationState;
 use super::bed::{Bed, new_payment, tell};
 use crate::store::rows::ContractRow;
 use crate::store::verbs::{
-    AddContract, BeginCheck, Begun, CheckBegun, Claim, EndKey, FinishCheck, KeepRefusal,
+    AddContract, BeginCheck, Begun, CheckBegun, CheckKept, Claim, EndKey, FinishCheck, KeepRefusal,
     KeyChanged, Recorded, RollKey, SetContractEnabled, Target, TouchKey,
 };
 use pos_protocol::wire::KeyRole;
@@ -108,9 +108,9 @@ pub(in crate::store) fn shops_have_their_own_keys_orders_and_envelopes(bed: &mut
     let (one, two) = (check(bed, ours.shop), check(bed, theirs.shop));
     assert_eq!(tell!(bed, BeginCheck, one.clone()), CheckBegun::New);
     assert_eq!(tell!(bed, BeginCheck, two), CheckBegun::New);
-    let finish =
-        FinishCheck { shop: theirs.shop, key: check_key.clone(), answer: (*b"theirs").into() };
+    let kept = Some(CheckKept::Answer((*b"theirs").into()));
+    let finish = FinishCheck { shop: theirs.shop, key: check_key.clone(), kept };
     tell!(bed, FinishCheck, finish);
-    let repeat = CheckBegun::Repeat { operation: one.operation, answer: None };
+    let repeat = CheckBegun::Repeat { operation: one.operation, kept: None };
     assert_eq!(tell!(bed, BeginCheck, one), repeat);
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use pos_protocol::id::{ContractId, PosId, ShopId};
+use pos_protocol::ErrorCode;
+use pos_protocol::id::{ContractId, IdempotencyKey, PosId, ShopId};
 use pos_protocol::wire::KeyRole;
 
 use super::bed::{Bed, INSTITUTION, institution, named, new_payment, tell};
 use crate::store::rows::{ContractRow, PosRow, ShopRow};
 use crate::store::verbs::{
-    AddContract, AddPos, Admitted, BeginCheck, Begun, CheckBegun, Claim, EndKey, FinishCheck,
-    KeyChanged, Prune, RaiseSealKeyVersion, SetContractEnabled, SetEnrolment,
+    AddContract, AddPos, Admitted, BeginCheck, Begun, CheckBegun, CheckKept, Claim, EndKey,
+    FinishCheck, KeyChanged, Prune, RaiseSealKeyVersion, SetContractEnabled, SetEnrolment,
     SetInstitutionEnabled, Target,
 };
 
@@ -154,17 +155,33 @@ pub(in crate::store) fn a_check_is_asked_once(bed: &mut Bed) {
     let operation = first.operation;
     assert_eq!(tell!(bed, BeginCheck, first), CheckBegun::New);
     let again = check(bed, [1; 32]);
-    let repeat =
-        |answer: Option<&[u8]>| CheckBegun::Repeat { operation, answer: answer.map(Into::into) };
+    let repeat = |kept: Option<&CheckKept>| CheckBegun::Repeat { operation, kept: kept.cloned() };
     assert_eq!(tell!(bed, BeginCheck, again.clone()), repeat(None));
     let other = check(bed, [2; 32]);
     assert_eq!(tell!(bed, BeginCheck, other), CheckBegun::KeyReused);
-    for answer in [&b"{\"result\":\"sufficient\"}"[..], b"{}"] {
-        let verb = FinishCheck { shop: ours.shop, key: key.clone(), answer: answer.into() };
-        tell!(bed, FinishCheck, verb);
-        let kept = repeat(Some(b"{\"result\":\"sufficient\"}"));
-        assert_eq!(tell!(bed, BeginCheck, again.clone()), kept);
+    let finish = |key: &IdempotencyKey, kept: Option<&CheckKept>| FinishCheck {
+        shop: ours.shop,
+        key: key.clone(),
+        kept: kept.cloned(),
+    };
+    let first = CheckKept::Answer(b"{\"result\":\"sufficient\"}".as_slice().into());
+    let second = CheckKept::Refusal { code: ErrorCode::EnvelopeUsed, field: None };
+    for kept in [Some(&first), Some(&second), None] {
+        tell!(bed, FinishCheck, finish(&key, kept));
+        assert_eq!(tell!(bed, BeginCheck, again.clone()), repeat(Some(&first)), "the first stays");
     }
+    // A key that was freed is claimed anew; a refusal is kept with its field.
+    let mut freed = check(bed, [3; 32]);
+    freed.claim.key = bed.idempotency_key();
+    assert_eq!(tell!(bed, BeginCheck, freed.clone()), CheckBegun::New);
+    tell!(bed, FinishCheck, finish(&freed.claim.key, None));
+    freed.operation = bed.operation_id();
+    assert_eq!(tell!(bed, BeginCheck, freed.clone()), CheckBegun::New);
+    let refusal =
+        CheckKept::Refusal { code: ErrorCode::EnvelopeUsed, field: Some("envelope".into()) };
+    tell!(bed, FinishCheck, finish(&freed.claim.key, Some(&refusal)));
+    let repeated = CheckBegun::Repeat { operation: freed.operation, kept: Some(refusal) };
+    assert_eq!(tell!(bed, BeginCheck, freed), repeated);
     // A check's key is used up for everything else too.
     let mut sale = bed.sale(&ours);
     sale.key = key.clone();

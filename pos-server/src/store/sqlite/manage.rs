@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pos_protocol::ErrorCode;
 use pos_protocol::id::OperationId;
 use pos_protocol::wire::KeyRole;
 use rusqlite::{Connection, params};
@@ -13,7 +14,7 @@ use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
 use crate::store::rows::{InstitutionRow, ShopRow};
 use crate::store::verbs::{
-    AddContract, AddPos, BeginCheck, Changed, CheckBegun, FinishCheck, MOST_ROWS, Prune,
+    AddContract, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck, MOST_ROWS, Prune,
     RaiseSealKeyVersion, RecordTest, SetContractEnabled, SetInstitutionEnabled,
 };
 
@@ -25,19 +26,18 @@ const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// envelope to life again.
 const NULLIFIER_MARGIN: Duration = Duration::from_secs(60 * 60);
 
-/// The institution is asked by the id of the first call, however often it is repeated.
 pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBegun, StoreError> {
     match claimed(db, verb.shop, &verb.claim)? {
         Claimed::Other => return Ok(CheckBegun::KeyReused),
         Claimed::Same => {
             let mut statement = db.prepare_cached(
-                "SELECT operation, answer FROM claim WHERE shop = ?1 AND key = ?2",
+                "SELECT operation, answer, refusal, field FROM claim WHERE shop = ?1 AND key = ?2",
             )?;
             let mut rows = statement.query(params![verb.shop.octets(), verb.claim.key.as_str()])?;
             let cells = Cells(rows.next()?.ok_or(corrupt("claim"))?);
             return Ok(CheckBegun::Repeat {
                 operation: OperationId::from_octets(cells.array(0)?),
-                answer: cells.maybe(1, Cells::octets)?.map(Into::into),
+                kept: check_kept(&cells)?,
             });
         }
         Claimed::Free => {}
@@ -56,13 +56,37 @@ pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBeg
     Ok(CheckBegun::New)
 }
 
-/// The first answer stays.
+fn check_kept(cells: &Cells<'_>) -> Result<Option<CheckKept>, StoreError> {
+    if let Some(body) = cells.maybe(1, Cells::octets)? {
+        return Ok(Some(CheckKept::Answer(body.into())));
+    }
+    let Some(code) = cells.maybe(2, Cells::text)? else {
+        return Ok(None);
+    };
+    let code = ErrorCode::from_wire(code).ok_or(corrupt("error code"))?;
+    Ok(Some(CheckKept::Refusal { code, field: cells.maybe(3, Cells::boxed)? }))
+}
+
+/// What was kept first stays.
 pub(super) fn finish_check(db: &Connection, verb: &FinishCheck) -> Result<(), StoreError> {
+    let Some(kept) = &verb.kept else {
+        db.prepare_cached(
+            "DELETE FROM claim WHERE shop = ?1 AND key = ?2 AND operation IS NOT NULL \
+               AND answer IS NULL AND refusal IS NULL",
+        )?
+        .execute(params![verb.shop.octets(), verb.key.as_str()])?;
+        return Ok(());
+    };
+    let (answer, refusal, field) = match kept {
+        CheckKept::Answer(body) => (Some(body), None, None),
+        CheckKept::Refusal { code, field } => (None, Some(code.wire()), field.as_deref()),
+    };
     db.prepare_cached(
-        "UPDATE claim SET answer = coalesce(answer, ?3) \
-         WHERE shop = ?1 AND key = ?2 AND operation IS NOT NULL",
+        "UPDATE claim SET answer = ?3, refusal = ?4, field = ?5 \
+         WHERE shop = ?1 AND key = ?2 AND operation IS NOT NULL \
+           AND answer IS NULL AND refusal IS NULL",
     )?
-    .execute(params![verb.shop.octets(), verb.key.as_str(), verb.answer])?;
+    .execute(params![verb.shop.octets(), verb.key.as_str(), answer, refusal, field])?;
     Ok(())
 }
 

@@ -122,6 +122,6 @@ mod tests {
                 digest[..4].iter().map(|octet| format!("{octet:02x}")).collect()
             })
             .collect();
-        assert_eq!(digests, ["ac6675be"]);
+        assert_eq!(digests, ["8dd8e1d2"]);
     }
 }
