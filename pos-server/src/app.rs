@@ -250,6 +250,13 @@ impl App {
         Ok(())
     }
 
+    /// How long an operation that was just begun may wait for its institution. A stop gives it that
+    /// long, so that no outcome which could be known becomes unknown.
+    fn longest_exchange(&self) -> Duration {
+        let all = self.institutions.all();
+        all.iter().map(|one| self.driver.longest_exchange(one)).max().unwrap_or_default()
+    }
+
     /// The work that goes on beside the calls; each ends soon after `shutdown` is asked for.
     fn spawn_background(
         self: &Arc<Self>,
@@ -417,7 +424,7 @@ impl Server {
         // The listeners cut what outlasts the limit; the second more is for commands.
         front.finish(app.config.limits.drain.saturating_add(Duration::from_secs(1))).await;
         // Only now: until the last answer is out, a request may hand work to the background.
-        background.finish(Duration::from_secs(5)).await;
+        background.finish(app.longest_exchange().saturating_add(Duration::from_secs(2))).await;
         App::close(app).await;
         info!("ended");
         outcome.map_err(|reason| ServeError::Halted { reason })

@@ -247,8 +247,7 @@ impl Driver {
         request: &Request,
         permit: Option<SendPermit>,
     ) -> Result<Reply, Failure> {
-        let limit = institution.connector().capabilities().processing_limit();
-        let longest = self.settings.answer.min(limit.saturating_add(GRACE));
+        let longest = self.longest_exchange(institution);
         let mut begun = false;
         let permitted = || permit.map_or(Ok(()), |permit| self.may_write(permit));
         let sending = institution.lines.send(&self.settings, request, permitted, &mut begun);
@@ -259,6 +258,12 @@ impl Driver {
             Err(_) if begun => Err(Failure::Lost(Fault::TimedOut)),
             Err(_) => Err(Failure::Unsent(Fault::TimedOut)),
         }
+    }
+
+    /// The longest time from the wish for a line to the end of an answer.
+    pub fn longest_exchange(&self, institution: &Institution) -> Duration {
+        let limit = institution.connector().capabilities().processing_limit();
+        self.settings.answer.min(limit.saturating_add(GRACE))
     }
 
     fn may_write(&self, permit: SendPermit) -> Result<(), Fault> {

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
+use tracing::{error, warn};
 
 use super::OpenError;
 
@@ -37,14 +38,17 @@ struct State {
     writing: bool,
     /// The writer is to wait.
     shut: bool,
+    /// The disk failed under the log: nothing more is to be written before a restart.
+    failed: bool,
     closed: bool,
 }
 
 impl Gate {
-    /// The writer's: waits until it may begin a transaction.
-    pub(super) fn enter(&self) {
+    /// The writer's: waits until it may begin a transaction. `false`: it must not begin any more.
+    pub(super) fn enter(&self) -> bool {
         let mut state = self.wait_while(|state| state.shut);
-        state.writing = true;
+        state.writing = !state.failed;
+        state.writing
     }
 
     /// The writer's: its transaction has ended.
@@ -66,6 +70,11 @@ impl Gate {
         self.lock().shut = false;
         self.changed.notify_one();
         done
+    }
+
+    /// Lets the writer begin nothing more.
+    pub(super) fn fail(&self) {
+        self.lock().failed = true;
     }
 
     fn close(&self) {
@@ -136,12 +145,21 @@ fn run(db: &Connection, gate: &Gate) {
 ///
 /// PASSIVE waits for nobody. Where it reaches the end of the log, the writer's next transaction
 /// begins the log anew, unless a reader still looks into the old one. A failure leaves the log
-/// whole, only longer than before: the next commit asks again.
+/// whole, only longer than before: the next commit asks again. Where the disk itself failed, what
+/// is on it is not known any more, so the process restarts on it (`payments.md` 6.3).
 fn relieve(db: &Connection, gate: &Gate, pages: u32) -> u32 {
-    let moved = checkpoint(db);
+    let mut moved = checkpoint(db);
     if moved.is_ok() && pages >= TOO_MANY_PAGES {
         // The bulk was just moved, so that the writer waits for the rest only.
-        let _ = gate.shut(|| checkpoint(db));
+        moved = gate.shut(|| checkpoint(db));
+    }
+    match moved {
+        Ok(()) => {}
+        Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) => {
+            error!(cause = %cause, "the disk failed while the database's log was moved");
+            gate.fail();
+        }
+        Err(cause) => warn!(cause = %cause, "the database's log was not moved"),
     }
     pages
 }
@@ -172,13 +190,14 @@ mod tests {
         let beside = super::super::connect(&path).unwrap();
         let gate = Gate::default();
         write(1);
+        write(2);
         let (pages, _) = log(&beside);
         assert!(pages > 0);
         for length in [WORTH_PAGES, TOO_MANY_PAGES] {
             assert_eq!(relieve(&beside, &gate, length), length);
             assert_eq!(log(&beside), (pages, pages));
         }
-        write(2);
+        write(3);
         let (after, _) = log(&beside);
         assert!(after < pages, "{after} of {pages}");
     }
@@ -209,7 +228,7 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..2_000 {
-                    gate.enter();
+                    assert!(gate.enter());
                     alone();
                     gate.leave();
                 }
@@ -231,7 +250,7 @@ mod tests {
         db.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE filler (octets BLOB)").unwrap();
         let gate = writer.gate();
         for _ in 0..40 {
-            gate.enter();
+            assert!(gate.enter());
             let filled = writer.connection().execute(
                 "INSERT INTO filler SELECT zeroblob(1000000) FROM (VALUES (1), (2), (3), (4))",
                 (),

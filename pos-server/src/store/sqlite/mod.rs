@@ -52,6 +52,9 @@ pub enum OpenError {
         #[source]
         cause: io::Error,
     },
+    /// The write-ahead log could not be moved into the database.
+    #[error("the database is in use by another program, which keeps its log from being settled")]
+    LogInUse,
     /// A newer release has been here.
     #[error(
         "the database is at version {found} and this release knows only up to {known}: start the \
@@ -122,6 +125,12 @@ fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
         return Err(OpenError::NoWal { mode });
     }
     migrate::migrate(&mut db)?;
+    // What an earlier run could not move, perhaps because a sync failed, is moved and synced anew
+    // before anything is answered from it.
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if busy {
+        return Err(OpenError::LogInUse);
+    }
     // 16 MiB hold the ends of the hot trees, where new rows go.
     db.pragma_update(None, "cache_size", -16_384)?;
     let checkpointer = Checkpointer::start(path)?;

@@ -219,6 +219,27 @@ fn a_commit_that_fails_is_unknown_and_the_last() {
 }
 
 #[test]
+fn a_disk_that_fails_under_the_log_ends_the_writing() {
+    let folder = TempDir::new().unwrap();
+    let mut writer = open_writer(&database(folder.path())).unwrap();
+    assert!(writer.commit(&[]).is_ok());
+    writer.gate().fail();
+    assert!(matches!(writer.commit(&[]), Err(StoreError::Stopped)));
+}
+
+#[test]
+fn the_log_of_an_earlier_run_is_settled_before_anything_is_served() {
+    let folder = TempDir::new().unwrap();
+    let whole = bed(&folder);
+    let log = folder.path().join("shop.sqlite-wal");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    // The first bed lives on, as a process that was killed would leave its log.
+    let _second = open_writer(&database(folder.path())).unwrap();
+    assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+    drop(whole);
+}
+
+#[test]
 fn a_damaged_row_harms_only_those_who_read_it() {
     let folder = TempDir::new().unwrap();
     let mut bed = bed(&folder);

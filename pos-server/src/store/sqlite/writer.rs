@@ -139,7 +139,10 @@ impl Writer for SqliteWriter {
         if self.stopped {
             return Err(StoreError::Stopped);
         }
-        self.gate.enter();
+        if !self.gate.enter() {
+            self.stopped = true;
+            return Err(StoreError::Stopped);
+        }
         let replies = self.commit_group(verbs);
         self.gate.leave();
         replies
