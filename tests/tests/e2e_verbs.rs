@@ -15,6 +15,7 @@ use pos_tests::bed::LedgerOperation;
 use pos_tests::pay::Pay;
 use pos_tests::shared::Shared;
 use pos_tests::{Bed, BedOptions, raw};
+use tokio::task::JoinSet;
 
 static BED: Shared = Shared::new(BedOptions::default);
 
@@ -217,6 +218,55 @@ fn the_same_key_charges_once() {
         match line.operation(&key).await.unwrap() {
             KeyStatus::Operation(found) => assert_eq!(found, first),
             other => panic!("{other:?}"),
+        }
+    });
+}
+
+/// The same call eight times at once; every answer must be the end, and the same.
+async fn all_at_once(bed: &'static Bed, draft: &raw::Draft) -> Vec<u8> {
+    let mut calls = JoinSet::new();
+    for _ in 0..8 {
+        let draft = draft.clone();
+        calls.spawn(async move {
+            let place = bed.server.place().unwrap();
+            bed.caller(bed.shop()).call(&place, &draft).await.unwrap()
+        });
+    }
+    let answers = calls.join_all().await;
+    let first = answers[0].body.clone();
+    for answer in answers {
+        assert_eq!((answer.status, answer.body.as_slice()), (200, first.as_slice()));
+    }
+    first
+}
+
+#[test]
+fn the_same_call_at_the_same_moment_is_made_once_and_waited_for() {
+    BED.run(async |bed| {
+        let contract = bed.shop().contract("sakura-card").unwrap();
+        for _ in 0..5 {
+            let asked = Pay::sale("sakura-card", "approve", 2_500);
+            all_at_once(bed, &asked.draft(bed, bed.shop()).unwrap()).await;
+            let all = bed.institutions.operations("sakura-card").await.unwrap();
+            let of_order = all.iter().filter(|one| one.order_id == asked.order_id.as_str());
+            assert_eq!(of_order.map(|one| one.effects).collect::<Vec<_>>(), [1]);
+
+            // A check opens its envelope once.
+            let order_id = raw::fresh_order("check");
+            let check = SealedOperation::Check;
+            let binding = contract.binding(check, &order_id, 5_000, Currency::JPY);
+            let request = CheckRequest {
+                contract_id: contract.contract_id,
+                order_id,
+                amount: yen(5_000).amount,
+                currency: Currency::JPY,
+                envelope: bed.seal("approve", &binding).unwrap(),
+            };
+            let body = serde_json::to_value(&request).unwrap();
+            let draft = raw::Draft::post("/v1/checks", &body).keyed(raw::fresh_key());
+            let answer: serde_json::Value =
+                serde_json::from_slice(&all_at_once(bed, &draft).await).unwrap();
+            assert_eq!(answer["state"], "sufficient");
         }
     });
 }
