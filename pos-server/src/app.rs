@@ -275,8 +275,9 @@ impl App {
         if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
             warn!("the store did not close");
         }
-        if let Some(Self { folder, .. }) = Arc::into_inner(app) {
-            drop(folder);
+        // In the order of its fields: the folder, whose lock others wait for, is the last.
+        if let Some(app) = Arc::into_inner(app) {
+            drop(app);
         } else {
             warn!("something still uses the data folder at the end");
         }

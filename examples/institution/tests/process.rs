@@ -77,7 +77,7 @@ async fn what_was_answered_stands_after_a_kill() {
         let shared = Arc::new(bed);
         // Keys are fetched before the kill, so that a task ends at an answer that did not come.
         let at = Arc::new(shared.institution(House::Card));
-        shared.driver.seal_keys(&at).await.unwrap();
+        shared.driver.seal_keys(&at, Duration::from_secs(10)).await.unwrap();
         let (told, mut hear) = mpsc::unbounded_channel();
         let mut payers = JoinSet::new();
         for _ in 0..8 {

@@ -488,7 +488,7 @@ mod tests {
     fn what_may_succeed_later_says_under_which_key() {
         let mut found = Vec::new();
         for code in ErrorCode::ALL {
-            let refused = Problem { retry: code.retry(), ..problem(WireCode::Known(*code)) };
+            let refused = Problem { retry: code.retry().into(), ..problem(WireCode::Known(*code)) };
             let error = Error::refused(refused);
             if error.kind() == ErrorKind::Wait {
                 found.push((code.wire(), error.retry()));

@@ -113,7 +113,7 @@ impl Expected {
         if operation.idempotency_key != self.key {
             return differs("idempotency_key");
         }
-        if operation.operation.wire() != self.operation {
+        if operation.operation.as_str() != self.operation {
             return differs("operation");
         }
         if self.money.is_some_and(|money| money.amount != operation.amount) {

@@ -155,13 +155,10 @@ pub(crate) fn is_about_the_key(code: &WireCode) -> bool {
     matches!(code, WireCode::Known(KeyRevoked | KeyUnknown | SessionEnded))
 }
 
-/// Whether the call was verified when it was refused so, and the refusal is therefore about it. A body
-/// that broke off on its way is `invalid_json` too; and nobody knows when a newer server gives a code.
+/// Whether the call was verified when it was refused so, and the refusal is therefore about it. Nobody
+/// knows when a newer server gives a code that this build does not know.
 pub(super) fn comes_after_verification(code: &WireCode) -> bool {
-    match code {
-        WireCode::Known(ErrorCode::InvalidJson) | WireCode::Unknown(_) => false,
-        WireCode::Known(code) => code.comes_after_verification(),
-    }
+    code.known().is_some_and(ErrorCode::comes_after_verification)
 }
 
 /// Whether the call may have been taken at a time of which the server remembers nothing.

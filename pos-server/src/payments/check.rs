@@ -171,9 +171,12 @@ fn refusal_of(fault: &Fault) -> ApiError {
             Some(InstitutionCode::EnvelopeUsed) => envelope_spent(),
             _ => ErrorCode::InstitutionUnavailable.into(),
         },
-        Fault::Busy | Fault::Connect(_) | Fault::Expired | Fault::LeaseLost | Fault::Prepare(_) => {
-            ErrorCode::InstitutionUnavailable.into()
-        }
+        Fault::Busy
+        | Fault::Connect(_)
+        | Fault::Expired
+        | Fault::LeaseLost
+        | Fault::NoInquiry
+        | Fault::Prepare(_) => ErrorCode::InstitutionUnavailable.into(),
         Fault::Body(_)
         | Fault::Foreign { .. }
         | Fault::KeySet(_)

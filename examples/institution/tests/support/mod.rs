@@ -295,7 +295,7 @@ impl Bed {
             order_id: order_id.clone(),
             money,
         };
-        let keys = self.driver.seal_keys(at).await.unwrap();
+        let keys = self.driver.seal_keys(at, Duration::from_secs(10)).await.unwrap();
         let now = self.clock.now();
         let not_after = now.plus(Duration::from_secs(600));
         let mut entropy = [0; 48];

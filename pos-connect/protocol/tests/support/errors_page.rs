@@ -42,7 +42,8 @@ copy of the call that was bent on the way, its signature left as it was, can dra
 signature. For a call that moves money they say nothing about the call that was sent: ask by the key.
 
 After those, `429`, any `5xx`, or a refusal of a *repeat*, ask `GET /v1/operations/{idempotency_key}` before anything else: such an
-answer says nothing of an earlier attempt. A code that a client does not know is to be treated as `never`.
+answer says nothing of an earlier attempt. A call that was refused by a code that a client does not know is not repeated as it stands;
+where it moves money, such a code proves nothing, and the client asks by the key.
 
 ## Codes
 

@@ -563,11 +563,11 @@ fn another_key_goes_on_where_the_first_was_refused() {
 /// Refusals that are given before the signature is looked at: somebody on the line bends a copy, is
 /// given the server's signed refusal of that, and lets the call itself through later.
 const BENT: [(u16, &str, &str); 8] = [
-    (400, "invalid_json", "never"),
     (401, "signature_missing", "never"),
     (401, "signature_invalid", "never"),
     (401, "digest_mismatch", "never"),
     (401, "signature_stale", "same_key"),
+    (408, "body_too_slow", "same_key"),
     (413, "body_too_large", "never"),
     (415, "unsupported_media_type", "never"),
     (418, "from_the_future", "never"),
