@@ -99,9 +99,13 @@ pub struct Refusal {
 /// states: what was begun is sent, and what is open is asked about.
 pub type Stepped = (Payment, Option<Alarm>);
 
-/// Operations of one payment at most, so that it stays a small thing to read and to reckon with; for
-/// more than these there is [`ErrorCode::NothingLeft`].
+/// Operations of one payment at most that are open or have moved something, so that it stays a small
+/// thing to read and to reckon with; for more than these there is [`ErrorCode::NothingLeft`].
 pub const MOST_OPERATIONS: usize = 100;
+
+/// Operations at most with those that came to nothing: an outage through which a shop tries again and
+/// again must not use up the payment.
+const MOST_TRIES: usize = 1_000;
 
 /// Moves `payment` by `event`.
 ///
@@ -132,7 +136,11 @@ fn begin(payment: &Payment, new: &NewOperation) -> Result<Stepped, Refusal> {
 fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
     use OperationKind::{Authorise, Capture, Refund, Sale, Void};
     let wanted = || new.amount.ok_or(refuse(ErrorCode::InvalidField));
-    if payment.operations.len() >= MOST_OPERATIONS {
+    let counts =
+        |one: &&Operation| one.state.is_open() || matches!(one.state, OperationState::Done(_));
+    if payment.operations.iter().filter(counts).count() >= MOST_OPERATIONS
+        || payment.operations.len() >= MOST_TRIES
+    {
         return Err(refuse(ErrorCode::NothingLeft));
     }
     match new.kind {
