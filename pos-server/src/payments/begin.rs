@@ -109,7 +109,7 @@ enum Tried {
     /// There is an answer already.
     Answered(OperationAnswer),
     /// It is written down: send it.
-    Begun(Box<Owned>, SendUntil),
+    Begun(Owned, SendUntil),
 }
 
 /// The second half of a call's task.
@@ -125,7 +125,7 @@ async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, tell: Tell) {
     // Nobody listens when the caller has gone; what was begun goes on all the same.
     let _ = tell.try_send(answer);
     if let Some((owned, until)) = begun {
-        conduct::conduct(app, *owned, until, tell).await;
+        conduct::conduct(app, owned, until, tell).await;
     }
 }
 
@@ -302,9 +302,16 @@ async fn try_pay(
     let money = Money { amount: request.amount, currency: request.currency };
     routing::usable(&contract, &institution, request.operation, money)
         .map_err(ApiError::of_payment)?;
-    let now = app.clock.now();
-    check_envelope(app, &institution, &request.envelope, now, call.deadline).await?;
     enough_time(app, call)?;
+    if !app.driver.has_seal_keys(&institution) {
+        // The wait for them is the institution's time.
+        call.place.give_back();
+    }
+    let asked = app.clock.now();
+    check_envelope(app, &institution, &request.envelope, asked, call.deadline).await?;
+    enough_time(app, call)?;
+    // Only now: what was waited for must not count against the operation's own time.
+    let now = app.clock.now();
 
     let id = OperationId::fresh(now, app.entropy.array());
     let order = OperationOrder {
@@ -553,7 +560,7 @@ impl Beginning<'_> {
             expires: self.call.expires.min(self.order.not_after),
         };
         self.call.place.give_back();
-        Tried::Begun(Box::new(Owned { payment, institution, order: self.order, entered }), until)
+        Tried::Begun(Owned { payment, institution, order: self.order, entered }, until)
     }
 }
 

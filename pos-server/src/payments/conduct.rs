@@ -185,7 +185,9 @@ const fn answered(fault: Option<&Fault>) -> Option<bool> {
             | Fault::TimedOut
             | Fault::TooLarge { .. },
         ) => Some(false),
-        Some(Fault::Busy | Fault::Expired | Fault::LeaseLost | Fault::Prepare(_)) => None,
+        Some(
+            Fault::Busy | Fault::Expired | Fault::LeaseLost | Fault::NoInquiry | Fault::Prepare(_),
+        ) => None,
     }
 }
 
@@ -379,11 +381,14 @@ fn stepped(
         let text = "the outcome is still unknown after six inquiries";
         tasks.push(task(app, payment, id, text));
     }
+    // What a finished operation was answered stays as it is, to the letter.
+    let is_news = before.state.is_open() || before.state != state;
     let evidence = Evidence {
         reference: answer.reference.as_deref().map(Into::into),
         card_reference: answer.card_reference.as_deref().map(Into::into),
         raw_code: answer.raw_code.as_deref().map(Into::into),
     };
+    let evidence = if is_news { evidence } else { Evidence::default() };
     // What came late may open again what had ended.
     let ended_at = (!state.is_open()).then(|| before.ended_at.unwrap_or(now));
     let due_at =
