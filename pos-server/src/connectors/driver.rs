@@ -200,12 +200,20 @@ impl Driver {
         timeout(patience, refreshing).await.unwrap_or(Err(Fault::TimedOut))
     }
 
+    /// Whether [`seal_keys`](Self::seal_keys) answers at once.
+    pub fn has_seal_keys(&self, institution: &Institution) -> bool {
+        institution.seal_keys.usable(self.clock.now()).is_some()
+    }
+
     /// Whether [`refresh_seal_keys`](Self::refresh_seal_keys) should be called now: the set is
-    /// missing or no longer young, nobody asks for it at this moment, and the last try was not just
-    /// now.
+    /// missing or no longer young, and the last try was not just now.
     pub fn seal_keys_grow_old(&self, institution: &Institution) -> bool {
-        let cache = &institution.seal_keys;
-        cache.fetching.try_lock().is_ok() && cache.is_due(self.clock.now(), self.clock.monotonic())
+        institution.seal_keys.is_due(self.clock.now(), self.clock.monotonic())
+    }
+
+    /// The newest version of the set that was seen; no older one is taken any more.
+    pub fn newest_seal_keys(&self, institution: &Institution) -> u64 {
+        institution.seal_keys.least_version(institution.record().seal_key_version)
     }
 
     /// Asks for the seal keys anew, unless they are young. A hundred callers make one call, and a
@@ -222,8 +230,8 @@ impl Driver {
         if !cache.is_due(self.clock.now(), self.clock.monotonic()) {
             return cache.last_try(self.clock.now());
         }
-        // Noted before the try, so that one whose caller went away counts too.
-        cache.tried(self.clock.monotonic(), Fault::TimedOut);
+        // A caller that goes away leaves no mark: who waits behind it, the worker first of all, tries
+        // with more patience.
         let fetched = self.fetch_seal_keys(institution).await;
         if let Err(fault) = &fetched {
             cache.tried(self.clock.monotonic(), fault.clone());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::id::InstitutionId;
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -128,11 +129,28 @@ fn by_state(open: &[OpenCount]) -> impl Iterator<Item = (&'static str, u64)> {
 /// Asks for seal key sets before they grow old, so that no call has to wait for one. An institution
 /// that is silent keeps nothing but its own task waiting.
 async fn refresh_seal_keys(app: &Arc<App>, mut shutdown: Shutdown) {
+    let mut asking = HashSet::new();
+    // They end with this loop.
+    let mut refreshing = JoinSet::new();
     loop {
+        while let Some(ended) = refreshing.try_join_next() {
+            match ended {
+                Ok(id) => asking.retain(|one| *one != id),
+                // It panicked and took its name along.
+                Err(_) => asking.clear(),
+            }
+        }
         for institution in app.institutions.all() {
-            if app.driver.seal_keys_grow_old(&institution) {
-                let app = Arc::clone(app);
-                tokio::spawn(async move { refresh_one(&app, &institution).await });
+            note_version(app, &institution).await;
+            let id = &institution.record().id;
+            if app.driver.seal_keys_grow_old(&institution) && asking.insert(id.clone()) {
+                let (app, id) = (Arc::clone(app), id.clone());
+                refreshing.spawn(async move {
+                    if let Err(cause) = app.driver.refresh_seal_keys(&institution).await {
+                        warn!(institution_id = %id, cause = %chain(&cause), "no new seal keys");
+                    }
+                    id
+                });
             }
         }
         if !rest(REFRESH_EVERY, &mut shutdown).await {
@@ -141,16 +159,10 @@ async fn refresh_seal_keys(app: &Arc<App>, mut shutdown: Shutdown) {
     }
 }
 
-/// Keeps the newest version of the set, so that no restart takes an older one.
-async fn refresh_one(app: &App, institution: &Institution) {
+/// Keeps the newest version of the set, whoever brought it, so that no restart takes an older one.
+async fn note_version(app: &App, institution: &Institution) {
     let record = institution.record();
-    let version = match app.driver.refresh_seal_keys(institution).await {
-        Ok(keys) => keys.set.version,
-        Err(cause) => {
-            let cause = chain(&cause);
-            return warn!(institution_id = %record.id, cause, "no new seal keys");
-        }
-    };
+    let version = app.driver.newest_seal_keys(institution);
     if version <= record.seal_key_version {
         return;
     }
