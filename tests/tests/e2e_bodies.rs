@@ -89,6 +89,11 @@ impl Routes {
         all
     }
 
+    /// `register` and `sign_in`, which are signed by the key in their body.
+    fn is_unproven(&self, good: &Good) -> bool {
+        ["/v1/registrations", "/v1/sessions"].contains(&good.draft.path.as_str())
+    }
+
     async fn send(&self, good: &Good, body: impl Into<Vec<u8>>) -> Answer {
         let caller = self.bed.caller_with(SigningKey::from_seed(&good.signer.seed()));
         let draft = good.draft.clone().octets(body);
@@ -133,6 +138,12 @@ fn no_route_takes_a_body_that_is_not_its_json() {
             }
             for (body, code, field) in bent {
                 let answer = routes.send(&good, body.clone()).await;
+                if routes.is_unproven(&good) && answer.status == 401 {
+                    // Where the key cannot be read from the body, nobody has signed the call.
+                    refused(&answer, 401, "signature_invalid", Some("key"));
+                    assert!(field.as_deref() != Some("tip"), "{path}: {body}");
+                    continue;
+                }
                 assert_eq!(answer.status, 400, "{path}: {body}");
                 refused(&answer, 400, code, field.as_deref());
             }
@@ -152,6 +163,10 @@ fn ten_thousand_levels_are_refused_at_every_route() {
             let unknown = with_field(&body, &format!("\"tip\":{}", "[".repeat(10_000)));
             for body in ["[".repeat(10_000), unknown] {
                 let answer = routes.send(&good, body).await;
+                if routes.is_unproven(&good) {
+                    refused(&answer, 401, "signature_invalid", Some("key"));
+                    continue;
+                }
                 assert_eq!(answer.status, 400, "{path}");
                 let code = answer.problem().unwrap().code.as_str().to_owned();
                 assert!(
@@ -206,7 +221,8 @@ fn the_key_in_the_body_must_sign_the_call() {
 
             let mut bent = holder.sign(&good.draft);
             bent.request.body.push(b' ');
-            refused(&holder.send(&place, &bent).await.unwrap(), 401, "digest_mismatch", None);
+            let answer = holder.send(&place, &bent).await.unwrap();
+            refused(&answer, 401, "digest_mismatch", Some("content-digest"));
         }
         // Nothing of it spent the code or counted as a wrong password.
         assert_eq!(bed.footprint(&routes.shop).await.unwrap(), routes.before);
