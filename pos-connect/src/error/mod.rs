@@ -501,6 +501,7 @@ mod tests {
         }
         let table = [
             ("deadline_too_short", Retry::SameKey),
+            ("body_too_slow", Retry::SameKey),
             ("signature_stale", Retry::SameKey),
             ("login_locked", Retry::After),
             ("busy", Retry::Never),

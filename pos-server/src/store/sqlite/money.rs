@@ -371,9 +371,12 @@ pub(super) fn lease_due_work(
         "UPDATE operation SET lease_owner = ?2, lease_epoch = lease_epoch + 1, due_at = ?3 \
          WHERE row = ?1",
     )?;
+    for row in &found {
+        lease.execute(params![row, verb.owner, ms(verb.expires_at)])?;
+    }
+    // Only now: a payment of which two operations are taken shows both as they are leased.
     let mut leased = Vec::with_capacity(found.len());
     for row in found {
-        lease.execute(params![row, verb.owner, ms(verb.expires_at)])?;
         match leased_work(db, row) {
             Ok(work) => leased.push(work),
             // Failing the verb would keep every other operation from being found out.
