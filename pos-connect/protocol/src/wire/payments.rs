@@ -273,7 +273,10 @@ pub struct HistoryPage {
 /// `GET /v1/operations/{idempotency_key}`: what became of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")]
+#[cfg_attr(
+    target_pointer_width = "64",
+    expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")
+)]
 #[serde(tag = "found", rename_all = "snake_case")]
 pub enum KeyStatus {
     /// The key belongs to this operation.
