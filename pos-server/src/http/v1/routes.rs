@@ -97,6 +97,20 @@ impl Route {
     }
 }
 
+/// What a capture and a refund may be refused with beside what every signed route shares.
+const OF_A_PART: &[ErrorCode] = &[
+    ErrorCode::AmountExceeded,
+    ErrorCode::AmountOutOfLimits,
+    ErrorCode::Busy,
+    ErrorCode::CurrencyMismatch,
+    ErrorCode::CurrencyNotAccepted,
+    ErrorCode::DeadlineTooShort,
+    ErrorCode::InstitutionUnavailable,
+    ErrorCode::NotFound,
+    ErrorCode::NothingLeft,
+    ErrorCode::OperationUnsupported,
+];
+
 /// The routes.
 pub fn table() -> Vec<Route> {
     use ErrorCode as E;
@@ -183,18 +197,7 @@ pub fn table() -> Vec<Route> {
         Route::post(route::CAPTURES, post(on::capture), "Capture the authorised amount or a part")
             .operation()
             .takes::<wire::CaptureRequest>()
-            .refuses(&[
-                E::AmountExceeded,
-                E::AmountOutOfLimits,
-                E::Busy,
-                E::CurrencyMismatch,
-                E::CurrencyNotAccepted,
-                E::DeadlineTooShort,
-                E::InstitutionUnavailable,
-                E::NotFound,
-                E::NothingLeft,
-                E::OperationUnsupported,
-            ]),
+            .refuses(OF_A_PART),
         Route::post(route::VOIDS, post(on::void), "Release what was not captured")
             .operation()
             .takes::<wire::VoidRequest>()
@@ -211,18 +214,7 @@ pub fn table() -> Vec<Route> {
         Route::post(route::REFUNDS, post(on::refund), "Pay back what was captured or a part")
             .operation()
             .takes::<wire::RefundRequest>()
-            .refuses(&[
-                E::AmountExceeded,
-                E::AmountOutOfLimits,
-                E::Busy,
-                E::CurrencyMismatch,
-                E::CurrencyNotAccepted,
-                E::DeadlineTooShort,
-                E::InstitutionUnavailable,
-                E::NotFound,
-                E::NothingLeft,
-                E::OperationUnsupported,
-            ]),
+            .refuses(OF_A_PART),
         Route::get(route::ORDER, get(on::order), "The payment of an order")
             .gives::<wire::PaymentView>()
             .refuses(&[E::NotFound]),
