@@ -30,7 +30,8 @@ fn main() -> ExitCode {
         Ok(workspace) => workspace,
         Err(failure) => return runner::report(&failure),
     };
-    match command_line().get_matches().subcommand() {
+    let line = command_line().get_matches();
+    match line.subcommand() {
         Some((name @ "test", arguments)) => {
             runner::run(&workspace, name, parts::PARTS, &selection(arguments))
         }
@@ -38,10 +39,12 @@ fn main() -> ExitCode {
             let parts = [parts::PARTS, parts::LONGER].concat();
             runner::run(&workspace, name, &parts, &selection(arguments))
         }
-        Some((name, arguments)) => match programs::start(&workspace, name, arguments) {
-            Ok(never) => match never {},
-            Err(failure) => runner::report(&failure),
-        },
+        Some((name, arguments)) => {
+            match programs::start(&workspace, name, arguments, line.get_flag("built")) {
+                Ok(never) => match never {},
+                Err(failure) => runner::report(&failure),
+            }
+        }
         // clap asks for a subcommand itself.
         None => ExitCode::FAILURE,
     }
@@ -61,10 +64,15 @@ fn command_line() -> Command {
         .action(ArgAction::SetTrue)
         .conflicts_with("only")
         .help("Runs only the parts that need nothing but cargo");
+    let built = Arg::new("built")
+        .long("built")
+        .action(ArgAction::SetTrue)
+        .help("Starts a program as it was last built");
     Command::new("cargo xtask")
         .about("What CI runs, and the commands beside it")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .arg(built)
         .subcommand(
             Command::new("test")
                 .about("Runs what CI runs, part by part, and stops at the first that fails")

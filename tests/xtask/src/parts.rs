@@ -43,12 +43,15 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
     Part { name: "testbed", budget_min: 1, quick: false, run: testbed },
-    Part { name: "sizes",   budget_min: 1, quick: false, run: sizes::server },
+    Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];
 
 /// What `cargo xtask full` runs after them.
-pub(crate) const LONGER: &[Part] =
-    &[Part { name: "bench", budget_min: 5, quick: false, run: bench }];
+#[rustfmt::skip]
+pub(crate) const LONGER: &[Part] = &[
+    Part { name: "shipped", budget_min: 8, quick: false, run: shipped },
+    Part { name: "bench",   budget_min: 5, quick: false, run: bench },
+];
 
 /// The goal for CPU of a payment over CPU of an echo (`docs/PERFORMANCE.md`).
 const CPU_RATIO_MOST: f64 = 8.7;
@@ -135,25 +138,39 @@ fn openapi(children: &Children<'_>) -> Result<Figures, Failure> {
     )))
 }
 
-/// The command that the README names, as it is typed.
+/// The story that the README's first command tells, by the programs that the tests have seen.
 fn demo(children: &Children<'_>) -> Result<Figures, Failure> {
-    children.run(&mut children.cargo(&["demo"]))?;
+    build::everything(children)?;
+    children.run(&mut children.cargo(&["xtask", "--built", "demo"]))?;
     Ok(Vec::new())
 }
 
-/// What a client in another language does: starts the bed by the documented command and reads the one
-/// line. Its standard input is closed from the start, so it ends by itself.
+/// What a client in another language does: starts the bed and reads the one line. Its standard input is
+/// closed from the start, so it ends by itself.
 fn testbed(children: &Children<'_>) -> Result<Figures, Failure> {
-    let mut command = children.cargo(&["xtask", "testbed"]);
+    build::everything(children)?;
+    let mut command = children.cargo(&["xtask", "--built", "testbed"]);
     let printed = children.read(command.stdin(Stdio::null()))?;
     let printed = String::from_utf8_lossy(&printed);
     let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
     match printed.lines().collect::<Vec<_>>()[..] {
         [line] if is_whole(line) && line.contains("\"control_url\":") => Ok(Vec::new()),
         _ => Err(Failure::Check(format!(
-            "`cargo xtask testbed` printed more or less than one line of JSON: {printed}"
+            "the test bed printed more or less than one line of JSON: {printed}"
         ))),
     }
+}
+
+/// Those of the program that the tests have seen; `shipped` shows them of the other.
+fn server_sizes(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    sizes::server(children)
+}
+
+/// The command that the README names, as it is typed, and the sizes of what it builds.
+fn shipped(children: &Children<'_>) -> Result<Figures, Failure> {
+    children.run(&mut children.cargo(&["demo"]))?;
+    sizes::server(children)
 }
 
 /// The benchmark as `docs/PERFORMANCE.md` describes it, held to its goal.

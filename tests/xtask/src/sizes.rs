@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{build, child::Children, failure::Failure, parts::Figures, setup};
+use crate::{child::Children, failure::Failure, parts::Figures, setup};
 
 /// The crate that exports every verb of the module, so that nothing is left out of its size.
 const PROBE: &str = "pos-wasm-probe";
@@ -32,9 +32,8 @@ pub(crate) fn wasm(children: &Children<'_>) -> Result<Figures, Failure> {
     Ok(vec![format!("module as wasm: raw {raw} bytes, gzip -9 {} bytes", gzipped.len())])
 }
 
-/// Measures the server as it is shipped: its binary, and its memory before the first call.
+/// Measures the server as it was last built: its binary, and its memory before the first call.
 pub(crate) fn server(children: &Children<'_>) -> Result<Figures, Failure> {
-    build::programs(children)?;
     let built = children.workspace.program("pos-server");
     let stripped: PathBuf = children.workspace.scratch("sizes")?.join("pos-server");
     children.run(children.command("strip").arg("-o").arg(&stripped).arg(&built))?;
