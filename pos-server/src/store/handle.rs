@@ -37,16 +37,22 @@ pub struct StoreOptions {
     pub queue: usize,
     /// Verbs of one commit at most.
     pub group: usize,
+    /// From the beginning of a commit to that of the next at least: what comes meanwhile goes together.
+    pub spacing: Duration,
     /// Lists that are read at the same time.
     pub lists: usize,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
 }
 
+/// A commit costs the same pages and one sync whether it brings one verb or ten
+/// (`docs/adr/0260-commits-have-a-spacing.md`).
+const SPACING: Duration = Duration::from_millis(2);
+
 impl StoreOptions {
     /// The usual sizes.
     pub fn new(observer: Arc<dyn Observer>) -> Self {
-        Self { queue: 4096, group: 256, lists: 2, observer }
+        Self { queue: 4096, group: 256, spacing: SPACING, lists: 2, observer }
     }
 }
 
@@ -79,6 +85,7 @@ impl Store {
             queue: Arc::clone(&queue),
             writer,
             group: options.group.max(1),
+            spacing: options.spacing,
             observer: options.observer,
         };
         let thread = Builder::new().name("store-writer".into()).spawn(move || line.run())?;
@@ -163,6 +170,7 @@ struct Line {
     queue: Arc<Queue>,
     writer: Box<dyn Writer>,
     group: usize,
+    spacing: Duration,
     observer: Arc<dyn Observer>,
 }
 
@@ -171,10 +179,13 @@ impl Line {
         // However this thread ends, nobody waits for it in vain.
         let end = End { queue: Arc::clone(&self.queue), observer: Arc::clone(&self.observer) };
         while let Some(group) = self.queue.take(self.group) {
+            let begun = Instant::now();
             if let Err(cause) = self.commit(group) {
                 end.stop(&cause);
                 return;
             }
+            // A verb that comes later than that is committed at once.
+            std::thread::sleep(self.spacing.saturating_sub(begun.elapsed()));
         }
     }
 

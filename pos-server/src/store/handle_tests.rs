@@ -74,6 +74,10 @@ struct Stage {
 }
 
 fn stage(queue: usize, group: usize) -> Stage {
+    spaced_stage(queue, group, Duration::ZERO)
+}
+
+fn spaced_stage(queue: usize, group: usize, spacing: Duration) -> Stage {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("shop.sqlite");
     let (shown, shown_here) = channel();
@@ -83,8 +87,12 @@ fn stage(queue: usize, group: usize) -> Stage {
         ..sqlite::open(&file, SqliteOptions::default()).unwrap()
     };
     let seen = Arc::new(Seen::default());
-    let options =
-        StoreOptions { queue, group, ..StoreOptions::new(Arc::clone(&seen) as Arc<dyn Observer>) };
+    let options = StoreOptions {
+        queue,
+        group,
+        spacing,
+        ..StoreOptions::new(Arc::clone(&seen) as Arc<dyn Observer>)
+    };
     Stage {
         store: Store::open_with(engine, options).unwrap(),
         shown: shown_here,
@@ -191,6 +199,21 @@ fn what_has_queued_goes_together_and_money_first() {
     assert!(matches!(counted, Reply::CountLogin(None)));
     assert!(matches!(recorded, Reply::RecordOutcome(_)));
     assert_eq!(*stage.seen.groups.lock().unwrap(), [1, 4]);
+}
+
+#[test]
+fn what_comes_soon_after_a_commit_goes_together() {
+    let stage = spaced_stage(100, 100, Duration::from_secs(1));
+    let first = stage.queue(login());
+    assert_eq!(stage.next_group(), ["login"], "the first waits for nothing");
+    stage.tell(Told::Keep);
+    assert!(answer(first).is_ok());
+    // The writer is free, and takes neither of these alone.
+    let second = stage.queue(prune());
+    let third = stage.queue(login());
+    assert_eq!(stage.next_group(), ["prune", "login"]);
+    stage.tell(Told::Keep);
+    assert!(answer(second).is_ok() && answer(third).is_ok());
 }
 
 #[test]
