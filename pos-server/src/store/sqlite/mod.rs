@@ -131,8 +131,9 @@ fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
     if busy {
         return Err(OpenError::LogInUse);
     }
-    // 16 MiB hold the ends of the hot trees, where new rows go.
-    db.pragma_update(None, "cache_size", -16_384)?;
+    // 4 MiB hold the ends of the hot trees, where new rows go. After a commit in which a page was split
+    // SQLite looks through the whole cache, so that a larger one costs more than it saves.
+    db.pragma_update(None, "cache_size", -4_096)?;
     let checkpointer = Checkpointer::start(path)?;
     let gate = checkpointer.gate();
     db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {

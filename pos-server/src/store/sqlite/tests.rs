@@ -38,6 +38,19 @@ fn bed(folder: &TempDir) -> Bed {
     Bed::new(Opened { engine: opened(folder), keep: Box::new(()) })
 }
 
+/// The flags of `.cargo/config.toml` have come through; `HAVE_FDATASYNC`, one of them, has no name here.
+#[test]
+fn sqlite_is_built_as_configured() {
+    let folder = TempDir::new().unwrap();
+    let writer = open_writer(&database(folder.path())).unwrap();
+    let mut statement = writer.connection().prepare("PRAGMA compile_options").unwrap();
+    let options: Vec<String> =
+        statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let built = |name: &str| options.iter().any(|option| option == name);
+    assert!(built("DEFAULT_MEMSTATUS=0") && built("THREADSAFE=2"), "{options:?}");
+    assert!(!built("ENABLE_FTS5") && !built("ENABLE_LOAD_EXTENSION"), "{options:?}");
+}
+
 #[test]
 fn what_was_acknowledged_is_there_after_reopening() {
     let folder = TempDir::new().unwrap();
