@@ -250,21 +250,20 @@ pub(super) fn record_outcome(
         OperationState::Declined(reason) => (None, Some(reason.wire())),
         _ => (None, None),
     };
+    let Some(payment) = row_at_version(db, verb)? else {
+        return Ok(Recorded::Moved);
+    };
     let found = db
         .prepare_cached(
-            "UPDATE operation SET state = ?6, moved = ?7, reason = ?8, \
-               reference = coalesce(?9, reference), \
-               card_reference = coalesce(?10, card_reference), \
-               raw_code = coalesce(?11, raw_code), \
-               inquiries = ?12, ended_at = ?13, due_at = ?14, lease_owner = NULL \
-             WHERE payment = \
-                 (SELECT row FROM payment WHERE shop = ?1 AND id = ?2 AND version = ?3) \
-               AND id = ?4 AND lease_epoch = ?5",
+            "UPDATE operation SET state = ?4, moved = ?5, reason = ?6, \
+               reference = coalesce(?7, reference), \
+               card_reference = coalesce(?8, card_reference), \
+               raw_code = coalesce(?9, raw_code), \
+               inquiries = ?10, ended_at = ?11, due_at = ?12, lease_owner = NULL \
+             WHERE payment = ?1 AND id = ?2 AND lease_epoch = ?3",
         )?
         .execute(params![
-            verb.shop.octets(),
-            verb.payment.octets(),
-            verb.version,
+            payment,
             verb.operation.octets(),
             verb.lease_epoch,
             codes::of_state(verb.state),
@@ -281,12 +280,11 @@ pub(super) fn record_outcome(
         return Ok(Recorded::Moved);
     }
     db.prepare_cached(
-        "UPDATE payment SET version = ?3, authorised = ?4, captured = ?5, released = ?6, \
-           refunded = ?7 WHERE shop = ?1 AND id = ?2",
+        "UPDATE payment SET version = ?2, authorised = ?3, captured = ?4, released = ?5, \
+           refunded = ?6 WHERE row = ?1",
     )?
     .execute(params![
-        verb.shop.octets(),
-        verb.payment.octets(),
+        payment,
         version,
         unsigned(verb.sums.authorised)?,
         unsigned(verb.sums.captured)?,
@@ -300,6 +298,14 @@ pub(super) fn record_outcome(
         insert_task(db, verb, task)?;
     }
     Ok(Recorded::Done { version })
+}
+
+/// The payment's row, while its version is still the caller's.
+fn row_at_version(db: &Connection, verb: &RecordOutcome) -> Result<Option<i64>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT row FROM payment WHERE shop = ?1 AND id = ?2 AND version = ?3")?;
+    let mut rows = statement.query((verb.shop.octets(), verb.payment.octets(), verb.version))?;
+    rows.next()?.map(|row| Cells(row).number(0)).transpose()
 }
 
 /// Only while this payment still holds it: an order that another payment claimed stays claimed.
