@@ -8,7 +8,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::Signer as _;
+use ed25519_dalek::{Signer as _, Verifier as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -56,8 +56,11 @@ impl PublicKey {
     /// # Errors
     /// [`BadSignature`] when it was not made by this key over exactly these octets.
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
+        if signature.r_has_small_order() {
+            return Err(BadSignature);
+        }
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0.verify_strict(message, &signature).map_err(|_| BadSignature)
+        self.0.verify(message, &signature).map_err(|_| BadSignature)
     }
 }
 
@@ -201,7 +204,40 @@ impl Signature {
     pub const fn octets(&self) -> &[u8; 64] {
         &self.0
     }
+
+    /// Whether R is the encoding of a point of small order. Verifying compares R with the encoding of
+    /// the point that it computes, so another encoding of such a point is refused there.
+    fn r_has_small_order(&self) -> bool {
+        let mut y = [0; 32];
+        y.copy_from_slice(&self.0[..32]);
+        y[31] &= 0x7f;
+        SMALL_ORDER_Y.contains(&y)
+    }
 }
+
+/// The y of the eight points of small order, each least octet first: of order 1, 2, 4 (two points), and 8
+/// (two points each). The sign of x is the highest bit.
+const SMALL_ORDER_Y: [[u8; 32]; 5] = {
+    let (mut one, mut minus_one) = ([0; 32], [0xff; 32]);
+    one[0] = 1;
+    minus_one[0] = 0xec;
+    minus_one[31] = 0x7f;
+    [
+        one,
+        minus_one,
+        [0; 32],
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef,
+            0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88,
+            0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10,
+            0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77,
+            0x92, 0xac, 0x03, 0x7a,
+        ],
+    ]
+};
 
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -257,6 +293,9 @@ impl fmt::Debug for SigningKey {
 
 #[cfg(test)]
 mod tests {
+    use curve25519_dalek::{Scalar, constants::EIGHT_TORSION};
+    use sha2::Sha512;
+
     use super::*;
 
     /// RFC 8037 appendix A: the key, its thumbprint and a signature.
@@ -290,6 +329,74 @@ mod tests {
         ] {
             assert!(serde_json::from_str::<PublicKey>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_points_of_small_order_are_these() {
+        let r = |octets: [u8; 32]| {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&octets);
+            Signature(signature)
+        };
+        for point in EIGHT_TORSION {
+            let octets = point.compress().to_bytes();
+            assert!(r(octets).r_has_small_order(), "{octets:?}");
+        }
+        let mut ys: Vec<_> = EIGHT_TORSION.map(|point| point.compress().to_bytes()).into();
+        ys.iter_mut().for_each(|y| y[31] &= 0x7f);
+        ys.sort_unstable();
+        ys.dedup();
+        assert_eq!(ys.len(), SMALL_ORDER_Y.len());
+        assert!(!r(*SigningKey::from_seed(&[7; 32]).public().octets()).r_has_small_order());
+    }
+
+    /// Whoever holds a key can make such a signature: R is the identity, and S is k times the secret.
+    #[test]
+    fn a_signature_whose_r_has_small_order_is_refused() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let message = b"a message";
+        let r = EIGHT_TORSION[0].compress().to_bytes();
+        let k = Sha512::new().chain_update(r).chain_update(key.public().octets());
+        let k = Scalar::from_bytes_mod_order_wide(&k.chain_update(message).finalize().into());
+        let s = k * key.0.to_scalar();
+        let mut octets = [0; 64];
+        octets[..32].copy_from_slice(&r);
+        octets[32..].copy_from_slice(s.as_bytes());
+        let theirs = ed25519_dalek::Signature::from_bytes(&octets);
+        assert!(key.public().0.verify(message, &theirs).is_ok(), "the equation holds");
+        assert!(key.public().0.verify_strict(message, &theirs).is_err());
+        assert_eq!(key.public().verify(message, &Signature(octets)), Err(BadSignature));
+    }
+
+    #[test]
+    fn verifying_says_what_the_strict_one_of_the_library_says() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let signature = key.sign(b"a message");
+        for bit in 0..512 {
+            let mut octets = *signature.octets();
+            octets[bit / 8] ^= 1 << (bit % 8);
+            let strict = key
+                .public()
+                .0
+                .verify_strict(b"a message", &ed25519_dalek::Signature::from_bytes(&octets));
+            let ours = key.public().verify(b"a message", &Signature(octets));
+            assert_eq!((ours.is_ok(), strict.is_ok()), (false, false), "bit {bit}");
+        }
+    }
+
+    /// S plus the group's order fulfils the equation as well.
+    #[test]
+    fn an_s_beyond_the_order_is_refused() {
+        let key = SigningKey::from_seed(&[7; 32]);
+        let mut octets = *key.sign(b"a message").octets();
+        let order = (-Scalar::ONE).to_bytes();
+        let mut carry = 1_u16;
+        for (octet, add) in octets[32..].iter_mut().zip(order) {
+            carry += u16::from(*octet) + u16::from(add);
+            *octet = carry.to_le_bytes()[0];
+            carry >>= 8;
+        }
+        assert_eq!(key.public().verify(b"a message", &Signature(octets)), Err(BadSignature));
     }
 
     #[test]
