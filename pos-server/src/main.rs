@@ -12,6 +12,10 @@ use pos_server::telemetry::logs::chain;
 use pos_server::{admin, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// A payment allocates some three hundred times (`docs/PERFORMANCE.md`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.action {

@@ -4,12 +4,15 @@
 //! server. So the number under way and the number waiting are bounded, and the permit moves into
 //! the blocking job: a caller that hangs up does not free its place while its hash still runs.
 
+use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use pos_protocol::secret::SecretText;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::data_folder::keys::Pepper;
@@ -112,12 +115,24 @@ impl Passwords {
         let held = Held { _place: place, _permit: permit, under_way: self.under_way.clone() };
         held.under_way.inc();
         let pepper = Arc::clone(&self.pepper);
+        let runtime = Handle::current();
         let job = tokio::task::spawn_blocking(move || {
             let _held = held;
-            work(&pepper)
+            let done = work(&pepper);
+            runtime.spawn(give_memory_back());
+            done
         });
         job.await.map_err(|_| PasswordError::Damaged)?
     }
+}
+
+/// Without this an idle server would keep what its last hashes took. mimalloc gives the system what was
+/// freed a second ago or earlier, and looks for it only when a piece of this size is freed.
+async fn give_memory_back() {
+    const KEPT_AT_MOST: Duration = Duration::from_millis(1_100);
+    const LARGE: usize = 1024 * 1024;
+    tokio::time::sleep(KEPT_AT_MOST).await;
+    drop(black_box(Vec::<u8>::with_capacity(LARGE)));
 }
 
 /// The places of one job; freed when the job ends, whoever still waits for it.
@@ -155,13 +170,9 @@ fn is_of(pepper: &Pepper, password: &SecretText, kept: &str) -> Option<bool> {
 }
 
 fn digest(pepper: &Pepper, params: Params, password: &SecretText, salt: &[u8]) -> Option<Output> {
-    // The C library keeps freed memory of up to 32 MiB for the next who asks, and a server that once
-    // hashed would hold it for ever. Of more than that each piece is given back to the system as it
-    // is freed; what lies beyond the blocks that are used is never touched and so takes nothing.
-    const GIVEN_BACK: usize = 33 * 1024;
     let count = params.block_count();
     let mut memory = Vec::new();
-    memory.try_reserve_exact(count.max(GIVEN_BACK)).ok()?;
+    memory.try_reserve_exact(count).ok()?;
     memory.resize(count, Block::new());
     let mut octets = [0; Params::DEFAULT_OUTPUT_LEN];
     Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params)
