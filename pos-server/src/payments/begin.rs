@@ -10,7 +10,7 @@ use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
 use pos_protocol::seal::Envelope;
 use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
 use pos_protocol::{ErrorCode, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::oneshot;
 use tracing::{Instrument as _, warn};
 
 use super::conduct::{self, Entered, Owned, SendUntil, Tell};
@@ -73,9 +73,9 @@ pub async fn pay(
     request: PayRequest,
 ) -> Result<OperationAnswer, ApiError> {
     let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, tell| {
+    owned_by_a_task(app, deadline, async move |app, begun, tell| {
         let tried = begin_payment(&app, &call, request).await;
-        finish(&app, tried, tell).await;
+        finish(&app, tried, begun, tell).await;
     })
     .await
 }
@@ -85,22 +85,25 @@ pub async fn pay(
 async fn owned_by_a_task<F>(
     app: &Arc<App>,
     deadline: Duration,
-    work: impl FnOnce(Arc<App>, Tell) -> F,
+    work: impl FnOnce(Arc<App>, oneshot::Sender<OperationAnswer>, Tell) -> F,
 ) -> Result<OperationAnswer, ApiError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (tell, mut told) = mpsc::channel(2);
+    let (begun, has_begun) = oneshot::channel();
+    let (tell, mut told) = oneshot::channel();
     // Within the call's span, so that the line about the outcome has the call's request id.
-    tokio::spawn(work(Arc::clone(app), tell).in_current_span());
-    let first = told.recv().await;
-    let first =
-        first.ok_or_else(|| ApiError::internal("the task of a call ended without a word"))??;
-    match tokio::time::timeout(patience(app, deadline), told.recv()).await {
-        Ok(Some(ended)) => ended,
-        // Nothing more to tell; or the caller's time is up: the operation goes on, and its state
-        // is asked for by key.
-        Ok(None) | Err(_) => Ok(first),
+    tokio::spawn(work(Arc::clone(app), begun, tell).in_current_span());
+    let silent = |_| ApiError::internal("the task of a call ended without a word");
+    // Where there is nothing more to tell, or the caller's time is up, the operation goes on, and its
+    // state is asked for by key.
+    match tokio::time::timeout(patience(app, deadline), &mut told).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(_)) => has_begun.await.map_err(silent),
+        Err(_) => match has_begun.await {
+            Ok(first) => Ok(first),
+            Err(_) => told.await.map_err(silent)?,
+        },
     }
 }
 
@@ -112,21 +115,27 @@ enum Tried {
     Begun(Owned, SendUntil),
 }
 
-/// The second half of a call's task.
-async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, tell: Tell) {
-    let (begun, answer) = match tried {
+/// The second half of a call's task. Where nobody listens the caller has gone; what was begun goes on
+/// all the same.
+async fn finish(
+    app: &Arc<App>,
+    tried: Result<Tried, ApiError>,
+    begun: oneshot::Sender<OperationAnswer>,
+    tell: Tell,
+) {
+    let answered = match tried {
         Ok(Tried::Begun(owned, until)) => {
-            let answer = view::answer(&owned.payment, owned.order.operation_id);
-            (Some((owned, until)), answer)
+            match view::answer(&owned.payment, owned.order.operation_id) {
+                Ok(first) => drop(begun.send(first)),
+                Err(_) => drop(begun),
+            }
+            // Boxed, so that the future of the whole call stays small enough to be moved.
+            return Box::pin(conduct::conduct(app, owned, until, tell)).await;
         }
-        Ok(Tried::Answered(answer)) => (None, Ok(answer)),
-        Err(refusal) => (None, Err(refusal)),
+        Ok(Tried::Answered(answer)) => Ok(answer),
+        Err(refusal) => Err(refusal),
     };
-    // Nobody listens when the caller has gone; what was begun goes on all the same.
-    let _ = tell.try_send(answer);
-    if let Some((owned, until)) = begun {
-        conduct::conduct(app, owned, until, tell).await;
-    }
+    let _ = tell.send(answered);
 }
 
 async fn begin_payment(
@@ -168,9 +177,9 @@ pub async fn movement(
     movement: Movement,
 ) -> Result<OperationAnswer, ApiError> {
     let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, tell| {
+    owned_by_a_task(app, deadline, async move |app, begun, tell| {
         let tried = begin_movement(&app, &call, movement).await;
-        finish(&app, tried, tell).await;
+        finish(&app, tried, begun, tell).await;
     })
     .await
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pos_protocol::Timestamp;
 use pos_protocol::id::{InstitutionId, OperationId, TaskId};
 use pos_protocol::payment::{Event, OperationState, Outcome, step};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::begin::OperationAnswer;
@@ -44,9 +44,9 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Between tries to write an outcome that the store does not take.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
-/// Where the task of a call says what the call is answered: 202 once the operation has begun, and
-/// its end. It is dropped when no more is to come.
-pub(super) type Tell = mpsc::Sender<Result<OperationAnswer, ApiError>>;
+/// Where the task of a call says what the call is answered at its end. It is dropped when no more is to
+/// come.
+pub(super) type Tell = oneshot::Sender<Result<OperationAnswer, ApiError>>;
 
 /// An operation that this process owns.
 #[derive(Debug)]
@@ -314,7 +314,7 @@ async fn record(
                 log(&ended, id, answer);
                 if let Some(tell) = tell {
                     // Nobody listens when the caller has gone; the outcome stands all the same.
-                    let _ = tell.try_send(view::answer(&ended, id));
+                    let _ = tell.send(view::answer(&ended, id));
                 }
                 return;
             }
