@@ -8,7 +8,8 @@ use std::fmt;
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
-use serde_json::{Map, Value};
+use serde::Serializer as _;
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::set_global_default;
@@ -114,45 +115,57 @@ where
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
+        let mut time = String::new();
+        if SystemTime.format_time(&mut Writer::new(&mut time)).is_ok() {
+            fields.show("time", time.into());
+        }
+        let about = event.metadata();
+        fields.show("level", about.level().as_str().to_ascii_lowercase().into());
+        fields.show("target", about.target().into());
         for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             if let Some(outer) = span.extensions().get::<Fields>() {
-                fields.shown.extend(outer.shown.clone());
+                outer.shown.iter().for_each(|(name, value)| fields.show(name, value.clone()));
                 fields.withheld.extend(&outer.withheld);
             }
         }
         event.record(&mut fields);
-
-        let mut line = Map::new();
-        let mut time = String::new();
-        if SystemTime.format_time(&mut Writer::new(&mut time)).is_ok() {
-            line.insert("time".into(), time.into());
-        }
-        let about = event.metadata();
-        line.insert("level".into(), about.level().as_str().to_ascii_lowercase().into());
-        line.insert("target".into(), about.target().into());
-        line.append(&mut fields.shown);
         if !fields.withheld.is_empty() {
-            line.insert("withheld".into(), fields.withheld.into());
+            let withheld = std::mem::take(&mut fields.withheld);
+            fields.show("withheld", withheld.into());
         }
-        let mut text = Value::Object(line).to_string();
-        text.push('\n');
-        // A log that cannot be written has nowhere to be reported to.
-        let _ = self.writer.make_writer_for(about).write_all(text.as_bytes());
+        let mut text = Vec::with_capacity(LINE_OCTETS);
+        // A line that cannot be written has nowhere to be reported to.
+        if serde_json::Serializer::new(&mut text).collect_map(fields.shown).is_ok() {
+            text.push(b'\n');
+            let _ = self.writer.make_writer_for(about).write_all(&text);
+        }
     }
 }
 
+/// What most lines have room in.
+const LINE_OCTETS: usize = 512;
+
+/// The members of one line, in the order in which they came.
 #[derive(Default)]
 struct Fields {
-    shown: Map<String, Value>,
+    shown: Vec<(&'static str, Value)>,
     withheld: Vec<&'static str>,
 }
 
 impl Fields {
     fn put(&mut self, field: &Field, value: impl FnOnce() -> Value) {
         if FIELDS.binary_search(&field.name()).is_ok() {
-            self.shown.insert(field.name().into(), value());
+            self.show(field.name(), value());
         } else {
             self.withheld.push(field.name());
+        }
+    }
+
+    /// What came later, or from further inside, says it last.
+    fn show(&mut self, name: &'static str, value: Value) {
+        match self.shown.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.shown.push((name, value)),
         }
     }
 }
@@ -247,6 +260,18 @@ mod tests {
         assert_eq!(lines[0]["withheld"], serde_json::json!(["password", "password", "pan"]));
         assert_eq!(lines[1]["status"], 500);
         assert_eq!(lines[1]["withheld"], serde_json::json!(["password", "body"]));
+    }
+
+    #[test]
+    fn a_name_stands_once_and_the_event_has_the_last_word() {
+        let (text, lines) = lines(Level::INFO, || {
+            let span = tracing::info_span!("outer", state = "of the span", shop_id = "shop_1");
+            let _entered = span.enter();
+            tracing::info!(state = "of the event", "told");
+        });
+        assert_eq!(lines[0]["state"], "of the event");
+        assert_eq!(lines[0]["shop_id"], "shop_1");
+        assert_eq!(text.matches("\"state\"").count(), 1, "{text}");
     }
 
     #[test]
