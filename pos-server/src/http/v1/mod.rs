@@ -42,10 +42,11 @@ pub fn router(app: &Arc<App>) -> Router {
         })
     };
     let verified = middleware::from_fn_with_state(Arc::clone(app), signed::layer);
-    // The fallbacks come before the layer: "no such route" is a signed answer too.
-    let signed = mount(signed).fallback(handlers::no_route).layer(verified);
-    let open = mount(open).method_not_allowed_fallback(handlers::wrong_method);
-    open.merge(signed).layer(middleware::from_fn(cors::layer)).with_state(Arc::clone(app))
+    let from_pages = middleware::from_fn(cors::layer);
+    // The fallbacks come before the layers: "no such route" is a signed answer too.
+    let signed = mount(signed).fallback(handlers::no_route).layer((from_pages.clone(), verified));
+    let open = mount(open).method_not_allowed_fallback(handlers::wrong_method).layer(from_pages);
+    open.merge(signed).with_state(Arc::clone(app))
 }
 
 /// What a verified call brings that its route does not take: signed and covered, it is still added
