@@ -235,7 +235,8 @@ impl FromStr for Currency {
     type Err = InvalidCurrency;
 
     fn from_str(text: &str) -> Result<Self, InvalidCurrency> {
-        Self::EVERY.iter().copied().find(|known| known.code() == text).ok_or(InvalidCurrency)
+        let at = Self::EVERY.binary_search_by(|known| known.code().cmp(text));
+        at.ok().and_then(|at| Self::EVERY.get(at)).copied().ok_or(InvalidCurrency)
     }
 }
 
@@ -313,6 +314,7 @@ mod tests {
         for wrong in ["jpy", "XXX", "XAU", "HRK", "", "JPYY"] {
             assert_eq!(wrong.parse::<Currency>(), Err(InvalidCurrency), "{wrong}");
         }
+        assert!(Currency::EVERY.is_sorted_by_key(|one| one.code()), "found by halving");
         for (at, one) in Currency::EVERY.iter().enumerate() {
             let twin = Currency::EVERY.iter().position(|other| other.number() == one.number());
             assert_eq!(twin, Some(at), "{one} shares its number");
