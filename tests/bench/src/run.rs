@@ -90,7 +90,6 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
     let bed = Bed::start(&BedOptions { server, ..BedOptions::default() }).await?;
     let echo = Echo::start().await?;
     let ids = Processes { server: bed.server.process_id().await?, echo: echo.process_id() };
-    let idle = process::memory(ids.server)?;
 
     let at_rate = usize::try_from(plan.rate.saturating_mul(ROUND_S)).unwrap_or(usize::MAX);
     // Each kind of round once more to warm up; the last of all has many connections.
@@ -99,6 +98,8 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
         .saturating_add(CLOSED_PAYMENTS.saturating_mul(CLOSED_ROUNDS.saturating_add(2)));
     say(&format!("sealing {sealed} instruments"));
     let payments = Arc::new(Payments::seal(&bed, caller(&bed), sealed)?);
+    // By now the server has given back what the password of the registration took.
+    let idle = process::memory(ids.server)?;
     let place = bed.server.tls_place()?;
     let mut load = Load {
         ids,
