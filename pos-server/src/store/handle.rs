@@ -37,7 +37,8 @@ pub struct StoreOptions {
     pub queue: usize,
     /// Verbs of one commit at most.
     pub group: usize,
-    /// From the beginning of a commit to that of the next at least: what comes meanwhile goes together.
+    /// From the beginning of a commit to that of the next at least: what comes meanwhile goes
+    /// together.
     pub spacing: Duration,
     /// Lists that are read at the same time.
     pub lists: usize,
@@ -185,7 +186,7 @@ impl Line {
                 return;
             }
             // A verb that comes later than that is committed at once.
-            std::thread::sleep(self.spacing.saturating_sub(begun.elapsed()));
+            self.queue.rest(self.spacing.saturating_sub(begun.elapsed()));
         }
     }
 

@@ -203,16 +203,19 @@ fn what_has_queued_goes_together_and_money_first() {
 
 #[test]
 fn what_comes_soon_after_a_commit_goes_together() {
-    let stage = spaced_stage(100, 100, Duration::from_secs(1));
+    let stage = spaced_stage(100, 100, Duration::from_secs(3_600));
     let first = stage.queue(login());
     assert_eq!(stage.next_group(), ["login"], "the first waits for nothing");
     stage.tell(Told::Keep);
     assert!(answer(first).is_ok());
-    // The writer is free, and takes neither of these alone.
     let second = stage.queue(prune());
+    let at_once = stage.shown.recv_timeout(Duration::from_millis(50));
+    assert!(at_once.is_err(), "the writer is free, and waits for more: {at_once:?}");
     let third = stage.queue(login());
-    assert_eq!(stage.next_group(), ["prune", "login"]);
+    // The end does not wait for the hour.
     stage.tell(Told::Keep);
+    stage.store.close();
+    assert_eq!(stage.next_group(), ["prune", "login"]);
     assert!(answer(second).is_ok() && answer(third).is_ok());
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -15,6 +16,7 @@ pub(super) type Answer = oneshot::Sender<Result<Reply, StoreError>>;
 pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     grown: Condvar,
+    ends: Condvar,
     most: usize,
 }
 
@@ -41,6 +43,7 @@ impl Queue {
                 closed: false,
             }),
             grown: Condvar::new(),
+            ends: Condvar::new(),
             most,
         }
     }
@@ -96,6 +99,13 @@ impl Queue {
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.grown.notify_all();
+        self.ends.notify_all();
+    }
+
+    /// Waits for so long, whatever is added meanwhile, or until the queue is closed.
+    pub(super) fn rest(&self, time: Duration) {
+        // Why the wait ended does not matter.
+        let _ = self.ends.wait_timeout_while(self.lock(), time, |waiting| !waiting.closed);
     }
 
     /// Whether verbs are still taken.
