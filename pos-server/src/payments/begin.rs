@@ -73,9 +73,9 @@ pub async fn pay(
     request: PayRequest,
 ) -> Result<OperationAnswer, ApiError> {
     let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, begun, tell| {
+    owned_by_a_task(app, deadline, async move |app, first, last| {
         let tried = begin_payment(&app, &call, request).await;
-        finish(&app, tried, begun, tell).await;
+        finish(&app, tried, first, last).await;
     })
     .await
 }
@@ -85,24 +85,33 @@ pub async fn pay(
 async fn owned_by_a_task<F>(
     app: &Arc<App>,
     deadline: Duration,
-    work: impl FnOnce(Arc<App>, oneshot::Sender<OperationAnswer>, Tell) -> F,
+    work: impl FnOnce(Arc<App>, Tell, Tell) -> F,
 ) -> Result<OperationAnswer, ApiError>
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    let (begun, has_begun) = oneshot::channel();
-    let (tell, mut told) = oneshot::channel();
+    let (first, begun) = oneshot::channel();
+    let (last, ended) = oneshot::channel();
     // Within the call's span, so that the line about the outcome has the call's request id.
-    tokio::spawn(work(Arc::clone(app), begun, tell).in_current_span());
+    tokio::spawn(work(Arc::clone(app), first, last).in_current_span());
+    told_within(patience(app, deadline), begun, ended).await
+}
+
+/// What the task of a call tells: the last word, or the first where there is no last one in time.
+/// Then the operation goes on, and its state is asked for by key.
+async fn told_within(
+    patience: Duration,
+    begun: oneshot::Receiver<Result<OperationAnswer, ApiError>>,
+    mut ended: oneshot::Receiver<Result<OperationAnswer, ApiError>>,
+) -> Result<OperationAnswer, ApiError> {
     let silent = |_| ApiError::internal("the task of a call ended without a word");
-    // Where there is nothing more to tell, or the caller's time is up, the operation goes on, and its
-    // state is asked for by key.
-    match tokio::time::timeout(patience(app, deadline), &mut told).await {
-        Ok(Ok(ended)) => ended,
-        Ok(Err(_)) => has_begun.await.map_err(silent),
-        Err(_) => match has_begun.await {
-            Ok(first) => Ok(first),
-            Err(_) => told.await.map_err(silent)?,
+    match tokio::time::timeout(patience, &mut ended).await {
+        Ok(Ok(last)) => last,
+        Ok(Err(_)) => begun.await.map_err(silent)?,
+        Err(_) => match begun.await {
+            Ok(first) => first,
+            // It did not begin, and the last word says why.
+            Err(_) => ended.await.map_err(silent)?,
         },
     }
 }
@@ -115,27 +124,19 @@ enum Tried {
     Begun(Owned, SendUntil),
 }
 
-/// The second half of a call's task. Where nobody listens the caller has gone; what was begun goes on
-/// all the same.
-async fn finish(
-    app: &Arc<App>,
-    tried: Result<Tried, ApiError>,
-    begun: oneshot::Sender<OperationAnswer>,
-    tell: Tell,
-) {
+/// The second half of a call's task. Where nobody listens the caller has gone; what was begun goes
+/// on all the same.
+async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, first: Tell, last: Tell) {
     let answered = match tried {
         Ok(Tried::Begun(owned, until)) => {
-            match view::answer(&owned.payment, owned.order.operation_id) {
-                Ok(first) => drop(begun.send(first)),
-                Err(_) => drop(begun),
-            }
+            let _ = first.send(view::answer(&owned.payment, owned.order.operation_id));
             // Boxed, so that the future of the whole call stays small enough to be moved.
-            return Box::pin(conduct::conduct(app, owned, until, tell)).await;
+            return Box::pin(conduct::conduct(app, owned, until, last)).await;
         }
         Ok(Tried::Answered(answer)) => Ok(answer),
         Err(refusal) => Err(refusal),
     };
-    let _ = tell.send(answered);
+    let _ = last.send(answered);
 }
 
 async fn begin_payment(
@@ -177,9 +178,9 @@ pub async fn movement(
     movement: Movement,
 ) -> Result<OperationAnswer, ApiError> {
     let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, begun, tell| {
+    owned_by_a_task(app, deadline, async move |app, first, last| {
         let tried = begin_movement(&app, &call, movement).await;
-        finish(&app, tried, begun, tell).await;
+        finish(&app, tried, first, last).await;
     })
     .await
 }
@@ -600,4 +601,85 @@ fn begun(
     }
     stored.version = version;
     stored
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    type Word = Result<OperationAnswer, ApiError>;
+
+    /// What `told_within` answers to a task that tells these words.
+    async fn told<F>(task: impl FnOnce(Tell, Tell) -> F) -> (Option<ErrorCode>, Duration)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let ((first, begun), (last, ended)) = (oneshot::channel(), oneshot::channel());
+        tokio::spawn(task(first, last));
+        let asked = tokio::time::Instant::now();
+        let answer = told_within(PATIENCE, begun, ended).await;
+        (answer.err().map(|error| error.code()), asked.elapsed())
+    }
+
+    /// Words are told apart by codes; in these tests none of them is an answer.
+    fn word(code: ErrorCode) -> Word {
+        Err(code.into())
+    }
+
+    async fn wait(seconds: u64) {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_in_time_is_the_answer() {
+        let said = told(async |first: Tell, last: Tell| {
+            let _ = first.send(word(ErrorCode::Busy));
+            wait(3).await;
+            let _ = last.send(word(ErrorCode::NothingLeft));
+        });
+        assert_eq!(said.await, (Some(ErrorCode::NothingLeft), Duration::from_secs(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_the_time_is_up_the_first_word_is_the_answer() {
+        let said = told(async |first: Tell, last: Tell| {
+            let _ = first.send(word(ErrorCode::Busy));
+            wait(300).await;
+            drop(last);
+        });
+        assert_eq!(said.await, (Some(ErrorCode::Busy), PATIENCE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_end_will_come_the_first_word_is_the_answer_at_once() {
+        let said = told(async |first: Tell, last: Tell| {
+            let _ = first.send(word(ErrorCode::Busy));
+            wait(1).await;
+            drop(last);
+        });
+        assert_eq!(said.await, (Some(ErrorCode::Busy), Duration::from_secs(1)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_that_comes_late_is_told_all_the_same() {
+        let said = told(async |first: Tell, last: Tell| {
+            wait(31).await;
+            drop(first);
+            let _ = last.send(word(ErrorCode::NothingLeft));
+        });
+        assert_eq!(said.await, (Some(ErrorCode::NothingLeft), Duration::from_secs(31)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_says_nothing_is_a_fault() {
+        let said = told(async |_: Tell, _: Tell| {});
+        assert_eq!(said.await.0, Some(ErrorCode::Internal));
+        let said = told(async |first: Tell, last: Tell| {
+            wait(31).await;
+            drop((first, last));
+        });
+        assert_eq!(said.await.0, Some(ErrorCode::Internal));
+    }
 }

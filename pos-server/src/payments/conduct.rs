@@ -44,8 +44,8 @@ const LEASE_MARGIN: Duration = Duration::from_secs(10);
 /// Between tries to write an outcome that the store does not take.
 const STORE_RETRY: Duration = Duration::from_millis(250);
 
-/// Where the task of a call says what the call is answered at its end. It is dropped when no more is to
-/// come.
+/// Where the task of a call says what the call is answered. Dropped without a word where it does
+/// not know.
 pub(super) type Tell = oneshot::Sender<Result<OperationAnswer, ApiError>>;
 
 /// An operation that this process owns.
