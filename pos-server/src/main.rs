@@ -12,7 +12,7 @@ use pos_server::telemetry::logs::chain;
 use pos_server::{admin, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A payment allocates some three hundred times (`docs/PERFORMANCE.md`).
+/// A payment allocates some 350 times (`docs/adr/0262-mimalloc-in-the-server.md`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -112,22 +112,25 @@ impl Passwords {
         let place = Arc::clone(&self.queue).try_acquire_owned().map_err(|_| PasswordError::Busy)?;
         let permit = Arc::clone(&self.hashing).acquire_owned().await;
         let permit = permit.map_err(|_| PasswordError::Busy)?;
-        let held = Held { _place: place, _permit: permit, under_way: self.under_way.clone() };
+        let held = Held {
+            _place: place,
+            _permit: permit,
+            under_way: self.under_way.clone(),
+            runtime: Handle::current(),
+        };
         held.under_way.inc();
         let pepper = Arc::clone(&self.pepper);
-        let runtime = Handle::current();
         let job = tokio::task::spawn_blocking(move || {
             let _held = held;
-            let done = work(&pepper);
-            runtime.spawn(give_memory_back());
-            done
+            work(&pepper)
         });
         job.await.map_err(|_| PasswordError::Damaged)?
     }
 }
 
-/// Without this an idle server would keep what its last hashes took. mimalloc gives the system what was
-/// freed a second ago or earlier, and looks for it only when a piece of this size is freed.
+/// Without this an idle server would keep what its last hashes took. mimalloc gives the system what
+/// was freed a second ago or earlier, and looks for it when a page of its own is freed: a piece of
+/// this size has one to itself.
 async fn give_memory_back() {
     const KEPT_AT_MOST: Duration = Duration::from_millis(1_100);
     const LARGE: usize = 1024 * 1024;
@@ -140,11 +143,13 @@ struct Held {
     _place: OwnedSemaphorePermit,
     _permit: OwnedSemaphorePermit,
     under_way: Gauge,
+    runtime: Handle,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
         self.under_way.dec();
+        self.runtime.spawn(give_memory_back());
     }
 }
 
