@@ -205,8 +205,8 @@ impl Signature {
         &self.0
     }
 
-    /// Whether R is the encoding of a point of small order. Verifying compares R with the encoding of
-    /// the point that it computes, so another encoding of such a point is refused there.
+    /// Whether R is an encoding of a point of small order. Verifying compares R with the encoding of
+    /// the point that it computes, so other encodings of such points are refused there.
     fn r_has_small_order(&self) -> bool {
         let mut y = [0; 32];
         y.copy_from_slice(&self.0[..32]);
@@ -215,8 +215,8 @@ impl Signature {
     }
 }
 
-/// The y of the eight points of small order, each least octet first: of order 1, 2, 4 (two points), and 8
-/// (two points each). The sign of x is the highest bit.
+/// The y of the eight points of small order, each least octet first: of order 1, 2, 4 (two points),
+/// and 8 (two points each). The sign of x is the highest bit.
 const SMALL_ORDER_Y: [[u8; 32]; 5] = {
     let (mut one, mut minus_one) = ([0; 32], [0xff; 32]);
     one[0] = 1;
@@ -293,7 +293,8 @@ impl fmt::Debug for SigningKey {
 
 #[cfg(test)]
 mod tests {
-    use curve25519_dalek::{Scalar, constants::EIGHT_TORSION};
+    use curve25519_dalek::constants::EIGHT_TORSION;
+    use curve25519_dalek::{EdwardsPoint, Scalar};
     use sha2::Sha512;
 
     use super::*;
@@ -350,37 +351,44 @@ mod tests {
         assert!(!r(*SigningKey::from_seed(&[7; 32]).public().octets()).r_has_small_order());
     }
 
-    /// Whoever holds a key can make such a signature: R is the identity, and S is k times the secret.
-    #[test]
-    fn a_signature_whose_r_has_small_order_is_refused() {
-        let key = SigningKey::from_seed(&[7; 32]);
-        let message = b"a message";
-        let r = EIGHT_TORSION[0].compress().to_bytes();
-        let k = Sha512::new().chain_update(r).chain_update(key.public().octets());
-        let k = Scalar::from_bytes_mod_order_wide(&k.chain_update(message).finalize().into());
-        let s = k * key.0.to_scalar();
-        let mut octets = [0; 64];
-        octets[..32].copy_from_slice(&r);
-        octets[32..].copy_from_slice(s.as_bytes());
-        let theirs = ed25519_dalek::Signature::from_bytes(&octets);
-        assert!(key.public().0.verify(message, &theirs).is_ok(), "the equation holds");
-        assert!(key.public().0.verify_strict(message, &theirs).is_err());
-        assert_eq!(key.public().verify(message, &Signature(octets)), Err(BadSignature));
-    }
-
     #[test]
     fn verifying_says_what_the_strict_one_of_the_library_says() {
         let key = SigningKey::from_seed(&[7; 32]);
         let signature = key.sign(b"a message");
+        let both = |octets: [u8; 64]| {
+            let theirs = ed25519_dalek::Signature::from_bytes(&octets);
+            let strict = key.public().0.verify_strict(b"a message", &theirs);
+            (key.public().verify(b"a message", &Signature(octets)).is_ok(), strict.is_ok())
+        };
+        assert_eq!(both(*signature.octets()), (true, true));
         for bit in 0..512 {
             let mut octets = *signature.octets();
             octets[bit / 8] ^= 1 << (bit % 8);
-            let strict = key
-                .public()
-                .0
-                .verify_strict(b"a message", &ed25519_dalek::Signature::from_bytes(&octets));
-            let ours = key.public().verify(b"a message", &Signature(octets));
-            assert_eq!((ours.is_ok(), strict.is_ok()), (false, false), "bit {bit}");
+            assert_eq!(both(octets), (false, false), "bit {bit}");
+        }
+    }
+
+    /// A key of mixed order makes the equation hold for each R of small order, under the message
+    /// whose k fits.
+    #[test]
+    fn every_r_of_small_order_is_refused() {
+        let secret = SigningKey::from_seed(&[7; 32]).0.to_scalar();
+        let mixed = EdwardsPoint::mul_base(&secret) + EIGHT_TORSION[1];
+        let key = PublicKey::from_octets(&mixed.compress().to_bytes()).unwrap();
+        for r in EIGHT_TORSION.map(|point| point.compress().to_bytes()) {
+            let fits = (0_u32..1_000).find_map(|number| {
+                let message = number.to_be_bytes();
+                let k = Sha512::new().chain_update(r).chain_update(key.octets());
+                let k = k.chain_update(message).finalize().into();
+                let s = Scalar::from_bytes_mod_order_wide(&k) * secret;
+                let mut octets = [0; 64];
+                octets[..32].copy_from_slice(&r);
+                octets[32..].copy_from_slice(s.as_bytes());
+                let theirs = ed25519_dalek::Signature::from_bytes(&octets);
+                key.0.verify(&message, &theirs).is_ok().then_some((message, octets))
+            });
+            let (message, octets) = fits.expect("one message of eight fits");
+            assert_eq!(key.verify(&message, &Signature(octets)), Err(BadSignature), "{r:?}");
         }
     }
 
