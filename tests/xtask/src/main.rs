@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::{runner::Selection, workspace::Workspace};
+use crate::{failure::Failure, runner::Selection, workspace::Workspace};
 
 fn main() -> ExitCode {
     let workspace = match Workspace::locate() {
@@ -31,7 +31,11 @@ fn main() -> ExitCode {
         Err(failure) => return runner::report(&failure),
     };
     let line = command_line().get_matches();
+    let built = line.get_flag("built");
     match line.subcommand() {
+        Some(("test" | "full", _)) if built => runner::report(&Failure::Check(
+            "--built goes with a program that is started: leave it out".to_owned(),
+        )),
         Some((name @ "test", arguments)) => {
             runner::run(&workspace, name, parts::PARTS, &selection(arguments))
         }
@@ -40,7 +44,8 @@ fn main() -> ExitCode {
             runner::run(&workspace, name, &parts, &selection(arguments))
         }
         Some((name, arguments)) => {
-            match programs::start(&workspace, name, arguments, line.get_flag("built")) {
+            let build = || if built { Ok(()) } else { programs::build(&workspace) };
+            match build().and_then(|()| programs::start(&workspace, name, arguments)) {
                 Ok(never) => match never {},
                 Err(failure) => runner::report(&failure),
             }

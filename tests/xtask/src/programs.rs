@@ -36,23 +36,23 @@ pub(crate) fn subcommands() -> impl Iterator<Item = Command> {
     })
 }
 
-/// Builds every program of the workspace, unless they are `built`, and becomes the one that the subcommand
-/// names.
+/// Builds every program of the workspace.
+pub(crate) fn build(workspace: &Workspace) -> Result<(), Failure> {
+    build::programs(&Children::within(Duration::MAX, workspace))
+}
+
+/// Becomes the program that the subcommand names, as it was last built.
 ///
 /// Programs find each other beside themselves in the release folder; none of them calls cargo.
 pub(crate) fn start(
     workspace: &Workspace,
     name: &str,
     arguments: &ArgMatches,
-    built: bool,
 ) -> Result<Infallible, Failure> {
     let program = PROGRAMS
         .iter()
         .find(|program| program.name == name)
         .ok_or_else(|| Failure::Check(format!("no such subcommand: {name}")))?;
-    if !built {
-        build::programs(&Children::within(Duration::MAX, workspace))?;
-    }
     let mut command = child::command(workspace, workspace.program(program.binary));
     command.args(arguments.get_many::<OsString>("arguments").into_iter().flatten());
     let source = command.exec();
