@@ -272,6 +272,7 @@ mod tests {
         assert_eq!(lines[0]["state"], "of the event");
         assert_eq!(lines[0]["shop_id"], "shop_1");
         assert_eq!(text.matches("\"state\"").count(), 1, "{text}");
+        assert!(text.starts_with("{\"time\":"), "{text}");
     }
 
     #[test]
