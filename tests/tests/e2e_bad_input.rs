@@ -460,6 +460,27 @@ fn another_shops_ids_are_answered_like_random_ones() {
                 (ask(&Draft::get(theirs)).await, ask(&Draft::get(nobodys)).await);
             assert_eq!(told, expected);
         }
+        let quote = |name: &str, id: &str| {
+            let mut body = json!({
+                "order_id": "o-1", "method": "card:visa", "amount": 100, "currency": "JPY",
+            });
+            body[name] = json!(id);
+            Draft::post("/v1/quotes", &body)
+        };
+        let contract = victim.before.history[0]["contract_id"].as_str().unwrap();
+        for (theirs, nobodys) in [
+            (quote("pos_id", &pos), quote("pos_id", "pos_014d2pf2dbzzzzzzzzzzzzzzzz")),
+            (
+                quote("contract_id", contract),
+                quote("contract_id", "con_014d2pf2dbzzzzzzzzzzzzzzzz"),
+            ),
+            (
+                Draft::get(format!("/v1/payments?after={payment}")),
+                Draft::get(format!("/v1/payments?after={random}")),
+            ),
+        ] {
+            assert_eq!(ask(&theirs).await, ask(&nobodys).await);
+        }
         // What is under another shop's key is nothing, as under a fresh one.
         let told = ask_key(bed, &stranger, key).await;
         assert_eq!(told["found"], "nothing");
@@ -475,6 +496,17 @@ fn another_shops_ids_are_answered_like_random_ones() {
         let told = ask(&pay(&body)).await;
         body["contract_id"] = json!("con_014d2pf2dbzzzzzzzzzzzzzzzz");
         assert_eq!(told, ask(&pay(&body)).await);
+        assert_eq!((told.0, told.1["code"].as_str()), (404, Some("not_found")));
+
+        // Asking whether an instrument would do, at another shop's contract.
+        let mut body = json!({
+            "contract_id": contract, "order_id": body["order_id"], "amount": body["amount"],
+            "currency": body["currency"], "envelope": body["envelope"],
+        });
+        let check = |body: &Value| Draft::post("/v1/checks", body).keyed(fresh_key());
+        let told = ask(&check(&body)).await;
+        body["contract_id"] = json!("con_014d2pf2dbzzzzzzzzzzzzzzzz");
+        assert_eq!(told, ask(&check(&body)).await);
         assert_eq!((told.0, told.1["code"].as_str()), (404, Some("not_found")));
         victim.untouched().await;
     });
