@@ -64,6 +64,17 @@ impl Pay {
         Money::new(self.minor, self.currency).expect("an amount")
     }
 
+    /// What the institution's books say of its order: of each operation the amount that moved, and how
+    /// often.
+    ///
+    /// # Panics
+    /// When the institution does not tell.
+    pub async fn effects(&self, bed: &Bed) -> Vec<(u64, u64)> {
+        let all = bed.institutions.operations(self.institution).await.expect("the books are open");
+        let of_order = all.iter().filter(|one| one.order_id == self.order_id.as_str());
+        of_order.map(|one| (one.moved, one.effects)).collect()
+    }
+
     /// Its instrument, sealed for exactly this.
     ///
     /// # Errors

@@ -33,12 +33,6 @@ async fn through(bed: &Bed, forge: &Forge, total: u64) -> Connection {
     line
 }
 
-async fn effects(bed: &Bed, pay: &Pay) -> Vec<(u64, u64)> {
-    let all = bed.institutions.operations(pay.institution).await.unwrap();
-    let of_order = all.iter().filter(|one| one.order_id == pay.order_id.as_str());
-    of_order.map(|one| (one.moved, one.effects)).collect()
-}
-
 /// The answer to the payment, and to `more` of the questions after it, are spoilt.
 async fn the_truth_is_found(bed: &Bed, forgery: Forgery, more: usize) {
     let forge = forge(bed).await;
@@ -53,7 +47,7 @@ async fn the_truth_is_found(bed: &Bed, forgery: Forgery, more: usize) {
         assert_eq!(told.state, expected, "{forgery:?}");
         assert_eq!(forge.left(), 0, "{forgery:?}: the module did not ask");
         let effect = u64::from(moved > 0);
-        assert_eq!(effects(bed, &pay).await, [(moved, effect)], "{forgery:?}");
+        assert_eq!(pay.effects(bed).await, [(moved, effect)], "{forgery:?}");
         assert!(line.in_flight().await.unwrap().open.is_empty());
     }
 }
@@ -88,7 +82,7 @@ fn a_proxy_that_never_lets_the_truth_through_makes_it_unknown_and_not_failed() {
             forge.clear();
             let found = line.resume(&key).await.unwrap();
             assert_eq!(found.state, State::Done, "{forgery:?}");
-            assert_eq!(effects(bed, &pay).await, [(600, 1)]);
+            assert_eq!(pay.effects(bed).await, [(600, 1)]);
         }
     });
 }
@@ -115,12 +109,12 @@ fn a_call_that_was_withheld_is_not_made_only_when_it_cannot_arrive_any_more() {
         assert_eq!((told.kind(), told.code().as_str()), (ErrorKind::Wait, "not_made"));
         let waited = pos_tests::raw::now().since(began);
         assert!(waited >= Duration::from_secs(15), "not made after {waited:?}");
-        assert!(effects(bed, &pay).await.is_empty());
+        assert!(pay.effects(bed).await.is_empty());
         // Now a new try may be made, under a new key.
         let again = Pay::sale("sakura-card", "approve", 800).order(pay.order_id.clone());
         let order = again.module_order(bed, bed.shop()).unwrap();
         assert_eq!(line.pay(&order, None).await.unwrap().state, State::Done);
-        assert_eq!(effects(bed, &pay).await, [(800, 1)]);
+        assert_eq!(pay.effects(bed).await, [(800, 1)]);
     });
 }
 

@@ -180,12 +180,6 @@ async fn stopped(child: &mut Child) {
     tokio::time::timeout(wait::LIMIT, saying).await.expect("the shop stands still");
 }
 
-async fn effects(bed: &Bed, pay: &Pay) -> Vec<(u64, u64)> {
-    let all = bed.institutions.operations(pay.institution).await.unwrap();
-    let of_order = all.iter().filter(|one| one.order_id == pay.order_id.as_str());
-    of_order.map(|one| (one.moved, one.effects)).collect()
-}
-
 /// Another process of the shop, with the same folder.
 async fn after_the_kill(bed: &Bed, folder: &Path, key: &IdempotencyKey) -> Connection {
     let address = bed.server.address();
@@ -209,7 +203,7 @@ fn a_shop_killed_before_it_sent_made_nothing() {
         let told = line.resume(&key).await.unwrap_err();
         assert_eq!((told.kind(), told.code().as_str()), (ErrorKind::Wait, "not_made"));
         assert!(line.in_flight().await.unwrap().open.is_empty());
-        assert!(effects(bed, &pay).await.is_empty());
+        assert!(pay.effects(bed).await.is_empty());
     });
 }
 
@@ -220,14 +214,14 @@ fn a_shop_killed_while_it_waits_has_paid_once() {
         let pay = Pay::sale("sakura-card", "fault:delayed_answer", 1_200);
         let (mut shop, key) = start_shop(bed, folder.path(), &pay, Point::Sent).await;
         wait::until("the institution has it", || async {
-            (!effects(bed, &pay).await.is_empty()).then_some(())
+            (!pay.effects(bed).await.is_empty()).then_some(())
         })
         .await;
         shop.kill().await.unwrap();
         let line = after_the_kill(bed, folder.path(), &key).await;
         assert_eq!(line.resume(&key).await.unwrap().state, State::Done);
         assert!(line.in_flight().await.unwrap().open.is_empty());
-        assert_eq!(effects(bed, &pay).await, [(1_200, 1)]);
+        assert_eq!(pay.effects(bed).await, [(1_200, 1)]);
     });
 }
 
@@ -242,6 +236,6 @@ fn a_shop_killed_before_it_closed_the_entry_has_paid_once() {
         let line = after_the_kill(bed, folder.path(), &key).await;
         assert_eq!(line.resume(&key).await.unwrap().state, State::Done);
         assert!(line.in_flight().await.unwrap().open.is_empty());
-        assert_eq!(effects(bed, &pay).await, [(1_300, 1)]);
+        assert_eq!(pay.effects(bed).await, [(1_300, 1)]);
     });
 }

@@ -111,11 +111,6 @@ impl EnrolmentCode {
     pub fn answer_key(&self) -> Fingerprint {
         self.answer_key
     }
-
-    /// Whether `key` is the answer key that the code pins.
-    pub fn fingerprint_matches(&self, key: &PublicKey) -> bool {
-        self.answer_key.matches(key)
-    }
 }
 
 impl fmt::Debug for EnrolmentCode {

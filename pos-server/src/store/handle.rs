@@ -137,11 +137,6 @@ impl Store {
         reading.await.map_err(|_| StoreError::Stopped)?
     }
 
-    /// Whether writes are taken. Readiness asks this besides listening to [`Observer::stopped`].
-    pub fn is_writable(&self) -> bool {
-        self.0.queue.is_open()
-    }
-
     /// Takes no more verbs, commits those that wait, and returns when that is done. Blocks; it may
     /// be called more than once.
     pub fn close(&self) {

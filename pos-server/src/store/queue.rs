@@ -108,11 +108,6 @@ impl Queue {
         let _ = self.ends.wait_timeout_while(self.lock(), time, |waiting| !waiting.closed);
     }
 
-    /// Whether verbs are still taken.
-    pub(super) fn is_open(&self) -> bool {
-        !self.lock().closed
-    }
-
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
