@@ -135,10 +135,8 @@ impl Server {
             _ = background.tasks.join_next() => Err("a background task failed"),
         };
         app.readiness.raise(Fault::Draining);
-        info!(
-            reason = outcome.err().unwrap_or("asked to"),
-            "ending: requests under way come first"
-        );
+        let reason = outcome.err().unwrap_or("asked to");
+        info!(reason, "ending: requests under way come first");
         // The listeners cut what outlasts the limit; the second more is for commands.
         front.finish(app.config.limits.drain.saturating_add(Duration::from_secs(1))).await;
         // Only now: until the last answer is out, a request may hand work to the background.

@@ -219,6 +219,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use std::io;
+    use std::path::Path;
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -288,6 +289,49 @@ mod tests {
         assert_eq!(lines[0]["reason"], "x");
         assert_eq!(lines[0]["message"], "told\napart");
         assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
+    }
+
+    /// The messages at info and above that the files of this crate write, tests aside.
+    fn messages_in(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                messages_in(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let source = std::fs::read_to_string(&path).unwrap();
+                let shipped = source.split("#[cfg(test)]").next().unwrap();
+                let words: Vec<_> = shipped.split_whitespace().collect();
+                // The message is the last word of its call.
+                let flat = words.join(" ").replace("\" )", "\")").replace("\", )", "\")");
+                for call in ["info!(", "warn!(", "error!("] {
+                    let calls =
+                        flat.split(call).skip(1).filter_map(|rest| rest.split("\")").next());
+                    let texts = calls.filter_map(|call| call.rsplit('"').next());
+                    found.extend(texts.filter(|text| *text != "{message}").map(str::to_owned));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_for_operators_tells_of_every_message() {
+        const PAGE: &str = include_str!("../../../docs/OPERATIONS.md");
+        let rows = PAGE.lines().filter(|line| line.starts_with("| `"));
+        let told: Vec<_> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+            .collect();
+        // On the page an ellipsis stands for the rest, and for the words of the name before.
+        let is_told = |message: &str| {
+            told.iter().any(|told| match told.split_once('…') {
+                Some((start, end)) => message.starts_with(start) && message.ends_with(end),
+                None => *told == message,
+            })
+        };
+        let mut messages = Vec::new();
+        messages_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut messages);
+        assert!(messages.len() > 30, "{messages:?}");
+        let untold: Vec<_> = messages.iter().filter(|message| !is_told(message)).collect();
+        assert!(untold.is_empty(), "OPERATIONS.md does not tell of {untold:#?}");
     }
 
     #[test]
