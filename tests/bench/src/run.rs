@@ -98,7 +98,7 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
         .saturating_add(CLOSED_PAYMENTS.saturating_mul(CLOSED_ROUNDS.saturating_add(2)));
     say(&format!("sealing {sealed} instruments"));
     let payments = Arc::new(Payments::seal(&bed, caller(&bed), sealed)?);
-    // The server has given back what the password of the registration took.
+    // It gives back what the password of the registration took 1.1 s later, and tells nobody.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let idle = process::memory(ids.server)?;
     let place = bed.server.tls_place()?;
