@@ -12,8 +12,13 @@ const ALLOWED_HEADERS: &str =
     "content-type, content-digest, idempotency-key, signature, signature-input";
 const EXPOSED_HEADERS: &str = "content-digest, signature, signature-input";
 
-/// Answers preflights, and lets pages read the signature of every other answer.
+/// [`around`] as a layer.
 pub async fn layer(request: Request, next: Next) -> Response {
+    around(request, async |request| next.run(request).await).await
+}
+
+/// Answers preflights, and lets pages read the signature of every other answer.
+pub async fn around(request: Request, answer: impl AsyncFnOnce(Request) -> Response) -> Response {
     if request.method() == Method::OPTIONS {
         let headers = [
             (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
@@ -24,7 +29,7 @@ pub async fn layer(request: Request, next: Next) -> Response {
         return (StatusCode::NO_CONTENT, headers).into_response();
     }
     let from_page = request.headers().contains_key(header::ORIGIN);
-    let mut response = next.run(request).await;
+    let mut response = answer(request).await;
     if from_page {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use tracing::field::display;
 use tracing::{Span, error};
 
+use super::cors;
 use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
 use crate::app::App;
@@ -87,8 +88,48 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Verifies the call, lets the handler answer, signs the answer.
-pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+/// What a route takes beside its path and query.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    /// An idempotency key.
+    pub key: bool,
+    /// A body.
+    pub body: bool,
+}
+
+impl Takes {
+    /// What a verified call brings that its route does not take: signed and covered, it is still
+    /// added (`wire.md` 2), and a caller that sends it expects something of it.
+    fn check(self, call: &Call) -> Result<(), ApiError> {
+        let refusal =
+            |message: &str| ApiError::with_message(ErrorCode::InvalidField, message.to_owned());
+        if call.idempotency_key.is_some() && !self.key {
+            let message = "This call changes nothing under a key: leave Idempotency-Key out.";
+            return Err(refusal(message).field(sign::header::IDEMPOTENCY_KEY));
+        }
+        if !call.body.is_empty() && !self.body {
+            return Err(refusal("This call takes no body.").field(sign::header::CONTENT_DIGEST));
+        }
+        Ok(())
+    }
+}
+
+/// What the layer of one route needs.
+#[derive(Clone)]
+pub struct Signed {
+    /// The server.
+    pub app: Arc<App>,
+    /// What its calls may bring.
+    pub takes: Takes,
+}
+
+/// Verifies the call, lets the handler answer, signs the answer; pages of any origin may call.
+pub async fn layer(State(signed): State<Signed>, request: Request, next: Next) -> Response {
+    cors::around(request, async move |request| answer_to(&signed, request, next).await).await
+}
+
+async fn answer_to(signed: &Signed, request: Request, next: Next) -> Response {
+    let app = &*signed.app;
     let request_id = request
         .extensions()
         .get::<RequestId>()
@@ -101,7 +142,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
     };
     let key_id = claimed.as_ref().ok().map(Claimed::key_id);
     let answered = match claimed {
-        Ok(claimed) => work_on(&app, claimed, request, next).await,
+        Ok(claimed) => work_on(signed, claimed, request, next).await,
         Err(error) => Err(error.into()),
     };
     if let Err(refusal) = &answered
@@ -113,7 +154,7 @@ pub async fn layer(State(app): State<Arc<App>>, request: Request, next: Next) ->
         Ok(response) => finish(response, request_id).await,
         Err(refusal) => (Some(refusal.code()), problem(&refusal, request_id)),
     };
-    let mut response = seal_answer(&app, status, body, signature.as_ref());
+    let mut response = seal_answer(app, status, body, signature.as_ref());
     if let Some(code) = told {
         response.extensions_mut().insert(Told { code, key_id });
     }
@@ -136,13 +177,14 @@ fn received(headers: &HeaderMap) -> call::Received<'_> {
 /// Everything between a parsed signature and the handler's answer. A place is taken only when the
 /// whole call is there: before that a caller costs no more than its connection.
 async fn work_on(
-    app: &App,
+    signed: &Signed,
     claimed: Claimed,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
+    let Signed { app, takes } = signed;
     let arrived = receive(app, claimed, request).await?;
-    match app.admission.run(|place| admit(app, arrived, place, next)).await {
+    match app.admission.run(|place| admit(app, *takes, arrived, place, next)).await {
         Ok(answered) => answered,
         Err(Refused::Full) => Err(ErrorCode::Overloaded.into()),
         Err(Refused::TooSlow) => Err(ErrorCode::NotReady.into()),
@@ -182,6 +224,7 @@ async fn receive(app: &App, claimed: Claimed, request: Request) -> Result<Arrive
 
 async fn admit(
     app: &App,
+    takes: Takes,
     arrived: Arrived,
     place: Place,
     next: Next,
@@ -206,7 +249,9 @@ async fn admit(
         }
     }
     let expires = claimed.expires();
-    parts.extensions.insert(Call { deadline, expires, place, body, idempotency_key });
+    let call = Call { deadline, expires, place, body, idempotency_key };
+    takes.check(&call)?;
+    parts.extensions.insert(call);
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
 }
 
