@@ -13,7 +13,7 @@ use pos_protocol::succession::Statement;
 use tokio::task::JoinSet;
 use tracing::warn;
 
-pub use self::server::{Announcement, ServeError, Server, serve};
+pub use self::server::{Announcement, ServeError, Server, runtime, serve};
 use crate::clocks::{ClockWatch, TimeMarkError};
 use crate::config::Config;
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};

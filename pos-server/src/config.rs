@@ -127,6 +127,8 @@ pub struct LogSettings {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitSettings {
+    /// Threads that answer calls; 0 for one less than processors.
+    pub threads: usize,
     /// Open connections of each listener.
     pub connections: usize,
     /// Requests worked on at once.
@@ -158,6 +160,7 @@ pub struct LimitSettings {
 impl Default for LimitSettings {
     fn default() -> Self {
         Self {
+            threads: 0,
             connections: 1024,
             in_flight: 512,
             request: Duration::from_secs(70),
@@ -168,6 +171,17 @@ impl Default for LimitSettings {
             body: Duration::from_secs(10),
             stall: Duration::from_secs(20),
             drain: Duration::from_secs(30),
+        }
+    }
+}
+
+impl LimitSettings {
+    /// How many threads answer calls where `processors` may be used; never 0
+    /// (`docs/adr/0265-a-thread-less-than-processors.md`).
+    pub fn answering_threads(&self, processors: usize) -> usize {
+        match self.threads {
+            0 => processors.saturating_sub(1).max(1),
+            configured => configured,
         }
     }
 }

@@ -40,7 +40,7 @@ fn serve(cli: &Cli) -> Result<(), Failure> {
     let config = cli.settings()?;
     telemetry::logs::start(config.logs.level.into());
     let environment = environment()?;
-    tokio::runtime::Runtime::new()?.block_on(async {
+    app::runtime(&config.limits)?.block_on(async {
         let (trigger, shutdown) = shutdown::channel();
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         tokio::spawn(end_on_signal(signals, trigger));

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::key::PublicKey;
 use serde::Serialize;
+use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -15,7 +17,7 @@ use tracing::{info, warn};
 use super::{App, Environment, StartError};
 use crate::admin::{self, AdminSocket};
 use crate::clocks::ClockWatch;
-use crate::config::Config;
+use crate::config::{Config, LimitSettings};
 use crate::data_folder::{DataFolder, Purpose};
 use crate::http;
 use crate::http::listener::{Limits, Listener};
@@ -56,6 +58,16 @@ pub struct Announcement {
     pub institution_call_key: PublicKey,
     /// The socket for operators' commands.
     pub admin_socket: PathBuf,
+}
+
+/// The runtime that [`serve`] is to run on.
+///
+/// # Errors
+/// The system gives no thread.
+pub fn runtime(limits: &LimitSettings) -> io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = limits.answering_threads(processors);
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
 }
 
 /// Runs the server until `shutdown` is asked for and everything begun has ended. `announce` is
@@ -410,6 +422,16 @@ mod tests {
         assert_eq!(bed.app.readiness.faults(), [Fault::Draining]);
         assert!(TcpStream::connect(&bed.address).await.is_err());
         drop(bed.trigger);
+    }
+
+    #[test]
+    fn calls_are_answered_by_as_many_threads_as_configured() {
+        let usual = LimitSettings::default();
+        for (processors, threads) in [(1, 1), (2, 1), (8, 7)] {
+            assert_eq!(usual.answering_threads(processors), threads, "{processors}");
+        }
+        let limits = LimitSettings { threads: 3, ..usual };
+        assert_eq!(runtime(&limits).unwrap().metrics().num_workers(), 3);
     }
 
     #[test]

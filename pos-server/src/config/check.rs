@@ -121,10 +121,11 @@ fn check_paths(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
 }
 
 /// Every numeric setting with its least and greatest value.
-fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 13] {
+fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 14] {
     let limits = &config.limits;
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     [
+        ("limits.threads", count(limits.threads), 0, 1024),
         ("limits.connections", count(limits.connections), 1, 100_000),
         ("limits.in_flight", count(limits.in_flight), 1, 100_000),
         // A caller's deadline is at most 60 s away, and its answer takes a moment more.
