@@ -15,7 +15,7 @@ use tracing::warn;
 
 pub use self::server::{Announcement, ServeError, Server, runtime, serve};
 use crate::clocks::{ClockWatch, TimeMarkError};
-use crate::config::Config;
+use crate::config::{Config, LimitSettings};
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::succession::SuccessionFileError;
@@ -172,7 +172,7 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
         let halt = Halt::default();
-        let store = open_store(&path, &metrics, &readiness, &halt)?;
+        let store = open_store(&path, &config.limits, &metrics, &readiness, &halt)?;
         folder.note_database()?;
         let call_key = {
             let keys = Arc::clone(&keys);
@@ -288,6 +288,7 @@ impl Observer for StoreWatch {
 
 fn open_store(
     database: &Path,
+    limits: &LimitSettings,
     metrics: &Arc<Metrics>,
     readiness: &Arc<Readiness>,
     halt: &Halt,
@@ -298,7 +299,8 @@ fn open_store(
         halt: halt.clone(),
     };
     let path = database.to_path_buf();
-    let engine = sqlite::open(database, SqliteOptions::default())
-        .map_err(|cause| StartError::Database { path, cause })?;
+    let options = SqliteOptions::for_threads(limits.answering_threads(server::processors()));
+    let engine =
+        sqlite::open(database, options).map_err(|cause| StartError::Database { path, cause })?;
     Store::open_with(engine, StoreOptions::new(Arc::new(watch))).map_err(StartError::Thread)
 }

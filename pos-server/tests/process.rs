@@ -420,6 +420,67 @@ fn open_routes_are_not_to_be_kept_and_refuse_as_all_others_do() {
     }
 }
 
+/// What a browser asks before it lets a page call, and what it needs to let the page read (Fetch
+/// standard, CORS protocol).
+#[test]
+fn pages_of_any_origin_may_call_and_read_every_answer() {
+    let bed = Bed::new();
+    let server = bed.start();
+    let ask = |method: &str, path: &str| {
+        let mut stream = server.connect();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nhost: a\r\norigin: https://shop.example\r\n\
+             connection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for path in ["/v1/payments", "/v1/answer-keys", "/v1/no-such-route"] {
+        let answer = ask("OPTIONS", path);
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{path}: {answer}");
+        for header in [
+            "access-control-allow-origin: *\r\n",
+            "access-control-allow-methods: GET, POST\r\n",
+            "access-control-allow-headers: content-type, content-digest, idempotency-key, \
+             signature, signature-input\r\n",
+            "access-control-max-age: 7200\r\n",
+        ] {
+            assert!(answer.contains(header), "{path}: {answer}");
+        }
+    }
+    for (method, path, status) in [
+        ("GET", "/v1/payments", "401"),
+        ("GET", "/v1/no-such-route", "401"),
+        ("PUT", "/v1/payments", "401"),
+        ("GET", "/v1/answer-keys", "200"),
+        ("PUT", "/v1/answer-keys", "405"),
+    ] {
+        let answer = ask(method, path);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{method} {path}: {answer}");
+        for header in [
+            "access-control-allow-origin: *\r\n",
+            "access-control-expose-headers: content-digest, signature, signature-input\r\n",
+        ] {
+            assert!(answer.contains(header), "{method} {path}: {answer}");
+        }
+    }
+}
+
+#[test]
+fn calls_are_answered_by_as_many_threads_as_configured() {
+    let bed = Bed::new();
+    bed.configure("[limits]\nthreads = 40");
+    let server = bed.start();
+    let tasks = fs::read_dir(format!("/proc/{}/task", server.process.id())).unwrap();
+    let names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    let answering = names.filter(|name| name.starts_with("tokio-rt-worker")).count();
+    // The same name is borne by the few threads that wait for the disk.
+    assert!((40..60).contains(&answering), "{answering}");
+}
+
 #[test]
 fn a_conformance_check_keeps_no_server_from_starting() {
     let bed = Bed::new();

@@ -667,6 +667,14 @@ fn queries_methods_and_types_that_a_route_does_not_take() {
         }
         let delete = Draft { method: "DELETE".into(), ..Draft::get("/v1/payments") };
         refused(&victim.call(&delete).await, 405, "method_not_allowed", None);
+        // Whatever comes with such a call, it is refused for what it is.
+        let body = serde_json::json!({});
+        let put = Draft { method: "PUT".into(), ..Draft::post("/v1/payments", &body) };
+        refused(&victim.call(&put.keyed(fresh_key())).await, 405, "method_not_allowed", None);
+        let post = Draft::post("/v1/keys", &body).keyed(fresh_key());
+        refused(&victim.call(&post).await, 405, "method_not_allowed", None);
+        let nowhere = Draft::post("/v1/no-such-route", &body).keyed(fresh_key());
+        refused(&victim.call(&nowhere).await, 404, "not_found", None);
 
         let place = bed.server.place().unwrap();
         let mut packed = victim.caller.sign(&victim.sale());

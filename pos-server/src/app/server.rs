@@ -65,9 +65,13 @@ pub struct Announcement {
 /// # Errors
 /// The system gives no thread.
 pub fn runtime(limits: &LimitSettings) -> io::Result<Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = limits.answering_threads(processors);
+    let threads = limits.answering_threads(processors());
     Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
+/// The processors that the system lets this process use.
+pub(super) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// Runs the server until `shutdown` is asked for and everything begun has ended. `announce` is

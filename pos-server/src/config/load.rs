@@ -220,6 +220,7 @@ mod tests {
             "pos.toml:2: limits.head_seconds: ",
             "invalid value",
         );
+        refused("[limits]\nthreads = 1025", "pos.toml:2: limits.threads: ", "1024");
         refused("a = 1\n[limits\n", "pos.toml:2: ", "");
         refused(
             "listen = \"127.0.0.1:1\"\nlisten = \"127.0.0.1:2\"",

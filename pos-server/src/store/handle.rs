@@ -47,8 +47,8 @@ pub struct StoreOptions {
 }
 
 /// A commit costs the same pages and one sync whether it brings one verb or ten
-/// (`docs/adr/0260-commits-have-a-spacing.md`).
-const SPACING: Duration = Duration::from_millis(2);
+/// (`docs/adr/0266-commits-are-four-milliseconds-apart.md`).
+const SPACING: Duration = Duration::from_millis(4);
 
 impl StoreOptions {
     /// The usual sizes.

@@ -28,6 +28,10 @@ pub(super) async fn no_route() -> StatusCode {
     StatusCode::NOT_FOUND
 }
 
+pub(super) async fn no_method() -> StatusCode {
+    StatusCode::METHOD_NOT_ALLOWED
+}
+
 pub(super) async fn register(
     State(app): State<Arc<App>>,
     caller: Unproven,

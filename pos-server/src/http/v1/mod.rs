@@ -18,28 +18,28 @@ pub use openapi::document;
 pub use routes::{Caller, Route, table};
 
 use crate::app::App;
-use signed::{Signed, Takes};
+use signed::{Layered, Takes};
 
 /// Every route of the table, those of shops verified and signed.
 pub fn router(app: &Arc<App>) -> Router {
     let from_pages = middleware::from_fn(cors::layer);
-    let verified = |takes| {
-        let signed = Signed { app: Arc::clone(app), takes };
-        middleware::from_fn_with_state(signed, signed::layer)
-    };
+    // One layer: each that a request passes copies the whole stack below it.
+    let verified =
+        |takes| middleware::from_fn_with_state(Layered { app: app.clone(), takes }, signed::layer);
     let mut open = Router::new();
-    let mut signed = Router::new();
-    for Route { path, caller, mutation, takes, handler, .. } in table() {
-        if caller == Caller::Anybody {
-            open = open.route(path, handler);
+    let mut shops = Router::new();
+    for route in table() {
+        if route.caller == Caller::Anybody {
+            open = open.route(route.path, route.handler);
         } else {
-            let takes = Takes { key: mutation, body: takes.is_some() };
-            // One layer: each that a request passes copies the whole stack below it.
-            signed = signed.route(path, handler.layer(verified(takes)));
+            let takes = Takes { key: route.mutation, body: route.takes.is_some() };
+            shops = shops.route(route.path, route.handler.route_layer(verified(takes)));
         }
     }
     let open = open.method_not_allowed_fallback(handlers::wrong_method).layer(from_pages);
-    // "No such route" is a signed answer too, whatever came with the call.
-    let no_route = handlers::no_route.layer(verified(Takes { key: true, body: true }));
-    open.merge(signed.fallback(no_route)).with_state(Arc::clone(app))
+    // That there is no such route, or that it takes another method, is a signed answer too.
+    let shops = shops
+        .method_not_allowed_fallback(handlers::no_method.layer(verified(Takes::ANYTHING)))
+        .fallback(handlers::no_route.layer(verified(Takes::ANYTHING)));
+    open.merge(shops).with_state(Arc::clone(app))
 }

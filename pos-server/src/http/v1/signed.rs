@@ -98,11 +98,13 @@ pub struct Takes {
 }
 
 impl Takes {
+    /// For what is refused anyway, by its own name.
+    pub const ANYTHING: Self = Self { key: true, body: true };
+
     /// What a verified call brings that its route does not take: signed and covered, it is still
     /// added (`wire.md` 2), and a caller that sends it expects something of it.
     fn check(self, call: &Call) -> Result<(), ApiError> {
-        let refusal =
-            |message: &str| ApiError::with_message(ErrorCode::InvalidField, message.to_owned());
+        let refusal = |message: &str| ApiError::with_message(ErrorCode::InvalidField, message);
         if call.idempotency_key.is_some() && !self.key {
             let message = "This call changes nothing under a key: leave Idempotency-Key out.";
             return Err(refusal(message).field(sign::header::IDEMPOTENCY_KEY));
@@ -116,7 +118,7 @@ impl Takes {
 
 /// What the layer of one route needs.
 #[derive(Clone)]
-pub struct Signed {
+pub struct Layered {
     /// The server.
     pub app: Arc<App>,
     /// What its calls may bring.
@@ -124,12 +126,12 @@ pub struct Signed {
 }
 
 /// Verifies the call, lets the handler answer, signs the answer; pages of any origin may call.
-pub async fn layer(State(signed): State<Signed>, request: Request, next: Next) -> Response {
-    cors::around(request, async move |request| answer_to(&signed, request, next).await).await
+pub async fn layer(State(layered): State<Layered>, request: Request, next: Next) -> Response {
+    cors::around(request, async move |request| answer_to(&layered, request, next).await).await
 }
 
-async fn answer_to(signed: &Signed, request: Request, next: Next) -> Response {
-    let app = &*signed.app;
+async fn answer_to(layered: &Layered, request: Request, next: Next) -> Response {
+    let app = &*layered.app;
     let request_id = request
         .extensions()
         .get::<RequestId>()
@@ -142,7 +144,7 @@ async fn answer_to(signed: &Signed, request: Request, next: Next) -> Response {
     };
     let key_id = claimed.as_ref().ok().map(Claimed::key_id);
     let answered = match claimed {
-        Ok(claimed) => work_on(signed, claimed, request, next).await,
+        Ok(claimed) => work_on(layered, claimed, request, next).await,
         Err(error) => Err(error.into()),
     };
     if let Err(refusal) = &answered
@@ -177,12 +179,12 @@ fn received(headers: &HeaderMap) -> call::Received<'_> {
 /// Everything between a parsed signature and the handler's answer. A place is taken only when the
 /// whole call is there: before that a caller costs no more than its connection.
 async fn work_on(
-    signed: &Signed,
+    layered: &Layered,
     claimed: Claimed,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let Signed { app, takes } = signed;
+    let Layered { app, takes } = layered;
     let arrived = receive(app, claimed, request).await?;
     match app.admission.run(|place| admit(app, *takes, arrived, place, next)).await {
         Ok(answered) => answered,

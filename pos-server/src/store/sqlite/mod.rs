@@ -91,14 +91,20 @@ pub struct SqliteOptions {
     pub read_limit: Duration,
 }
 
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+impl SqliteOptions {
+    /// Where so many threads answer calls; two more look on their own account.
+    pub fn for_threads(threads: usize) -> Self {
         Self {
             readers: threads.saturating_add(2),
             list_readers: 2,
             read_limit: Duration::from_secs(5),
         }
+    }
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self::for_threads(2)
     }
 }
 
