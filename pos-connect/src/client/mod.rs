@@ -132,6 +132,7 @@ enum Role {
     Session,
 }
 
+#[derive(Clone)]
 struct State {
     signer: Arc<SigningKey>,
     /// None only while a registration or sign-in is under way.
@@ -145,6 +146,24 @@ impl Connection {
     /// The key that signs: the module key, or the session's.
     pub fn key_id(&self) -> KeyId {
         self.state().signer.public().id()
+    }
+
+    /// The same connection with sockets of its own, for a child process that was forked with this
+    /// one in its memory: the parent goes on reading from the sockets that both have. What the
+    /// parent has under way is unknown to it.
+    ///
+    /// Do not drop the inherited one, whose runtime has no threads in the child: forget it
+    /// ([`std::mem::forget`]).
+    ///
+    /// # Errors
+    /// `FixTheRequest` (`configuration`) where the settings cannot be used any more.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn after_fork(&self) -> Result<Self, Error> {
+        let setup = Setup { running: Arc::default(), ..self.0.setup.clone() };
+        let sender = Sender::new(&setup.config).map_err(|cause| self.told(cause.into()))?;
+        let state = self.state().clone();
+        let (authority, role) = (Arc::clone(&self.0.authority), self.0.role);
+        Ok(Self(Arc::new(Inner { setup, authority, role, sender, state: Mutex::new(state) })))
     }
 
     /// The server's time, as far as its signed answers have told it; before the first one, this

@@ -457,6 +457,7 @@ mod tests {
             ("journal", "give_up"),
             ("key_store", "give_up"),
             ("needs_human", "ask_for_status"),
+            ("nested", "fix_the_request"),
             ("not_a_module_key", "fix_the_request"),
             ("not_in_journal", "fix_the_request"),
             ("not_made", "wait"),

@@ -24,15 +24,18 @@ macro_rules! module_codes {
                 match self { $(Self::$name => ErrorKind::$kind),* }
             }
 
-            pub(super) const fn retry(self) -> Retry {
+            /// Whether and how the same call may be made again.
+            pub const fn retry(self) -> Retry {
                 match self { $(Self::$name => Retry::$retry),* }
             }
 
-            pub(super) const fn english(self) -> &'static str {
+            /// The sentence for people, in English.
+            pub const fn english(self) -> &'static str {
                 match self { $(Self::$name => $en),* }
             }
 
-            pub(super) const fn japanese(self) -> &'static str {
+            /// The same in Japanese.
+            pub const fn japanese(self) -> &'static str {
                 match self { $(Self::$name => $ja),* }
             }
         }
@@ -80,6 +83,10 @@ module_codes! {
     NeedsHuman "needs_human" AskForStatus Never
         "The server was restored from a backup that may not know this payment. Ask the operator before paying again."
         "サーバーの復旧により結果を確認できません。再度決済する前に運営者へ問い合わせてください。";
+    /// In another language: a verb that waits was called within one that is waiting.
+    Nested "nested" FixTheRequest Never
+        "A blocking verb was called from a callback of another. Use the asynchronous one there."
+        "呼び出し中の処理の中から別の処理を呼び出しました。非同期版を使用してください。";
     /// What only a module key does was asked of a session's connection.
     NotAModuleKey "not_a_module_key" FixTheRequest Never
         "Only a module key can do this. Open a connection with the key of the store."

@@ -14,7 +14,11 @@ pub(crate) fn everything(children: &Children<'_>) -> Result<(), Failure> {
     children.run(children.cargo(&["build", "--all-targets"]).args(EVERYTHING))
 }
 
-/// Builds the programs with the features that they are shipped with, none that only a test asks for.
+/// The programs with the features that they are shipped with, none that only a test asks for; and
+/// without the generators of the bindings, which nobody ships.
+pub(crate) const PROGRAMS: &[&str] = &["--bins", "--exclude", "pos-connect-tools"];
+
+/// Builds [`PROGRAMS`].
 pub(crate) fn programs(children: &Children<'_>) -> Result<(), Failure> {
-    children.run(children.cargo(&["build", "--bins"]).args(EVERYTHING))
+    children.run(children.cargo(&["build"]).args(PROGRAMS).args(EVERYTHING))
 }

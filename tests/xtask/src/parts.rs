@@ -1,9 +1,10 @@
 //! The table of what CI runs. Adding a part is a line in it and a function.
 
-use std::{fs, process::Stdio};
+use std::fs;
 
 use crate::{
-    build::{self, EVERYTHING},
+    bindings,
+    build::{self, EVERYTHING, PROGRAMS},
     child::Children,
     deny,
     failure::Failure,
@@ -43,7 +44,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
-    Part { name: "testbed", budget_min: 1, quick: false, run: testbed },
+    Part { name: "python",  budget_min: 1, quick: false, run: bindings::python },
     Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];
 
@@ -84,7 +85,7 @@ fn build(children: &Children<'_>) -> Result<Figures, Failure> {
 
 /// The programs compile without what only tests bring in, as `cargo demo` and an operator build them.
 fn bins(children: &Children<'_>) -> Result<Figures, Failure> {
-    children.run(children.cargo(&["check", "--bins"]).args(EVERYTHING))?;
+    children.run(children.cargo(&["check"]).args(PROGRAMS).args(EVERYTHING))?;
     Ok(Vec::new())
 }
 
@@ -150,22 +151,6 @@ fn demo(children: &Children<'_>) -> Result<Figures, Failure> {
     build::everything(children)?;
     children.run(&mut children.cargo(&["xtask", "--built", "demo"]))?;
     Ok(Vec::new())
-}
-
-/// What a client in another language does: starts the bed and reads the one line. Its standard input is
-/// closed from the start, so it ends by itself.
-fn testbed(children: &Children<'_>) -> Result<Figures, Failure> {
-    build::everything(children)?;
-    let mut command = children.cargo(&["xtask", "--built", "testbed"]);
-    let printed = children.read(command.stdin(Stdio::null()))?;
-    let printed = String::from_utf8_lossy(&printed);
-    let is_whole = |line: &str| line.starts_with('{') && line.ends_with('}');
-    match printed.lines().collect::<Vec<_>>()[..] {
-        [line] if is_whole(line) && line.contains("\"control_url\":") => Ok(Vec::new()),
-        _ => Err(Failure::Check(format!(
-            "the test bed printed more or less than one line of JSON: {printed}"
-        ))),
-    }
 }
 
 /// Those of the program that the tests have seen; `shipped` shows them of the other.

@@ -1,0 +1,198 @@
+//! The one error that every verb gives, by what to do about it.
+
+use std::error::Error as _;
+use std::fmt;
+
+use pos_connect::{ErrorCode, ErrorKind, ModuleCode};
+
+/// Whether and how the same call may be made again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+pub enum Retry {
+    /// The same call can never succeed: change it first, under a new idempotency key.
+    Never,
+    /// Make the same call again with the same idempotency key.
+    SameKey,
+    /// As `SameKey`, after `retry_after_ms`.
+    After,
+    /// Ask for a quote again, then pay with a new key and a new envelope.
+    NewQuote,
+}
+
+impl From<pos_connect::Retry> for Retry {
+    fn from(retry: pos_connect::Retry) -> Self {
+        match retry {
+            pos_connect::Retry::Never => Self::Never,
+            pos_connect::Retry::SameKey => Self::SameKey,
+            pos_connect::Retry::After => Self::After,
+            pos_connect::Retry::NewQuote => Self::NewQuote,
+        }
+    }
+}
+
+/// The variants, each with the kind of the module that it stands for, and one set of fields.
+macro_rules! errors {
+    ({ $($(#[$doc:meta])* $variant:ident = $kind:pat,)* } $fields:tt) => {
+        errors!(@define { $($(#[$doc])* $variant;)* } $fields);
+        errors!(@build { $($variant = $kind,)* } $fields);
+    };
+    (@define { $($(#[$doc:meta])* $variant:ident;)* } $fields:tt) => {
+        errors!(@enum [] { $($(#[$doc])* $variant;)* } $fields);
+    };
+    // One variant after the other, because two lists cannot be multiplied in one repetition.
+    (@enum [$($done:tt)*] { $(#[$doc:meta])* $variant:ident; $($rest:tt)* }
+        { $($(#[$about:meta])* $field:ident: $type:ty,)* }) => {
+        errors!(@enum [$($done)*
+            $(#[$doc])*
+            #[error("{text}")]
+            $variant { $($(#[$about])* $field: $type,)* },
+        ] { $($rest)* } { $($(#[$about])* $field: $type,)* });
+    };
+    (@enum [$($variants:tt)*] {} { $($(#[$about:meta])* $field:ident: $type:ty,)* }) => {
+        /// Why a verb did not do what was asked. Its kind says what to do: catch by it.
+        #[derive(Debug, thiserror::Error)]
+        #[cfg_attr(feature = "uniffi", derive(uniffi::Error))]
+        pub enum Error { $($variants)* }
+
+        /// What an error of any kind says.
+        struct Said { $($field: $type,)* }
+    };
+    (@build { $($variant:ident = $kind:pat,)* } $fields:tt) => {
+        impl Error {
+            fn of(kind: ErrorKind, said: Said) -> Self {
+                match kind { $($kind => errors!(@one $variant said $fields),)* }
+            }
+
+            /// The exact code, from `docs/ERRORS.md`.
+            pub fn code(&self) -> &str {
+                match self { $(Self::$variant { code, .. })|* => code }
+            }
+
+            /// The field that was wrong, as a JSON path.
+            pub fn field(&self) -> Option<&str> {
+                match self { $(Self::$variant { field, .. })|* => field.as_deref() }
+            }
+        }
+    };
+    (@one $variant:ident $said:ident { $($(#[$about:meta])* $field:ident: $type:ty,)* }) => {{
+        let Said { $($field),* } = $said;
+        Self::$variant { $($field),* }
+    }};
+}
+
+errors! {
+    {
+        /// The outcome of a payment is not known: it may have been made. Never pay again under another
+        /// key; ask with `resume` and `idempotency_key`.
+        AskForStatus = ErrorKind::AskForStatus,
+        /// The call cannot succeed as it is; `field` may say where. Nothing was moved.
+        FixTheRequest = ErrorKind::FixTheRequest,
+        /// The key or session is not good (any more): sign in, or register anew. Nothing was moved.
+        SignInAgain = ErrorKind::SignInAgain,
+        /// Nothing was moved, and a later try may succeed: after `retry_after_ms` under the same key
+        /// where `retry` says `SameKey` or `After`, under a new key where it says `Never` or `NewQuote`.
+        Wait = ErrorKind::Wait,
+        /// Neither waiting nor another call helps: tell the operator `code` and `request_id`. Nothing
+        /// was moved.
+        GiveUp = _,
+    }
+    {
+        /// The exact code, from `docs/ERRORS.md`, for logs and for cases that need more than the kind.
+        code: String,
+        /// The sentence for people, in the language of the configuration.
+        text: String,
+        /// The same in English.
+        text_en: String,
+        /// The same in Japanese.
+        text_ja: String,
+        /// Whether and how the same call may be made again.
+        retry: Retry,
+        /// How long to wait before that, in milliseconds, where the server said so.
+        retry_after_ms: Option<u64>,
+        /// The field that was wrong, as a JSON path.
+        field: Option<String>,
+        /// Names the call in the operator's log, where the server answered.
+        request_id: Option<String>,
+        /// The key of the payment that this is about: what to ask by.
+        idempotency_key: Option<String>,
+        /// What lies below, for the log.
+        cause: Option<String>,
+    }
+}
+
+impl From<pos_connect::Error> for Error {
+    fn from(error: pos_connect::Error) -> Self {
+        let ms = |span: std::time::Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+        Self::of(
+            error.kind(),
+            Said {
+                code: error.code().as_str().into(),
+                text: error.to_string(),
+                text_en: error.message().into(),
+                text_ja: error.message_ja().into(),
+                retry: error.retry().into(),
+                retry_after_ms: error.retry_after().map(ms),
+                field: error.field().map(Into::into),
+                request_id: error.request_id().map(|id| id.to_string()),
+                idempotency_key: error.idempotency_key().map(|key| key.to_string()),
+                cause: error.source().map(causes),
+            },
+        )
+    }
+}
+
+impl Error {
+    /// An argument that cannot be what it is for: `rule` completes the sentence that `field` begins.
+    pub(crate) fn argument(field: impl Into<String>, rule: &dyn fmt::Display) -> Self {
+        let (code, field) = (ErrorCode::InvalidField, field.into());
+        let text = format!("{field} {rule}");
+        Self::of(
+            ErrorKind::FixTheRequest,
+            Said {
+                code: code.wire().into(),
+                text: text.clone(),
+                text_en: text,
+                text_ja: format!("{} ({field})", code.japanese()),
+                retry: code.retry().into(),
+                retry_after_ms: None,
+                field: Some(field),
+                request_id: None,
+                idempotency_key: None,
+                cause: None,
+            },
+        )
+    }
+
+    /// What the module finds wrong on this side of the surface.
+    pub(crate) fn module(
+        code: ModuleCode,
+        cause: Option<&(dyn std::error::Error + 'static)>,
+    ) -> Self {
+        Self::of(
+            code.kind(),
+            Said {
+                code: code.as_str().into(),
+                text: code.english().into(),
+                text_en: code.english().into(),
+                text_ja: code.japanese().into(),
+                retry: code.retry().into(),
+                retry_after_ms: None,
+                field: None,
+                request_id: None,
+                idempotency_key: None,
+                cause: cause.map(causes),
+            },
+        )
+    }
+}
+
+/// An error with all that lies below it, in one line.
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        line = format!("{line}: {cause}");
+        below = cause.source();
+    }
+    line
+}

@@ -1,0 +1,67 @@
+//! What needs no connection.
+
+use std::collections::HashMap;
+
+use pos_connect::protocol::key::{PublicKey, Signature};
+use pos_connect::{ModuleCode, SealError, SignedSealKeySet};
+
+use crate::error::Error;
+use crate::records::{Instrument, SealBinding, json, read, read_json};
+
+/// Seals what the shopper pays with to the institution of the binding, and gives the envelope as the
+/// JSON text that an order takes. It belongs into the shopper's page, a wallet or a test: a shop's
+/// server never sees an instrument.
+///
+/// `seal_keys` and `seal_root` come with a quote or with the methods; whoever has the root from the
+/// institution itself takes that one.
+///
+/// # Errors
+/// `FixTheRequest` naming the field of the instrument or binding; `GiveUp` (`seal_keys_refused`) when
+/// the keys are not to be used: fetch them again.
+#[cfg_attr(feature = "uniffi", uniffi::export)]
+pub fn seal(
+    instrument: Instrument,
+    binding: SealBinding,
+    seal_keys: String,
+    seal_root: String,
+) -> Result<String, Error> {
+    let (instrument, binding) = (instrument.read()?, binding.read()?);
+    let keys: SignedSealKeySet = read_json("seal_keys", &seal_keys)?;
+    let root: PublicKey = read("seal_root", &seal_root)?;
+    let envelope = pos_connect::seal(&instrument, &binding, &keys, &root);
+    envelope.map(|envelope| json(&envelope)).map_err(|cause| {
+        let code = match &cause {
+            SealError::Environment(_) => ModuleCode::Environment,
+            SealError::KeySet(_) | SealError::NoKey(_) | SealError::Unusable(_) => {
+                ModuleCode::SealKeysRefused
+            }
+        };
+        Error::module(code, Some(&cause))
+    })
+}
+
+/// Proves that the server gave this answer to the call with this signature, and gives the server's
+/// time in milliseconds since 1970: for those who bring their own sender. `headers` holds the values
+/// of each header field under its lower-case name; `status` and `body` are as received.
+///
+/// # Errors
+/// `FixTheRequest` for a key or signature that is none; `Wait` (`answer_unverified`) when the answer
+/// is not to be believed. For a payment its outcome is then unknown.
+#[cfg_attr(feature = "uniffi", uniffi::export)]
+pub fn verify(
+    answer_key: String,
+    call_signature: Vec<u8>,
+    status: u16,
+    headers: HashMap<String, Vec<String>>,
+    body: Vec<u8>,
+) -> Result<u64, Error> {
+    let key: PublicKey = read("answer_key", &answer_key)?;
+    let octets: [u8; 64] = call_signature
+        .try_into()
+        .map_err(|_| Error::argument("call_signature", &"must be 64 octets"))?;
+    let values =
+        |name: &'static str| headers.get(name).into_iter().flatten().map(|value| value.as_bytes());
+    pos_connect::verify(&key, &Signature::from_octets(octets), status, values, &body)
+        .map(|time| time.as_ms())
+        .map_err(|cause| Error::module(ModuleCode::AnswerUnverified, Some(&cause)))
+}

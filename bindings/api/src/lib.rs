@@ -1,0 +1,30 @@
+//! The one surface of the connection module that every language but Rust sees.
+//!
+//! Records, enums and errors with fields; the verbs of `pos_connect::Connection`, each as an async
+//! method and as a blocking one; key storage that the host may bring. All bindings are generated from
+//! it, so that none can drift.
+// Arithmetic in a test overflows loudly; only shipped code has to say what happens.
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+#![expect(clippy::result_large_err, reason = "a host takes an error by value, one for each call")]
+
+mod connection;
+mod error;
+mod functions;
+mod records;
+mod runtime;
+mod store;
+
+pub use connection::{BlockingConnection, Connection};
+pub use error::{Error, Retry};
+pub use functions::{seal, verify};
+pub use records::{
+    AccountKind, Candidate, Check, CheckRequest, CheckState, Config, Contract, CurrencyLimits,
+    Decline, HistoryPage, HistoryQuery, InFlight, Instrument, KeyInfo, KeyRole, KeyStatus,
+    Language, Methods, OpenCall, Operation, OperationKind, OperationState, Order, Payment,
+    PaymentState, Quote, QuoteRequest, Registration, Rejection, SealBinding, SealedOperation,
+    Session, ShopperAdvice, UnreadableCall,
+};
+pub use store::{KeyStorage, KeyStorageError, Store};
+
+#[cfg(feature = "uniffi")]
+uniffi::setup_scaffolding!("pos_connect");

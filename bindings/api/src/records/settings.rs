@@ -1,0 +1,122 @@
+//! The settings of a connection.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use pos_connect::protocol::succession::Fingerprint;
+
+use super::{Language, read};
+use crate::error::Error;
+
+/// Where the server is and how long to wait for it.
+#[derive(Clone)]
+#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+pub struct Config {
+    /// `https://host` or `https://host:port`; plain `http` for this machine's own addresses only.
+    pub server_url: String,
+    /// The language in which errors print themselves; English unless told.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub language: Option<Language>,
+    /// The root certificates (PEM) to believe, and no others; the operating system's unless told.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub ca_pem: Option<String>,
+    /// A proxy, `http://[user:password@]host:port`; none unless told, whatever the environment says.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub proxy: Option<String>,
+    /// The name that calls are signed for, where it is not the one in `server_url`.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub authority: Option<String>,
+    /// How long TCP and TLS may take: 1 to 60 s, 5 unless told.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub connect_timeout_s: Option<u32>,
+    /// How long one attempt may take: 5 to 60 s, 20 unless told.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub attempt_timeout_s: Option<u32>,
+    /// How long a verb may take, all attempts, waits and questions together: 6 to 600 s, 40 unless
+    /// told.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub total_timeout_s: Option<u32>,
+    /// How the shop's software names itself in the operator's log.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub user_agent: Option<String>,
+    /// The fingerprint of the server's answer key, for a `login` where the store has none: only the
+    /// operator can tell it, by another way than this line.
+    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
+    pub answer_key: Option<String>,
+    /// Root keys of institutions (the `x` of a JWK), by institution, where the shop has them from the
+    /// institution itself. Else the first one that the server names is remembered.
+    #[cfg_attr(feature = "uniffi", uniffi(default))]
+    pub seal_roots: HashMap<String, String>,
+}
+
+impl Config {
+    /// The usual settings for a server.
+    pub fn new(server_url: impl Into<String>) -> Self {
+        Self {
+            server_url: server_url.into(),
+            language: None,
+            ca_pem: None,
+            proxy: None,
+            authority: None,
+            connect_timeout_s: None,
+            attempt_timeout_s: None,
+            total_timeout_s: None,
+            user_agent: None,
+            answer_key: None,
+            seal_roots: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn read(self) -> Result<pos_connect::Config, Error> {
+        let Self {
+            server_url,
+            language,
+            ca_pem,
+            proxy,
+            authority,
+            connect_timeout_s,
+            attempt_timeout_s,
+            total_timeout_s,
+            user_agent,
+            answer_key,
+            seal_roots,
+        } = self;
+        let span = |seconds: u32| Duration::from_secs(seconds.into());
+        let unusable = |cause: pos_connect::ConfigError| pos_connect::Error::from(cause);
+        let mut config = pos_connect::Config::new(&server_url).map_err(unusable)?;
+        if let Some(language) = language {
+            config = config.with_language(language.into());
+        }
+        if let Some(pem) = ca_pem {
+            config = config.with_ca_pem(pem);
+        }
+        if let Some(url) = proxy {
+            config = config.with_proxy(url);
+        }
+        if let Some(name) = authority {
+            config = config.with_authority(&name).map_err(unusable)?;
+        }
+        if let Some(seconds) = connect_timeout_s {
+            config = config.with_connect_timeout(span(seconds)).map_err(unusable)?;
+        }
+        if let Some(seconds) = attempt_timeout_s {
+            config = config.with_attempt_timeout(span(seconds)).map_err(unusable)?;
+        }
+        if let Some(seconds) = total_timeout_s {
+            config = config.with_total_timeout(span(seconds)).map_err(unusable)?;
+        }
+        if let Some(name) = user_agent {
+            config = config.with_user_agent(name).map_err(unusable)?;
+        }
+        if let Some(text) = answer_key {
+            let pin: Fingerprint = serde_json::from_value(text.into())
+                .map_err(|rule| Error::argument("answer_key", &rule))?;
+            config = config.with_answer_key(pin);
+        }
+        for (institution, root) in seal_roots {
+            let field = format!("seal_roots.{institution}");
+            config = config.with_seal_root(read(&field, &institution)?, read(&field, &root)?);
+        }
+        Ok(config)
+    }
+}

@@ -1,0 +1,251 @@
+//! Bad input and misuse: the surface's own error, with the field, and nothing sent.
+
+#![expect(clippy::result_large_err, reason = "a host takes an error by value")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+
+use std::sync::{Arc, Mutex};
+
+use pos_connect_api::{
+    BlockingConnection, CheckRequest, Config, Error, HistoryQuery, Instrument, KeyStorage,
+    KeyStorageError, Language, Order, QuoteRequest, SealBinding, SealedOperation, Store, seal,
+    verify,
+};
+
+/// A line to an address where nobody listens: whatever came to a call would be `server_unreachable`.
+fn line() -> BlockingConnection {
+    BlockingConnection::new(Config::new("http://127.0.0.1:1"), Store::in_memory()).unwrap()
+}
+
+#[track_caller]
+fn wrong<T>(result: Result<T, Error>, field: &str) {
+    let Err(error) = result else { panic!("{field} was taken") };
+    assert!(matches!(error, Error::FixTheRequest { .. }), "{error:?}");
+    assert_eq!((error.code(), error.field()), ("invalid_field", Some(field)), "{error}");
+    assert!(error.to_string().starts_with(field), "{error}");
+}
+
+fn order() -> Order {
+    Order {
+        contract_id: "con_014d2pf2dbzzzzzzzzzzzzzzzz".into(),
+        order_id: "order-1".into(),
+        amount: 1_200,
+        currency: "JPY".into(),
+        envelope: "{}".into(),
+        allow_partial: false,
+    }
+}
+
+#[test]
+fn arguments_that_cannot_be_are_refused_with_their_field() {
+    let line = line();
+    let pay = |order| line.pay(order, None);
+    wrong(pay(Order { contract_id: "con_1".into(), ..order() }), "contract_id");
+    wrong(pay(Order { order_id: "a/b".into(), ..order() }), "order_id");
+    wrong(pay(Order { amount: 0, ..order() }), "amount");
+    wrong(pay(Order { amount: 1 << 63, ..order() }), "amount");
+    wrong(pay(Order { currency: "jpy".into(), ..order() }), "currency");
+    wrong(pay(Order { currency: "¥".repeat(1 << 20), ..order() }), "currency");
+    wrong(pay(order()), "envelope.v");
+    wrong(pay(Order { envelope: "not json".into(), ..order() }), "envelope");
+    wrong(pay(Order { envelope: "null".into(), ..order() }), "envelope");
+    wrong(line.capture("pay_1".into(), 1, "JPY".into(), None), "payment_id");
+    let payment = || "pay_014d2pf2dbzzzzzzzzzzzzzzzz".to_owned();
+    wrong(line.refund(payment(), 0, "JPY".into(), None), "amount");
+    wrong(line.void(payment(), Some("short".into())), "idempotency_key");
+    wrong(line.payment(String::new()), "payment_id");
+    wrong(line.payment_of_order("\u{0}".into()), "order_id");
+    wrong(line.operation("x".into()), "idempotency_key");
+    wrong(line.resume("x".into()), "idempotency_key");
+    wrong(line.dismiss("x".into()), "idempotency_key");
+    wrong(line.revoke_key("x".into()), "key_id");
+    wrong(line.methods(Some("pos_".into())), "pos_id");
+    let query = HistoryQuery { after: Some("pay".into()), ..HistoryQuery::default() };
+    wrong(line.history(query), "after");
+    wrong(line.login("someone".into(), "a password of mine".into()), "user_id");
+    let user = "usr_014d2pf2dbzzzzzzzzzzzzzzzz";
+    wrong(line.register(user.into(), "a password of mine".into(), "abcd".into()), "code");
+    let quote = QuoteRequest {
+        order_id: "order-1".into(),
+        method: "Card".into(),
+        amount: 1,
+        currency: "JPY".into(),
+        pos_id: None,
+        contract_id: None,
+    };
+    wrong(line.quote(quote), "method");
+    let check = CheckRequest {
+        contract_id: order().contract_id,
+        order_id: "order-1".into(),
+        amount: 1,
+        currency: "JPY".into(),
+        envelope: r#"{"v":2}"#.into(),
+    };
+    wrong(line.check(check, None), "envelope.v");
+}
+
+#[test]
+fn what_cannot_be_sealed_or_verified_is_refused_with_its_field() {
+    let card = |number: &str| Instrument::Card {
+        number: number.into(),
+        expiry_year: 2039,
+        expiry_month: 12,
+        security_code: None,
+        holder: None,
+    };
+    let binding = || SealBinding {
+        institution: "sakura-card".into(),
+        contract_number: "4926731782".into(),
+        operation: SealedOperation::Sale,
+        order_id: "order-1".into(),
+        amount: 1_200,
+        currency: "JPY".into(),
+    };
+    let root = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+    let sealed = |number, binding, keys: &str, root: &str| {
+        seal(card(number), binding, keys.into(), root.into())
+    };
+    let good = "3530111333300000";
+    wrong(sealed("3530111333300001", binding(), "{}", root), "number");
+    let nowhere = SealBinding { institution: "Sakura Card".into(), ..binding() };
+    wrong(sealed(good, nowhere, "{}", root), "institution");
+    wrong(sealed(good, binding(), "[]", root), "seal_keys");
+    let keys = format!(r#"{{"payload":"e30","signature":"{}"}}"#, "A".repeat(86));
+    wrong(sealed(good, binding(), &keys, "x"), "seal_root");
+    let forged = sealed(good, binding(), &keys, root).unwrap_err();
+    assert!(matches!(&forged, Error::GiveUp { .. }), "{forged:?}");
+    assert_eq!(forged.code(), "seal_keys_refused");
+
+    let verified = |key: &str, octets| verify(key.into(), octets, 200, [].into(), Vec::new());
+    wrong(verified("x", vec![0; 64]), "answer_key");
+    wrong(verified(root, vec![0; 63]), "call_signature");
+    let unsigned = verified(root, vec![0; 64]).unwrap_err();
+    assert_eq!(unsigned.code(), "answer_unverified");
+}
+
+#[test]
+fn settings_that_cannot_be_are_refused_before_anything_else() {
+    let code = |config| BlockingConnection::new(config, Store::in_memory()).err().unwrap();
+    let usual = || Config::new("https://pos.example");
+    for config in [
+        Config::new("http://pos.example"),
+        Config { attempt_timeout_s: Some(4), ..usual() },
+        Config { total_timeout_s: Some(u32::MAX), ..usual() },
+        Config { user_agent: Some("a\r\nb".into()), ..usual() },
+        Config { authority: Some("a/b".into()), ..usual() },
+    ] {
+        let error = code(config);
+        assert_eq!(error.code(), "configuration", "{error:?}");
+    }
+    assert_eq!(
+        code(Config { answer_key: Some("x".into()), ..usual() }).field(),
+        Some("answer_key")
+    );
+    let roots = [("sakura-card".to_owned(), "x".to_owned())].into();
+    let error = code(Config { seal_roots: roots, ..usual() });
+    assert_eq!(error.field(), Some("seal_roots.sakura-card"));
+}
+
+#[test]
+fn an_unused_or_closed_connection_says_so_in_the_chosen_language() {
+    let config = Config { language: Some(Language::Japanese), ..Config::new("http://127.0.0.1:1") };
+    let line = BlockingConnection::new(config, Store::in_memory()).unwrap();
+    let error = line.methods(None).unwrap_err();
+    assert!(matches!(&error, Error::SignInAgain { .. }), "{error:?}");
+    assert_eq!(error.code(), "not_registered");
+    assert_eq!(error.to_string(), "登録済みの鍵がありません。登録コードで登録してください。");
+    line.close();
+    line.close();
+    let user = "usr_014d2pf2dbzzzzzzzzzzzzzzzz";
+    for error in [
+        line.methods(None).unwrap_err(),
+        line.login(user.into(), "a password of mine".into()).unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::FixTheRequest { .. }), "{error:?}");
+        assert_eq!(error.code(), "closed");
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::in_folder(folder.path().to_str().unwrap().into()).unwrap();
+    let config = Config { total_timeout_s: Some(6), ..Config::new("http://127.0.0.1:1") };
+    let line = BlockingConnection::new(config, store).unwrap();
+    let code = "3qq5-bm5p-rfpj-hbhy-0ft7-bk2g-kaqk-6txr-jvm9-9h8q-qr2b-a572-epjd-kyke";
+    let user = "usr_014d2pf2dbzzzzzzzzzzzzzzzz";
+    let error = line.register(user.into(), "a password of mine".into(), code.into()).err().unwrap();
+    assert!(matches!(&error, Error::Wait { .. }), "{error:?}");
+    assert_eq!(error.code(), "server_unreachable");
+    let Error::Wait { cause, .. } = error else { unreachable!() };
+    assert!(cause.unwrap().contains("refused"), "the cause is told");
+}
+
+/// A storage that somebody else writes to between every look and write, as often as told.
+struct Contended {
+    text: Mutex<Option<String>>,
+    disturbances: Mutex<u32>,
+}
+
+impl KeyStorage for Contended {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        Ok(self.text.lock().unwrap().clone())
+    }
+
+    fn replace(&self, old: Option<String>, new: String) -> Result<bool, KeyStorageError> {
+        let mut left = self.disturbances.lock().unwrap();
+        let mut text = self.text.lock().unwrap();
+        if *left > 0 && old.is_some() {
+            *left = left.saturating_sub(1);
+            // The same keys, written by another hand.
+            *text = text.as_ref().map(|text| format!("{text} "));
+        }
+        let is_old = *text == old;
+        if is_old {
+            *text = Some(new);
+        }
+        Ok(is_old)
+    }
+}
+
+struct Broken;
+
+impl KeyStorage for Broken {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        Err(KeyStorageError::Failed { reason: "the vault is sealed".into() })
+    }
+
+    fn replace(&self, _: Option<String>, _: String) -> Result<bool, KeyStorageError> {
+        unreachable!("nothing is written where nothing can be read")
+    }
+}
+
+#[test]
+fn a_host_s_storage_is_asked_again_when_another_was_faster_and_its_failure_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = || folder.path().join("journal").to_str().unwrap().to_owned();
+    let contended = Arc::new(Contended { text: Mutex::default(), disturbances: Mutex::new(3) });
+    let store = Store::of_host(Arc::clone(&contended) as _, journal()).unwrap();
+    let config = Config { total_timeout_s: Some(6), ..Config::new("http://127.0.0.1:1") };
+    let line = BlockingConnection::new(config.clone(), store).unwrap();
+    let user = "usr_014d2pf2dbzzzzzzzzzzzzzzzz";
+    let register = |line: &BlockingConnection, code: &str| {
+        line.register(user.into(), "a password of mine".into(), code.into()).err().unwrap()
+    };
+    let first = "3qq5-bm5p-rfpj-hbhy-0ft7-bk2g-kaqk-6txr-jvm9-9h8q-qr2b-a572-epjd-kyke";
+    assert_eq!(register(&line, first).code(), "server_unreachable");
+    let made = contended.load().unwrap().unwrap();
+    assert!(made.contains(r#""module_key":""#), "the key was stored before it was sent");
+    // A code of another server pins another answer key: a change of what is stored.
+    let second = "000g-40r4-0m30-e209-185g-r38e-1xzq-skdm-v7c7-w2c4-5b23-5j3v-ctq1-rw5t";
+    assert_eq!(register(&line, second).code(), "server_unreachable");
+    assert_eq!(*contended.disturbances.lock().unwrap(), 0);
+    let changed = contended.load().unwrap().unwrap();
+    assert_ne!(changed.trim(), made.trim(), "the pin changed");
+
+    let line =
+        BlockingConnection::new(config, Store::of_host(Arc::new(Broken), journal()).unwrap());
+    let error = line.unwrap().methods(None).unwrap_err();
+    assert_eq!(error.code(), "key_store");
+    let Error::GiveUp { cause, .. } = error else { panic!("{error:?}") };
+    assert!(cause.unwrap().contains("the vault is sealed"));
+}

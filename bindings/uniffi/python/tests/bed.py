@@ -1,0 +1,99 @@
+"""The test bed as a process of its own: a server, three institutions, a shop."""
+
+import json
+import os
+import subprocess
+
+import pos_connect as pos
+
+PASSWORD = "a password of my own choice"
+
+
+class Bed:
+    def __init__(self):
+        program = os.environ["POS_TESTBED"]
+        self._process = subprocess.Popen(
+            [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        self.told = json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.stdin.close()
+        rest = self._process.stdout.read()
+        self._process.stdout.close()
+        if self._process.wait(60) != 0 or rest:
+            raise AssertionError(f"the bed did not end in order, or said more than a line: {rest}")
+
+    def config(self, **more):
+        server = self.told["server"]
+        return pos.Config(
+            server_url=server["tls_url"],
+            authority=server["authority"],
+            ca_pem=server["ca_pem"],
+            **more,
+        )
+
+    def registered(self, make, store):
+        """A connection of the shop that the bed has registered."""
+        return make(self.config(), store)
+
+    def module_keys(self):
+        """What a key storage holds after the bed's shop was registered."""
+        import base64
+        import hashlib
+
+        shop, server = self.told["shop"], self.told["server"]
+        jwk = '{"crv":"Ed25519","kty":"OKP","x":"%s"}' % server["answer_key"]
+        thumbprint = hashlib.sha256(jwk.encode()).digest()[:16]
+        pin = base64.urlsafe_b64encode(thumbprint).rstrip(b"=").decode()
+        return json.dumps(
+            {"module_key": shop["module_key"]["seed"], "shop_id": shop["id"], "pin": pin}
+        )
+
+    def order(self, name, order_id, amount, operation=pos.SealedOperation.SALE):
+        """Sealed as in a shopper's page, by what the bed tells of the institution."""
+        one = self.told["instruments"][name]
+        place = next(p for p in self.told["institutions"] if p["id"] == one["institution"])
+        card = one["instrument"]
+        envelope = pos.seal(
+            pos.Instrument.CARD(
+                number=card["number"],
+                expiry_year=card["expiry_year"],
+                expiry_month=card["expiry_month"],
+                security_code=card["security_code"],
+                holder=None,
+            ),
+            pos.SealBinding(
+                institution=place["id"],
+                contract_number=one["contract_number"],
+                operation=operation,
+                order_id=order_id,
+                amount=amount,
+                currency="JPY",
+            ),
+            json.dumps(place["seal_keys"]),
+            place["seal_root"],
+        )
+        return pos.Order(
+            contract_id=one["contract_id"],
+            order_id=order_id,
+            amount=amount,
+            currency="JPY",
+            envelope=envelope,
+        )
+
+
+class Vault(pos.KeyStorage):
+    """A shop's own key storage."""
+
+    def __init__(self, text=None):
+        self.text = text
+
+    def load(self):
+        return self.text
+
+    def replace(self, old, new):
+        if self.text != old:
+            return False
+        self.text = new
+        return True

@@ -1,0 +1,182 @@
+"""A shop in Python, blocking and on asyncio, against a real server."""
+
+import asyncio
+import os
+import tempfile
+import threading
+import time
+import unittest
+
+import pos_connect as pos
+from bed import PASSWORD, Bed, Vault
+
+
+class Shop(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.bed = Bed()
+        cls.folder = tempfile.TemporaryDirectory()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.bed.close()
+        cls.folder.cleanup()
+
+    def store(self, vault=None):
+        vault = vault or Vault(self.bed.module_keys())
+        return pos.Store.of_host(vault, os.path.join(self.folder.name, self.id()))
+
+    def line(self, make=pos.BlockingConnection):
+        return make(self.bed.config(), self.store())
+
+    def test_blocking_from_registration_to_refund(self):
+        unused = self.bed.told["unregistered"][0]
+        vault = Vault()
+        with pos.BlockingConnection(self.bed.config(), self.store(vault)) as line:
+            registration = line.register(unused["user_id"], PASSWORD, unused["code"])
+            self.assertEqual(len(registration.recovery_codes), 10)
+        self.assertIn(registration.shop_id, vault.text)
+        with self.assertRaises(pos.Error.FixTheRequest) as caught:
+            line.methods()
+        self.assertEqual(caught.exception.code, "closed")
+
+        with self.line() as line:
+            order = self.bed.order("approve", "py-1", 1200)
+            paid = line.pay(order, "python-key-000001")
+            self.assertEqual(paid.state, pos.OperationState.DONE)
+            self.assertEqual(line.pay(order, "python-key-000001"), paid)
+            refunded = line.refund(paid.payment_id, 200, "JPY")
+            self.assertEqual(refunded.operation, pos.OperationKind.REFUND)
+            payment = line.payment(paid.payment_id)
+            self.assertEqual(payment.state, pos.PaymentState.PARTLY_REFUNDED)
+            self.assertEqual((payment.captured, payment.refunded), (1200, 200))
+            declined = line.pay(self.bed.order("expired_card", "py-2", 500))
+            self.assertEqual(declined.state, pos.OperationState.DECLINED)
+            self.assertEqual(declined.decline.reason, "expired_card")
+            self.assertEqual(declined.decline.text_ja, "カードの有効期限が切れています。")
+
+    def test_on_asyncio_many_at_once(self):
+        async def run():
+            async with self.line(pos.Connection) as line:
+                orders = [self.bed.order("approve", f"py-many-{n}", 100 + n) for n in range(20)]
+                paid = await asyncio.gather(*(line.pay(order) for order in orders))
+                self.assertEqual([one.amount for one in paid], [100 + n for n in range(20)])
+                self.assertEqual({one.state for one in paid}, {pos.OperationState.DONE})
+                with self.assertRaises(pos.Error.FixTheRequest) as caught:
+                    await line.pay(self.bed.order("approve", "py-many-0", 100))
+                error = caught.exception
+                self.assertEqual((error.code, error.field), ("order_taken", "order_id"))
+                self.assertEqual(str(error), error.text_en)
+                self.assertTrue(error.request_id.startswith("req_"))
+                self.assertGreaterEqual(len(error.idempotency_key), 16)
+
+        asyncio.run(run())
+
+    def test_other_threads_run_while_one_waits(self):
+        ticks = []
+
+        def tick():
+            for _ in range(20):
+                ticks.append(time.monotonic())
+                time.sleep(0.01)
+
+        config = self.bed.config(total_timeout_s=6, connect_timeout_s=1)
+        config.server_url = "http://127.0.0.1:1"
+        line = pos.BlockingConnection(config, self.store())
+        thread = threading.Thread(target=tick)
+        thread.start()
+        with self.assertRaises(pos.Error.Wait) as caught:
+            line.methods()
+        ended = time.monotonic()
+        thread.join()
+        self.assertEqual(caught.exception.code, "server_unreachable")
+        self.assertEqual(caught.exception.retry, pos.Retry.SAME_KEY)
+        # The verb took seconds; with the interpreter's lock held they would have come after it.
+        self.assertLess(ticks[-1], ended)
+
+    def test_arguments_of_a_wrong_type_or_value(self):
+        line = self.line()
+        order = self.bed.order("approve", "py-3", 100)
+        for change in [
+            {"amount": "100"},
+            {"amount": None},
+            {"amount": float("nan")},
+            {"currency": 392},
+            {"envelope": None},
+            {"order_id": b"py-3"},
+        ]:
+            wrong = pos.Order(**{**vars(order), **change})
+            with self.assertRaises((TypeError, AttributeError), msg=str(change)):
+                line.pay(wrong)
+        for change in [{"amount": -1}, {"amount": 2**64}]:
+            with self.assertRaises(ValueError, msg=str(change)):
+                line.pay(pos.Order(**{**vars(order), **change}))
+        with self.assertRaises(UnicodeEncodeError):
+            line.pay(pos.Order(**{**vars(order), "order_id": "\ud800"}))
+        for change, field in [
+            ({"amount": 2**63}, "amount"),
+            ({"amount": 0}, "amount"),
+            ({"order_id": "x" * 2**20}, "order_id"),
+            ({"currency": "YEN"}, "currency"),
+        ]:
+            with self.assertRaises(pos.Error.FixTheRequest) as caught:
+                line.pay(pos.Order(**{**vars(order), **change}))
+            self.assertEqual(caught.exception.field, field)
+
+    def test_a_storage_that_raises_is_told(self):
+        class Locked(Vault):
+            def load(self):
+                raise pos.KeyStorageError.Failed("the vault is sealed")
+
+        class Buggy(Vault):
+            def load(self):
+                return {}["missing"]
+
+        for vault, reason in [(Locked(), "the vault is sealed"), (Buggy(), "missing")]:
+            line = pos.BlockingConnection(self.bed.config(), self.store(vault))
+            with self.assertRaises(pos.Error.GiveUp) as caught:
+                line.methods()
+            self.assertEqual(caught.exception.code, "key_store")
+            self.assertIn(reason, caught.exception.cause)
+
+    def test_a_storage_that_calls_back_into_a_verb(self):
+        outer = []
+
+        class Nested(Vault):
+            def load(self):
+                outer[0].methods()
+                return self.text
+
+        line = pos.BlockingConnection(self.bed.config(), self.store(Nested()))
+        outer.append(line)
+        with self.assertRaises(pos.Error.GiveUp) as caught:
+            line.methods()
+        self.assertIn("callback", caught.exception.cause)
+
+    def test_a_forked_child_pays_on_a_connection_of_its_parent(self):
+        line = self.line()
+        self.assertEqual(len(line.methods().contracts), 4)
+        orders = [self.bed.order("approve", f"py-fork-{n}", 100) for n in range(9)]
+        children = []
+        for n in range(4):
+            child = os.fork()
+            if child == 0:
+                try:
+                    done = [line.pay(order).state for order in orders[2 * n : 2 * n + 2]]
+                    os._exit(0 if done == [pos.OperationState.DONE] * 2 else 1)
+                finally:
+                    os._exit(2)
+            children.append(child)
+        # The parent goes on meanwhile, on its own sockets.
+        self.assertEqual(line.pay(orders[8]).state, pos.OperationState.DONE)
+        deadline = time.monotonic() + 60
+        for child in children:
+            ended, status = 0, 0
+            while ended == 0 and time.monotonic() < deadline:
+                ended, status = os.waitpid(child, os.WNOHANG)
+                time.sleep(0.02)
+            self.assertEqual((ended, status), (child, 0))
+
+
+if __name__ == "__main__":
+    unittest.main()
