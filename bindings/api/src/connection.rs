@@ -126,6 +126,18 @@ impl Connection {
     }
 }
 
+impl Drop for Connection {
+    /// In a child that never used it: what was inherited is left as it is.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let State::Open { process, line } = mem::take(state)
+            && process != process::id()
+        {
+            mem::forget(line);
+        }
+    }
+}
+
 fn key_of(text: Option<&str>) -> Result<Option<IdempotencyKey>, Error> {
     read_if("idempotency_key", text)
 }
