@@ -110,14 +110,15 @@ impl Connection {
         }
     }
 
-    /// Speaks as somebody else from now on.
-    fn become_line(&self, line: pos_connect::Connection) -> Result<(), Error> {
+    /// Speaks as somebody else from now on. One that was closed meanwhile stays closed: what the
+    /// server answered is told all the same, because it tells it once.
+    fn become_line(&self, line: pos_connect::Connection) {
         let mut state = self.state();
         if matches!(&*state, State::Closed) {
-            return Err(Error::module(ModuleCode::Closed, None));
+            line.close();
+        } else {
+            *state = State::Open { process: process::id(), line };
         }
-        *state = State::Open { process: process::id(), line };
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -166,7 +167,7 @@ impl Connection {
         let setup = self.store.setup(self.config.clone());
         let (line, answer) =
             pos_connect::Connection::register(setup, user_id, password, &code).await?;
-        self.become_line(line)?;
+        self.become_line(line);
         Ok(answer.into())
     }
 
@@ -178,7 +179,7 @@ impl Connection {
         let user_id: UserId = read("user_id", &user_id)?;
         let setup = self.store.setup(self.config.clone());
         let (line, answer) = pos_connect::Connection::login(setup, user_id, password).await?;
-        self.become_line(line)?;
+        self.become_line(line);
         Ok(answer.into())
     }
 

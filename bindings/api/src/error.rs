@@ -168,8 +168,17 @@ impl Error {
         code: ModuleCode,
         cause: Option<&(dyn std::error::Error + 'static)>,
     ) -> Self {
+        Self::module_as(code.kind(), code, cause)
+    }
+
+    /// The same where it asks for something else than the code usually does.
+    pub(crate) fn module_as(
+        kind: ErrorKind,
+        code: ModuleCode,
+        cause: Option<&(dyn std::error::Error + 'static)>,
+    ) -> Self {
         Self::of(
-            code.kind(),
+            kind,
             Said {
                 code: code.as_str().into(),
                 text: code.english().into(),

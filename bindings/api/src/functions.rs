@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pos_connect::protocol::key::{PublicKey, Signature};
-use pos_connect::{ModuleCode, SealError, SignedSealKeySet};
+use pos_connect::{ErrorKind, ModuleCode, SealError, SignedSealKeySet};
 
 use crate::error::Error;
 use crate::records::{Instrument, SealBinding, json, read, read_json};
@@ -45,8 +45,8 @@ pub fn seal(
 /// of each header field under its lower-case name; `status` and `body` are as received.
 ///
 /// # Errors
-/// `FixTheRequest` for a key or signature that is none; `Wait` (`answer_unverified`) when the answer
-/// is not to be believed. For a payment its outcome is then unknown.
+/// `FixTheRequest` for a key or signature that is none; `AskForStatus` (`answer_unverified`) when
+/// the answer is not to be believed: the outcome of a payment is then unknown.
 #[cfg_attr(feature = "uniffi", uniffi::export)]
 pub fn verify(
     answer_key: String,
@@ -63,5 +63,8 @@ pub fn verify(
         |name: &'static str| headers.get(name).into_iter().flatten().map(|value| value.as_bytes());
     pos_connect::verify(&key, &Signature::from_octets(octets), status, values, &body)
         .map(|time| time.as_ms())
-        .map_err(|cause| Error::module(ModuleCode::AnswerUnverified, Some(&cause)))
+        .map_err(|cause| {
+            let kind = ErrorKind::AskForStatus;
+            Error::module_as(kind, ModuleCode::AnswerUnverified, Some(&cause))
+        })
 }

@@ -104,7 +104,12 @@ struct HostKeys(Arc<dyn KeyStorage>);
 
 impl HostKeys {
     fn read(text: &str) -> Result<StoredKeys, KeyStoreError> {
-        serde_json::from_str(text).map_err(failed)
+        // The parser's own words would hold what it read: the keys.
+        serde_json::from_str(text).map_err(|cause| {
+            let (line, column) = (cause.line(), cause.column());
+            let reason = format!("it holds no keys: the JSON is wrong at {line}:{column}");
+            failed(KeyStorageError::Failed { reason })
+        })
     }
 
     fn write(keys: &StoredKeys) -> Result<String, KeyStoreError> {

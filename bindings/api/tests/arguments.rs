@@ -119,6 +119,7 @@ fn what_cannot_be_sealed_or_verified_is_refused_with_its_field() {
     wrong(verified("x", vec![0; 64]), "answer_key");
     wrong(verified(root, vec![0; 63]), "call_signature");
     let unsigned = verified(root, vec![0; 64]).unwrap_err();
+    assert!(matches!(&unsigned, Error::AskForStatus { .. }), "{unsigned:?}");
     assert_eq!(unsigned.code(), "answer_unverified");
 }
 
