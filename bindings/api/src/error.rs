@@ -33,11 +33,8 @@ impl From<pos_connect::Retry> for Retry {
 /// The variants, each with the kind of the module that it stands for, and one set of fields.
 macro_rules! errors {
     ({ $($(#[$doc:meta])* $variant:ident = $kind:pat,)* } $fields:tt) => {
-        errors!(@define { $($(#[$doc])* $variant;)* } $fields);
-        errors!(@build { $($variant = $kind,)* } $fields);
-    };
-    (@define { $($(#[$doc:meta])* $variant:ident;)* } $fields:tt) => {
         errors!(@enum [] { $($(#[$doc])* $variant;)* } $fields);
+        errors!(@build { $($variant = $kind,)* } $fields);
     };
     // One variant after the other, because two lists cannot be multiplied in one repetition.
     (@enum [$($done:tt)*] { $(#[$doc:meta])* $variant:ident; $($rest:tt)* }

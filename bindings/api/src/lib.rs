@@ -3,8 +3,6 @@
 //! Records, enums and errors with fields; the verbs of `pos_connect::Connection`, each as an async
 //! method and as a blocking one; key storage that the host may bring. All bindings are generated from
 //! it, so that none can drift.
-// Arithmetic in a test overflows loudly; only shipped code has to say what happens.
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
 #![expect(clippy::result_large_err, reason = "a host takes an error by value, one for each call")]
 
 mod connection;

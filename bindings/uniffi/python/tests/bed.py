@@ -1,5 +1,7 @@
 """The test bed as a process of its own: a server, three institutions, a shop."""
 
+import base64
+import hashlib
 import json
 import os
 import subprocess
@@ -33,15 +35,8 @@ class Bed:
             **more,
         )
 
-    def registered(self, make, store):
-        """A connection of the shop that the bed has registered."""
-        return make(self.config(), store)
-
     def module_keys(self):
         """What a key storage holds after the bed's shop was registered."""
-        import base64
-        import hashlib
-
         shop, server = self.told["shop"], self.told["server"]
         jwk = '{"crv":"Ed25519","kty":"OKP","x":"%s"}' % server["answer_key"]
         thumbprint = hashlib.sha256(jwk.encode()).digest()[:16]
