@@ -121,6 +121,22 @@ impl Connection {
         }
     }
 
+    /// What a verb about a key tells. The module has named the key in its own errors; one that came
+    /// before it was asked must not say that nothing was moved where an earlier call under the key
+    /// is open (`docs/adr/0211-the-last-word-needs-all-attempts.md`).
+    async fn about<T>(
+        &self,
+        key: Option<&IdempotencyKey>,
+        told: Result<T, Error>,
+    ) -> Result<T, Error> {
+        match (told, key) {
+            (Err(error), Some(key)) if error.idempotency_key().is_none() => {
+                Err(if self.store.may_be_open(key).await { error.in_doubt(key) } else { error })
+            }
+            (told, _) => told,
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is one assignment, so that a panic leaves nothing half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -238,8 +254,12 @@ impl Connection {
         order: Order,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Error> {
-        let (order, key) = (order.read()?, key_of(idempotency_key.as_deref())?);
-        Ok(self.line().await?.pay(&order, key).await?.into())
+        let key = key_of(idempotency_key.as_deref())?;
+        let told = async {
+            let order = order.read()?;
+            Ok(self.line().await?.pay(&order, key.clone()).await?.into())
+        };
+        self.about(key.as_ref(), told.await).await
     }
 
     /// Holds the amount, to be captured later; else as `pay`.
@@ -248,8 +268,12 @@ impl Connection {
         order: Order,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Error> {
-        let (order, key) = (order.read()?, key_of(idempotency_key.as_deref())?);
-        Ok(self.line().await?.authorise(&order, key).await?.into())
+        let key = key_of(idempotency_key.as_deref())?;
+        let told = async {
+            let order = order.read()?;
+            Ok(self.line().await?.authorise(&order, key.clone()).await?.into())
+        };
+        self.about(key.as_ref(), told.await).await
     }
 
     /// Takes what was authorised, or a part of it; there may be several captures.
@@ -260,9 +284,12 @@ impl Connection {
         currency: String,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Error> {
-        let (payment, money) = (payment_of(&payment_id)?, money(amount, &currency)?);
         let key = key_of(idempotency_key.as_deref())?;
-        Ok(self.line().await?.capture(payment, money, key).await?.into())
+        let told = async {
+            let (payment, money) = (payment_of(&payment_id)?, money(amount, &currency)?);
+            Ok(self.line().await?.capture(payment, money, key.clone()).await?.into())
+        };
+        self.about(key.as_ref(), told.await).await
     }
 
     /// Releases all that was authorised and not captured.
@@ -271,8 +298,12 @@ impl Connection {
         payment_id: String,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Error> {
-        let (payment, key) = (payment_of(&payment_id)?, key_of(idempotency_key.as_deref())?);
-        Ok(self.line().await?.void(payment, key).await?.into())
+        let key = key_of(idempotency_key.as_deref())?;
+        let told = async {
+            let payment = payment_of(&payment_id)?;
+            Ok(self.line().await?.void(payment, key.clone()).await?.into())
+        };
+        self.about(key.as_ref(), told.await).await
     }
 
     /// Pays back what was captured, or a part of it; there may be several refunds.
@@ -283,23 +314,28 @@ impl Connection {
         currency: String,
         idempotency_key: Option<String>,
     ) -> Result<Operation, Error> {
-        let (payment, money) = (payment_of(&payment_id)?, money(amount, &currency)?);
         let key = key_of(idempotency_key.as_deref())?;
-        Ok(self.line().await?.refund(payment, money, key).await?.into())
+        let told = async {
+            let (payment, money) = (payment_of(&payment_id)?, money(amount, &currency)?);
+            Ok(self.line().await?.refund(payment, money, key.clone()).await?.into())
+        };
+        self.about(key.as_ref(), told.await).await
     }
 
     /// Finds out what became of a payment call of this or an earlier process. Only asks: should no
     /// call have arrived, none is made.
     pub async fn resume(&self, idempotency_key: String) -> Result<Operation, Error> {
         let key = read("idempotency_key", &idempotency_key)?;
-        Ok(self.line().await?.resume(&key).await?.into())
+        let told = async { Ok(self.line().await?.resume(&key).await?.into()) };
+        self.about(Some(&key), told.await).await
     }
 
     /// Takes a payment call out of the journal without knowing what became of it, once a person has
     /// cleared it up with the operator.
     pub async fn dismiss(&self, idempotency_key: String) -> Result<(), Error> {
         let key = read("idempotency_key", &idempotency_key)?;
-        Ok(self.line().await?.dismiss(&key).await?)
+        let told = async { Ok(self.line().await?.dismiss(&key).await?) };
+        self.about(Some(&key), told.await).await
     }
 
     /// The payment calls that this shop's software has under way at this server, or had when it was

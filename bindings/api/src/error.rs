@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use pos_connect::{ErrorCode, ErrorKind, ModuleCode};
+use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, ModuleCode};
 
 /// Whether and how the same call may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,41 @@ macro_rules! errors {
         impl Error {
             fn of(kind: ErrorKind, said: Said) -> Self {
                 match kind { $($kind => errors!(@one $variant said $fields),)* }
+            }
+
+            fn said(self) -> Said {
+                match self {
+                    $(Self::$variant {
+                        code,
+                        text,
+                        text_en,
+                        text_ja,
+                        retry,
+                        retry_after_ms,
+                        field,
+                        request_id,
+                        idempotency_key,
+                        cause,
+                    })|* => Said {
+                        code,
+                        text,
+                        text_en,
+                        text_ja,
+                        retry,
+                        retry_after_ms,
+                        field,
+                        request_id,
+                        idempotency_key,
+                        cause,
+                    },
+                }
+            }
+
+            /// The key of the payment that this is about.
+            pub fn idempotency_key(&self) -> Option<&str> {
+                match self {
+                    $(Self::$variant { idempotency_key, .. })|* => idempotency_key.as_deref()
+                }
             }
 
             /// The exact code, from `docs/ERRORS.md`.
@@ -158,6 +193,12 @@ impl Error {
                 cause: None,
             },
         )
+    }
+
+    /// The same about the open call of this key, which may have moved money whatever this one did.
+    pub(crate) fn in_doubt(self, key: &IdempotencyKey) -> Self {
+        let idempotency_key = Some(key.to_string());
+        Self::of(ErrorKind::AskForStatus, Said { idempotency_key, ..self.said() })
     }
 
     /// What the module finds wrong on this side of the surface.

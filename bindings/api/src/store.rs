@@ -9,7 +9,7 @@ use pos_connect::journal::{FileJournal, Journal, MemoryJournal};
 use pos_connect::keys::{
     Change, FileKeyStore, KeyStore as ModuleKeyStore, KeyStoreError, MemoryKeyStore, StoredKeys,
 };
-use pos_connect::{Config, Setup};
+use pos_connect::{Config, IdempotencyKey, Setup};
 
 use crate::error::Error;
 
@@ -93,6 +93,11 @@ impl Store {
 }
 
 impl Store {
+    /// Whether a payment call under this key may be open: only a journal that can be read says no.
+    pub(crate) async fn may_be_open(&self, key: &IdempotencyKey) -> bool {
+        !matches!(self.journal.get(key.clone()).await, Ok(None))
+    }
+
     /// What a connection is made of.
     pub(crate) fn setup(&self, config: Config) -> Setup {
         Setup::new(config, Arc::clone(&self.keys), Arc::clone(&self.journal))

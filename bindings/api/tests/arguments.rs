@@ -250,3 +250,57 @@ fn a_host_s_storage_is_asked_again_when_another_was_faster_and_its_failure_is_to
     let Error::GiveUp { cause, .. } = error else { panic!("{error:?}") };
     assert!(cause.unwrap().contains("the vault is sealed"));
 }
+
+/// What was registered in some earlier run.
+fn registered() -> Arc<Contended> {
+    // The answer key of RFC 8037 appendix A, and its thumbprint's first half.
+    let text = format!(
+        r#"{{"module_key":"{}","shop_id":"shp_014d2pf2dbzzzzzzzzzzzzzzzz",
+            "pin":"kPrK_qmxVWaYVA9wwBF6Ig",
+            "answer_key":{{"kty":"OKP","crv":"Ed25519",
+                "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}}}}"#,
+        "A".repeat(43),
+    );
+    Arc::new(Contended { text: Mutex::new(Some(text)), disturbances: Mutex::default() })
+}
+
+#[test]
+fn no_error_says_that_nothing_was_moved_while_a_call_under_the_key_is_open() {
+    // A server that takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().to_str().unwrap().to_owned();
+    let store = Store::of_host(registered(), journal).unwrap();
+    let config =
+        Config { attempt_timeout_s: Some(5), total_timeout_s: Some(6), ..Config::new(url) };
+    let line = BlockingConnection::new(config, store).unwrap();
+    let envelope = format!(
+        r#"{{"v":1,"suite":1,"key_id":"{0}","enc":"{0}","ct":"{1}","rand":"{2}","not_after_ms":1}}"#,
+        "A".repeat(43),
+        "A".repeat(704),
+        "A".repeat(22)
+    );
+    let order = || Order { envelope: envelope.clone(), ..order() };
+    let key = || "order-1-sale-0001".to_owned();
+    let in_doubt = |error: Error, code: &str| {
+        assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
+        assert_eq!((error.code(), error.idempotency_key()), (code, Some(key().as_str())));
+    };
+    in_doubt(line.pay(order(), Some(key())).unwrap_err(), "outcome_unknown");
+    assert_eq!(line.in_flight().unwrap().open[0].idempotency_key, key());
+    let none = || Order { amount: 0, ..order() };
+    in_doubt(line.pay(none(), Some(key())).unwrap_err(), "invalid_field");
+    in_doubt(line.void("pay_1".into(), Some(key())).unwrap_err(), "invalid_field");
+    wrong(line.pay(none(), Some("order-2-sale-0001".into())), "amount");
+    line.close();
+    in_doubt(line.pay(order(), Some(key())).unwrap_err(), "closed");
+    in_doubt(
+        line.refund("pay_1".into(), 1, "JPY".into(), Some(key())).unwrap_err(),
+        "invalid_field",
+    );
+    in_doubt(line.resume(key()).unwrap_err(), "closed");
+    in_doubt(line.dismiss(key()).unwrap_err(), "closed");
+    let other = line.resume("order-2-sale-0001".into()).unwrap_err();
+    assert!(matches!(&other, Error::FixTheRequest { .. }), "{other:?}");
+}
