@@ -44,7 +44,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
-    Part { name: "python",  budget_min: 1, quick: false, run: bindings::python },
+    Part { name: "python",  budget_min: 1, quick: false, run: bindings::python::run },
     Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];
 

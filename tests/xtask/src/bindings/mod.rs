@@ -1,0 +1,41 @@
+//! The languages: each package is put together from what was built, and runs its own tests against
+//! the test bed.
+
+pub(crate) mod python;
+
+use std::fs;
+use std::path::Path;
+
+use crate::failure::Failure;
+
+/// One flat folder.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    make(to)?;
+    let entries = fs::read_dir(from).map_err(failed("read", from))?;
+    for path in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()) {
+        let name = path.file_name().unwrap_or_default();
+        write(&to.join(name), &read(&path)?)?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+    if path.exists() { fs::remove_dir_all(path).map_err(failed("remove", path)) } else { Ok(()) }
+}
+
+fn make(path: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(path).map_err(failed("make", path))
+}
+
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    fs::read(path).map_err(failed("read", path))
+}
+
+pub(super) fn write(path: &Path, octets: &[u8]) -> Result<(), Failure> {
+    fs::write(path, octets).map_err(failed("write", path))
+}
+
+fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+    let path = path.to_owned();
+    move |source| Failure::Path { action, path, source }
+}
