@@ -113,9 +113,21 @@ const LOCK_LIMIT: Duration = Duration::from_secs(5);
 /// How often it is tried.
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
+/// A lock file that is held.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Closing the file would do, were there no child that was forked in the meantime: it has the
+    /// same open file, and would hold the lock for as long as it lives.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Holds other threads and processes off until it is dropped. One that hangs while it holds the lock
 /// must not hang all others, so it is waited for within a limit.
-pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
+pub(crate) fn lock(path: &Path) -> Result<Lock, FileError> {
     let file = private()
         .write(true)
         .create(true)
@@ -125,7 +137,7 @@ pub(crate) fn lock(path: &Path) -> Result<File, FileError> {
     let end = Instant::now().checked_add(LOCK_LIMIT);
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok(Lock(file)),
             Err(TryLockError::Error(source)) => return Err(failed("lock", path)(source)),
             Err(TryLockError::WouldBlock) if end.is_some_and(|end| Instant::now() < end) => {
                 thread::sleep(LOCK_PAUSE);
@@ -189,5 +201,19 @@ mod tests {
         assert!((Duration::from_secs(5)..Duration::from_secs(30)).contains(&began.elapsed()));
         drop(held);
         lock(&path).unwrap();
+    }
+
+    /// What a forked child has: another descriptor of the same open file.
+    #[test]
+    fn a_lock_is_let_go_although_a_child_has_the_file_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("lock");
+        let held = lock(&path).unwrap();
+        let inherited = held.0.try_clone().unwrap();
+        drop(held);
+        let began = Instant::now();
+        lock(&path).unwrap();
+        assert!(began.elapsed() < LOCK_LIMIT);
+        drop(inherited);
     }
 }

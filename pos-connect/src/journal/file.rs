@@ -30,8 +30,8 @@ struct Inner {
 }
 
 impl FileJournal {
-    /// The journal in this folder, which is made (0700) if need be. Opened once a process: what
-    /// another one of the same folder entered is taken for an earlier life's.
+    /// The journal in this folder, which is made (0700) if need be. Opened once a process, and anew
+    /// in a forked child: what another one of the same folder entered is taken for an earlier life's.
     ///
     /// # Errors
     /// [`FileError`] when the folder cannot be made.
@@ -135,7 +135,7 @@ impl Inner {
     /// Holds off this process's other tasks, and other processes, where they change entries of the
     /// same lock: what is cut short is a crash's then, and not just being written. Readers need no
     /// lock, because a file is put in place whole.
-    fn lock(&self, key: &IdempotencyKey) -> Result<fs::File, FileError> {
+    fn lock(&self, key: &IdempotencyKey) -> Result<files::Lock, FileError> {
         let sum: usize = key.as_str().bytes().map(usize::from).sum();
         files::lock(&self.folder.join(format!("lock-{}", sum % LOCKS)))
     }
