@@ -211,6 +211,11 @@ impl Config {
         self
     }
 
+    /// The language in which errors print themselves.
+    pub const fn language(&self) -> Language {
+        self.language
+    }
+
     /// The name that calls are signed for.
     pub fn authority(&self) -> &str {
         &self.authority

@@ -28,7 +28,7 @@ pub use pos_protocol::seal::{
 pub use pos_protocol::secret::SecretText;
 pub use pos_protocol::{ErrorCode, Retry, Timestamp, wire};
 
-pub use client::{Connection, HistoryQuery, InFlight, Order, Pages, Setup};
+pub use client::{Connection, HistoryQuery, InFlight, Order, Pages, Setup, Stores};
 pub use config::{Config, ConfigError, Language};
 pub use error::{Code, Error, ErrorKind, ModuleCode};
 #[cfg(not(target_arch = "wasm32"))]

@@ -68,7 +68,7 @@ impl Connection {
     /// (`configuration`) for settings that cannot be used.
     pub async fn open(setup: Setup) -> Result<Self, Error> {
         let language = setup.config.language;
-        let stored = setup.keys.load().await;
+        let stored = setup.stores.keys.load().await;
         let stored = stored.map_err(|cause| Error::from(cause).in_language(language))?;
         let registered = stored.and_then(|keys| keys.shop_id.map(|shop_id| (keys, shop_id)));
         let Some((keys, shop_id)) = registered else {
@@ -96,7 +96,7 @@ impl Connection {
     ) -> Result<(Self, SessionAnswer), Error> {
         let language = setup.config.language;
         let told = |error: Error| error.in_language(language);
-        let stored = setup.keys.load().await.map_err(|cause| told(cause.into()))?;
+        let stored = setup.stores.keys.load().await.map_err(|cause| told(cause.into()))?;
         let (pin, answer_key, seals) = match (stored, setup.config.answer_key) {
             (Some(keys), _) => (keys.pin, keys.answer_key, keys.seals),
             (None, Some(pin)) => (pin, None, BTreeMap::new()),
@@ -203,17 +203,17 @@ impl Connection {
 /// The key to register with: one that an earlier try has stored, or a fresh one, stored now.
 async fn keys_to_register(setup: &Setup, code: &EnrolmentCode) -> Result<StoredKeys, Error> {
     let pin = code.answer_key();
-    match setup.keys.load().await? {
+    match setup.stores.keys.load().await? {
         None => {
             let keys = StoredKeys::new(setup.seed()?, pin);
-            setup.keys.create(keys.clone()).await?;
+            setup.stores.keys.create(keys.clone()).await?;
             Ok(keys)
         }
         Some(keys) if keys.shop_id.is_some() => {
             Err(Error::module(ModuleCode::AlreadyRegistered, None))
         }
         // Walked on from the code's pin in an earlier try, or pinned by another code.
-        Some(keys) if keys.pin != pin => Ok(setup.keys.change(Change::Pin(pin)).await?),
+        Some(keys) if keys.pin != pin => Ok(setup.stores.keys.change(Change::Pin(pin)).await?),
         Some(keys) => Ok(keys),
     }
 }

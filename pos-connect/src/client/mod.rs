@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::TryLockError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pos_protocol::Timestamp;
@@ -37,22 +39,53 @@ use crate::keys::FileKeyStore;
 use crate::keys::{KeyStore, SealPin, Seed};
 use crate::transport::Sender;
 
+/// Where a shop's keys and open payments are kept: one value for all connections of a process that
+/// use the same journal, so that of two verbs with one idempotency key the second hears what became
+/// of the first.
+#[derive(Clone)]
+pub struct Stores {
+    keys: Arc<dyn KeyStore>,
+    journal: Arc<dyn Journal>,
+    /// With the journal: what is under way by it.
+    running: Arc<Running>,
+}
+
+impl Stores {
+    /// Of a key store and a journal.
+    pub fn new(keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
+        Self { keys, journal, running: Arc::default() }
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &dyn Journal {
+        &*self.journal
+    }
+}
+
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").finish_non_exhaustive()
+    }
+}
+
 /// What a connection is made of: settings, and where keys and open payments are kept.
 #[derive(Clone)]
 pub struct Setup {
     config: Config,
-    keys: Arc<dyn KeyStore>,
-    journal: Arc<dyn Journal>,
+    stores: Stores,
     environment: Arc<dyn Environment>,
-    /// With the journal, and shared by all connections that are made of this.
-    running: Arc<Running>,
 }
 
 impl Setup {
     /// With the given stores, and the system's clock and randomness.
     pub fn new(config: Config, keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
-        let running = Arc::default();
-        Self { config, keys, journal, environment: Arc::new(System), running }
+        Self::of(config, Stores::new(keys, journal))
+    }
+
+    /// With stores that other connections of this process use too, and the system's clock and
+    /// randomness.
+    pub fn of(config: Config, stores: Stores) -> Self {
+        Self { config, stores, environment: Arc::new(System) }
     }
 
     /// With files in a folder: `keys.json`, and one file for each open payment in `journal`. The
@@ -148,9 +181,10 @@ impl Connection {
         self.state().signer.public().id()
     }
 
-    /// The same connection with sockets of its own, for a child process that was forked with this
-    /// one in its memory: the parent goes on reading from the sockets that both have. What the
-    /// parent has under way is unknown to it.
+    /// The same connection with sockets of its own and these stores, for a child process that was
+    /// forked with this one in its memory: the parent goes on reading from the sockets that both
+    /// have. For a person's session, whose key is nowhere else; a module key's connection is opened
+    /// anew as easily. `None` where another thread of the parent was changing it at that moment.
     ///
     /// Do not drop the inherited one, whose runtime has no threads in the child: forget it
     /// ([`std::mem::forget`]).
@@ -158,12 +192,17 @@ impl Connection {
     /// # Errors
     /// `FixTheRequest` (`configuration`) where the settings cannot be used any more.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn after_fork(&self) -> Result<Self, Error> {
-        let setup = Setup { running: Arc::default(), ..self.0.setup.clone() };
+    pub fn after_fork(&self, stores: Stores) -> Result<Option<Self>, Error> {
+        let state = match self.0.state.try_lock() {
+            Ok(state) => state.clone(),
+            Err(TryLockError::Poisoned(state)) => state.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        let setup = Setup { stores, ..self.0.setup.clone() };
         let sender = Sender::new(&setup.config).map_err(|cause| self.told(cause.into()))?;
-        let state = self.state().clone();
         let (authority, role) = (Arc::clone(&self.0.authority), self.0.role);
-        Ok(Self(Arc::new(Inner { setup, authority, role, sender, state: Mutex::new(state) })))
+        let state = Mutex::new(state);
+        Ok(Some(Self(Arc::new(Inner { setup, authority, role, sender, state }))))
     }
 
     /// The server's time, as far as its signed answers have told it; before the first one, this
@@ -187,11 +226,11 @@ impl Connection {
     }
 
     fn keys(&self) -> &dyn KeyStore {
-        &*self.0.setup.keys
+        &*self.0.setup.stores.keys
     }
 
     fn journal(&self) -> &dyn Journal {
-        &*self.0.setup.journal
+        &*self.0.setup.stores.journal
     }
 
     /// The error in the language that the shop has chosen.

@@ -87,7 +87,7 @@ impl Connection {
     /// Waits until no other verb of this process has the key.
     async fn turn(&self, key: &IdempotencyKey) -> Result<Turn, Error> {
         let limit = self.0.setup.config.total_timeout;
-        let turn = self.0.setup.running.turn(key, limit, self.environment()).await;
+        let turn = self.0.setup.stores.running.turn(key, limit, self.environment()).await;
         turn.ok_or_else(|| Error::outcome_unknown(None))
     }
 

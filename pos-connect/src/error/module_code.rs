@@ -43,6 +43,10 @@ macro_rules! module_codes {
 }
 
 module_codes! {
+    /// In another language: a connection that speaks with a key already cannot become a person's.
+    AlreadyOpen "already_open" FixTheRequest Never
+        "This connection is in use. Register or sign in on a new one."
+        "この接続は使用中です。新しい接続で登録またはログインしてください。";
     /// The key store holds a registered key already.
     AlreadyRegistered "already_registered" FixTheRequest Never
         "This key store holds a registered key. Open it, or register with an empty one."

@@ -1,6 +1,6 @@
 //! Keys for the life of the process.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::{Change, KeyStore, KeyStoreError, StoredKeys};
 use crate::env::Task;
@@ -15,6 +15,19 @@ impl MemoryKeyStore {
     /// A store that holds these keys.
     pub const fn holding(keys: StoredKeys) -> Self {
         Self(Mutex::new(Some(keys)))
+    }
+
+    /// A store of its own with the same keys, for a child process that was forked with this one in
+    /// its memory; an empty one where another thread of the parent was at it at that moment, and so
+    /// holds it for ever in the child.
+    #[must_use]
+    pub fn after_fork(&self) -> Self {
+        let stored = match self.0.try_lock() {
+            Ok(stored) => stored.clone(),
+            Err(TryLockError::Poisoned(stored)) => stored.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => None,
+        };
+        Self(Mutex::new(stored))
     }
 
     fn stored(&self) -> MutexGuard<'_, Option<StoredKeys>> {
@@ -54,5 +67,28 @@ impl KeyStore for MemoryKeyStore {
             *self.stored() = None;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pos_protocol::succession::Fingerprint;
+    use zeroize::Zeroizing;
+
+    use super::*;
+    use crate::keys::Seed;
+
+    #[test]
+    fn a_child_has_keys_of_its_own_or_none_and_never_waits() {
+        let seed = Seed::new(Zeroizing::new([1; 32]));
+        let keys = StoredKeys::new(seed, Fingerprint::from_octets([7; 16]));
+        let parent = MemoryKeyStore::holding(keys);
+        let child = parent.after_fork();
+        *child.stored() = None;
+        assert!(parent.stored().is_some());
+        let held = parent.stored();
+        assert!(parent.after_fork().stored().is_none());
+        drop(held);
+        assert!(parent.after_fork().stored().is_some());
     }
 }
