@@ -1,45 +1,45 @@
 //! The verbs, defined once for every language.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::{mem, process};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pos_connect::protocol::enrolment::EnrolmentCode;
-use pos_connect::{IdempotencyKey, ModuleCode, PaymentId, SecretText, UserId};
+use pos_connect::{IdempotencyKey, ModuleCode, PaymentId, SecretText, Setup, UserId};
 use pos_connect_macros::pos_api;
+use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::process::PerProcess;
 use crate::records::{
     Check, CheckRequest, Config, HistoryPage, HistoryQuery, InFlight, KeyInfo, KeyStatus, Methods,
     Operation, Order, Payment, Quote, QuoteRequest, Registration, Session, money, read, read_if,
 };
+use crate::runtime::refuse_nested;
 use crate::store::Store;
 
 /// A shop's line to the operator's server. All verbs may run at the same time, on any thread, and in
 /// a process that was forked after this was made.
 ///
-/// It speaks with the key of its store from the first verb on, or after `login` as the person who
-/// signed in.
+/// It speaks as one: with the key of its store from the first verb on, or as the person who signed in
+/// with `login` before any other verb.
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct Connection {
     config: pos_connect::Config,
     store: Arc<Store>,
-    state: Mutex<State>,
+    /// A person's: set once, and read where the lock of `state` may be lost with the parent.
+    is_session: AtomicBool,
+    state: PerProcess<Mutex<State>>,
 }
 
 /// The same line for programs that wait: every verb blocks the calling thread until it is done.
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct BlockingConnection(Connection);
 
-#[derive(Default)]
 enum State {
     /// No verb was called yet.
-    #[default]
     Fresh,
-    /// In this process.
-    Open {
-        process: u32,
-        line: pos_connect::Connection,
-    },
+    Open(pos_connect::Connection),
     Closed,
 }
 
@@ -49,7 +49,8 @@ impl Connection {
     /// no file read yet.
     #[cfg_attr(feature = "uniffi", uniffi::constructor)]
     pub fn new(config: Config, store: Arc<Store>) -> Result<Self, Error> {
-        Ok(Self { config: config.read()?, store, state: Mutex::default() })
+        let state = PerProcess::holding(Mutex::new(State::Fresh));
+        Ok(Self { config: config.read()?, store, is_session: AtomicBool::new(false), state })
     }
 }
 
@@ -75,50 +76,84 @@ impl Connection {
         if let Some(line) = self.opened()? {
             return Ok(line);
         }
-        let line = pos_connect::Connection::open(self.store.setup(self.config.clone())).await?;
-        self.keep(line)
+        let line = pos_connect::Connection::open(self.setup()?).await?;
+        let mut state = self.state()?;
+        match &*state {
+            State::Fresh => {
+                *state = State::Open(line.clone());
+                Ok(line)
+            }
+            // Another verb was faster.
+            State::Open(line) => Ok(line.clone()),
+            State::Closed => Err(Error::module(ModuleCode::Closed, None)),
+        }
     }
 
     /// The same, if it is open.
     fn opened(&self) -> Result<Option<pos_connect::Connection>, Error> {
-        let mut state = self.state();
-        match &mut *state {
+        refuse_nested()?;
+        match &*self.state()? {
             State::Fresh => Ok(None),
+            State::Open(line) => Ok(Some(line.clone())),
             State::Closed => Err(Error::module(ModuleCode::Closed, None)),
-            State::Open { process, line } => {
-                if *process != process::id() {
-                    let inherited = mem::replace(line, line.after_fork()?);
-                    mem::forget(inherited);
-                    *process = process::id();
+        }
+    }
+
+    /// What a connection is made of, for a verb that gives this line somebody to speak as: whoever
+    /// uses it already must not become another.
+    fn setup_unused(&self) -> Result<Setup, Error> {
+        match self.opened()? {
+            None => self.setup(),
+            Some(_) => Err(Error::module(ModuleCode::AlreadyOpen, None)),
+        }
+    }
+
+    fn setup(&self) -> Result<Setup, Error> {
+        Ok(Setup::of(self.config.clone(), self.store.stores()?.clone()))
+    }
+
+    /// The state in this process. A child speaks as its parent did, on sockets of its own.
+    fn state(&self) -> Result<MutexGuard<'_, State>, Error> {
+        let state = self.state.get(|parent| {
+            let parent = parent.map(Mutex::try_lock);
+            let state = match parent {
+                None => State::Fresh,
+                Some(Ok(parent)) => self.after_fork(&parent)?,
+                Some(Err(TryLockError::Poisoned(parent))) => {
+                    self.after_fork(&parent.into_inner())?
                 }
-                Ok(Some(line.clone()))
+                Some(Err(TryLockError::WouldBlock)) => self.unheard(),
+            };
+            Ok::<_, Error>(Mutex::new(state))
+        })?;
+        // Every change is one assignment, so that a panic leaves nothing half done.
+        Ok(state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn after_fork(&self, parent: &State) -> Result<State, Error> {
+        match parent {
+            State::Open(line) if self.is_session() => {
+                let line = line.after_fork(self.store.stores()?.clone())?;
+                Ok(line.map_or(State::Closed, State::Open))
             }
+            State::Open(_) | State::Fresh => Ok(State::Fresh),
+            State::Closed => Ok(State::Closed),
         }
     }
 
-    /// Keeps a line that was opened, unless another verb was faster: two would settle the same
-    /// payments without knowing of each other.
-    fn keep(&self, line: pos_connect::Connection) -> Result<pos_connect::Connection, Error> {
-        let mut state = self.state();
-        match &*state {
-            State::Fresh => {
-                *state = State::Open { process: process::id(), line: line.clone() };
-                Ok(line)
-            }
-            State::Open { line, .. } => Ok(line.clone()),
-            State::Closed => Err(Error::module(ModuleCode::Closed, None)),
-        }
+    /// The state where the parent's cannot be read: the key of the store is there to be read again,
+    /// a session's is lost.
+    fn unheard(&self) -> State {
+        if self.is_session() { State::Closed } else { State::Fresh }
     }
 
-    /// Speaks as somebody else from now on. One that was closed meanwhile stays closed: what the
-    /// server answered is told all the same, because it tells it once.
-    fn become_line(&self, line: pos_connect::Connection) {
-        let mut state = self.state();
-        if matches!(&*state, State::Closed) {
-            line.close();
-        } else {
-            *state = State::Open { process: process::id(), line };
-        }
+    fn is_session(&self) -> bool {
+        self.is_session.load(Ordering::Acquire)
+    }
+
+    /// The error in the language that the shop has chosen.
+    fn told<T>(&self, told: Result<T, Error>) -> Result<T, Error> {
+        told.map_err(|error| error.in_language(self.config.language()))
     }
 
     /// What a verb about a key tells. The module has named the key in its own errors; one that came
@@ -134,23 +169,6 @@ impl Connection {
                 Err(if self.store.may_be_open(key).await { error.in_doubt(key) } else { error })
             }
             (told, _) => told,
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change is one assignment, so that a panic leaves nothing half done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Connection {
-    /// In a child that never used it: what was inherited is left as it is.
-    fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let State::Open { process, line } = mem::take(state)
-            && process != process::id()
-        {
-            mem::forget(line);
         }
     }
 }
@@ -176,26 +194,41 @@ impl Connection {
         password: String,
         code: String,
     ) -> Result<Registration, Error> {
-        self.opened()?;
-        let password = SecretText::new(password);
+        let (password, code) = (SecretText::new(password), Zeroizing::new(code));
         let user_id: UserId = read("user_id", &user_id)?;
         let code = EnrolmentCode::parse(&code).map_err(|rule| Error::argument("code", &rule))?;
-        let setup = self.store.setup(self.config.clone());
+        let setup = self.setup_unused()?;
         let (line, answer) =
             pos_connect::Connection::register(setup, user_id, password, &code).await?;
-        self.become_line(line);
+        let mut state = self.state()?;
+        match &*state {
+            // One that was closed meanwhile stays closed. What the server answered is told all the
+            // same, because it tells it once.
+            State::Closed => line.close(),
+            // One that was opened meanwhile has the same key, from the store.
+            State::Open(_) | State::Fresh => *state = State::Open(line),
+        }
+        drop(state);
         Ok(answer.into())
     }
 
-    /// Signs a person in: this connection acts with a fresh key, held in memory only, until
-    /// `sign_out`, 15 minutes of silence, or 12 hours.
+    /// Signs a person in: this connection, which no other verb has used before, acts with a fresh
+    /// key, held in memory only, until `sign_out`, 15 minutes of silence, or 12 hours.
     pub async fn login(&self, user_id: String, password: String) -> Result<Session, Error> {
-        self.opened()?;
         let password = SecretText::new(password);
         let user_id: UserId = read("user_id", &user_id)?;
-        let setup = self.store.setup(self.config.clone());
+        let setup = self.setup_unused()?;
         let (line, answer) = pos_connect::Connection::login(setup, user_id, password).await?;
-        self.become_line(line);
+        let mut state = self.state()?;
+        match &*state {
+            State::Fresh => {
+                self.is_session.store(true, Ordering::Release);
+                *state = State::Open(line);
+            }
+            State::Open(_) => return Err(Error::module(ModuleCode::AlreadyOpen, None)),
+            State::Closed => return Err(Error::module(ModuleCode::Closed, None)),
+        }
+        drop(state);
         Ok(answer.into())
     }
 
@@ -207,15 +240,10 @@ impl Connection {
     /// Closes this connection: verbs begun from now on are refused, those under way go on. Neither
     /// key nor session ends by it.
     pub fn close(&self) {
-        let mut state = self.state();
-        let before = mem::replace(&mut *state, State::Closed);
-        drop(state);
-        if let State::Open { process, line } = before {
-            if process == process::id() {
-                line.close();
-            } else {
-                mem::forget(line);
-            }
+        // A child that cannot make its own state has nothing to close.
+        let Ok(mut state) = self.state() else { return };
+        if let State::Open(line) = mem::replace(&mut *state, State::Closed) {
+            line.close();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, ModuleCode};
+use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, Language, ModuleCode};
 
 /// Whether and how the same call may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,12 @@ macro_rules! errors {
                         idempotency_key,
                         cause,
                     },
+                }
+            }
+
+            fn texts(&mut self) -> (&mut String, &String, &String) {
+                match self {
+                    $(Self::$variant { text, text_en, text_ja, .. })|* => (text, text_en, text_ja)
                 }
             }
 
@@ -174,18 +180,36 @@ impl From<pos_connect::Error> for Error {
 }
 
 impl Error {
-    /// An argument that cannot be what it is for: `rule` completes the sentence that `field` begins.
+    /// An argument that cannot be what it is for.
     pub(crate) fn argument(field: impl Into<String>, rule: &dyn fmt::Display) -> Self {
         let (code, field) = (ErrorCode::InvalidField, field.into());
-        let text = format!("{field} {rule}");
+        let text_ja = format!("{} ({field})", code.japanese());
+        Self::about_field(code.wire(), code.retry(), field, rule, text_ja)
+    }
+
+    /// A setting that cannot be used.
+    pub(crate) fn setting(field: &str, rule: &dyn fmt::Display) -> Self {
+        let code = ModuleCode::Configuration;
+        let text_ja = format!("{} ({field})", code.japanese());
+        Self::about_field(code.as_str(), code.retry(), field.into(), rule, text_ja)
+    }
+
+    fn about_field(
+        code: &str,
+        retry: pos_connect::Retry,
+        field: String,
+        rule: &dyn fmt::Display,
+        text_ja: String,
+    ) -> Self {
+        let text = format!("{field}: {rule}");
         Self::of(
             ErrorKind::FixTheRequest,
             Said {
-                code: code.wire().into(),
+                code: code.into(),
                 text: text.clone(),
                 text_en: text,
-                text_ja: format!("{} ({field})", code.japanese()),
-                retry: code.retry().into(),
+                text_ja,
+                retry: retry.into(),
                 retry_after_ms: None,
                 field: Some(field),
                 request_id: None,
@@ -193,6 +217,15 @@ impl Error {
                 cause: None,
             },
         )
+    }
+
+    pub(crate) fn in_language(mut self, language: Language) -> Self {
+        let (text, text_en, text_ja) = self.texts();
+        text.clone_from(match language {
+            Language::English => text_en,
+            Language::Japanese => text_ja,
+        });
+        self
     }
 
     /// The same about the open call of this key, which may have moved money whatever this one did.
@@ -242,4 +275,78 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         below = cause.source();
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(error: &Error) -> &'static str {
+        match error {
+            Error::AskForStatus { .. } => "ask_for_status",
+            Error::FixTheRequest { .. } => "fix_the_request",
+            Error::SignInAgain { .. } => "sign_in_again",
+            Error::Wait { .. } => "wait",
+            Error::GiveUp { .. } => "give_up",
+        }
+    }
+
+    #[test]
+    fn each_kind_and_each_advice_has_its_own_name_here() {
+        for (kind, wanted) in [
+            (ErrorKind::AskForStatus, "ask_for_status"),
+            (ErrorKind::FixTheRequest, "fix_the_request"),
+            (ErrorKind::SignInAgain, "sign_in_again"),
+            (ErrorKind::Wait, "wait"),
+            (ErrorKind::GiveUp, "give_up"),
+        ] {
+            assert_eq!(name(&Error::module_as(kind, ModuleCode::Journal, None)), wanted);
+        }
+        for (advice, wanted) in [
+            (pos_connect::Retry::Never, Retry::Never),
+            (pos_connect::Retry::SameKey, Retry::SameKey),
+            (pos_connect::Retry::After, Retry::After),
+            (pos_connect::Retry::NewQuote, Retry::NewQuote),
+        ] {
+            assert_eq!(Retry::from(advice), wanted);
+        }
+    }
+
+    #[test]
+    fn every_field_is_told_and_kept_when_the_kind_changes() {
+        let below = std::io::Error::other("below");
+        let made = Error::module(ModuleCode::NotMade, Some(&below));
+        assert_eq!(name(&made), "wait");
+        let key: IdempotencyKey = "0123456789abcdef".parse().unwrap();
+        let Error::AskForStatus {
+            code,
+            text,
+            text_en,
+            text_ja,
+            retry,
+            retry_after_ms,
+            field,
+            request_id,
+            idempotency_key,
+            cause,
+        } = made.in_doubt(&key).in_language(Language::Japanese)
+        else {
+            panic!("the outcome of the open call is not known")
+        };
+        assert_eq!((code.as_str(), retry), ("not_made", Retry::NewQuote));
+        assert_eq!(text, "処理は行われていません。新しいキーで再度お試しください。");
+        assert_eq!(text_ja, text);
+        assert!(text_en.starts_with("Nothing was made"), "{text_en}");
+        assert_eq!(idempotency_key.as_deref(), Some("0123456789abcdef"));
+        assert_eq!(cause.as_deref(), Some("below"));
+        assert_eq!((retry_after_ms, field, request_id), (None, None, None));
+    }
+
+    #[test]
+    fn an_argument_s_error_names_the_field_first() {
+        let error = Error::argument("amount", &"must be more than 0");
+        assert_eq!(name(&error), "fix_the_request");
+        assert_eq!(error.to_string(), "amount: must be more than 0");
+        assert_eq!((error.code(), error.field()), ("invalid_field", Some("amount")));
+    }
 }

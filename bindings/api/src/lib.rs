@@ -8,6 +8,7 @@
 mod connection;
 mod error;
 mod functions;
+mod process;
 mod records;
 mod runtime;
 mod store;

@@ -1,120 +1,143 @@
-//! One runtime for each process.
-//!
-//! A host may fork after it has loaded this library and used it: gunicorn with preloading, Celery,
-//! php-fpm, `pcntl_fork`. The child inherits the memory of a runtime and none of its threads, and
-//! shares its epoll set with the parent; whatever it waits for there never comes. So a runtime is
-//! good for the process that made it alone, and a child makes its own; the inherited one is left as
-//! it is, because its drop would wait for threads that are not there.
+//! The runtime that a verb runs on, whoever polls it.
 
+use std::cell::Cell;
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::process;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::task::{Context, Poll};
+use std::{mem, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use pos_connect::ModuleCode;
+use pos_connect::{ErrorKind, ModuleCode};
 
 use crate::error::Error;
+use crate::process::PerProcess;
 
-struct PerProcess {
-    process: u32,
-    runtime: Runtime,
+/// One that several threads made at once may be dropped within a verb, where waiting for its
+/// threads would be a panic.
+struct Turning(Option<Runtime>);
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
-/// A pointer, because a lock could be held by another thread of the parent while it forks, and
-/// would stay locked in the child for ever. What it points to is never freed.
-static PRESENT: AtomicPtr<PerProcess> = AtomicPtr::new(ptr::null_mut());
+static PRESENT: PerProcess<Turning> = PerProcess::empty();
 
 /// The runtime of this process.
-#[expect(unsafe_code, reason = "a lock would not survive a fork; see PRESENT")]
 fn runtime() -> Result<&'static Runtime, Error> {
-    let process = process::id();
-    loop {
-        let found = PRESENT.load(Ordering::Acquire);
-        // SAFETY: the pointer is null, or came from the `Box::into_raw` below and is never freed;
-        // what it points to was written before the exchange released it, and is only shared since.
-        if let Some(present) = unsafe { found.as_ref() }
-            && present.process == process
-        {
-            return Ok(&present.runtime);
-        }
-        let runtime = Builder::new_multi_thread()
+    let made = PRESENT.get(|_| {
+        Builder::new_multi_thread()
             // It only turns the sockets: a verb is polled by whoever calls it.
             .worker_threads(1)
             .thread_name("pos-connect")
             .enable_all()
             .build()
-            .map_err(|cause| Error::module(ModuleCode::Environment, Some(&cause)))?;
-        let made = Box::into_raw(Box::new(PerProcess { process, runtime }));
-        let swapped = PRESENT.compare_exchange(found, made, Ordering::AcqRel, Ordering::Acquire);
-        if swapped.is_err() {
-            // SAFETY: `made` came from `Box::into_raw` just now, and nobody else has seen it.
-            let lost = unsafe { Box::from_raw(made) };
-            // The winner's is taken in the next round. This one may go in an async context too.
-            lost.runtime.shutdown_background();
+            .map(|runtime| Turning(Some(runtime)))
+            .map_err(|cause| Error::module(ModuleCode::Environment, Some(&cause)))
+    })?;
+    Ok(made.0.as_ref().expect("it is taken by the drop alone"))
+}
+
+thread_local! {
+    /// Whether this thread waits in the place of one that cannot: see [`wait`].
+    static IS_NESTED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Refuses a blocking verb that was called from a callback of another.
+pub(crate) fn refuse_nested() -> Result<(), Error> {
+    if IS_NESTED.get() { Err(Error::module(ModuleCode::Nested, None)) } else { Ok(()) }
+}
+
+/// `verb` on this process's runtime, polled by the host's own event loop.
+pub(crate) async fn entered<T>(
+    verb: impl Future<Output = Result<T, Error>> + Send,
+) -> Result<T, Error> {
+    Entered { process: process::id(), handle: runtime()?.handle(), verb: Some(Box::pin(verb)) }
+        .await
+}
+
+/// Waits for `verb` on the calling thread, on which the host's callbacks run too.
+///
+/// A callback cannot wait within the verb that called it. Its own verb then runs on a thread of its
+/// own, where it is refused before anything of the host is called ([`refuse_nested`]), but has
+/// looked up in the journal what to say of its key.
+pub(crate) fn wait<T: Send>(
+    verb: impl Future<Output = Result<T, Error>> + Send,
+) -> Result<T, Error> {
+    let runtime = runtime()?;
+    if Handle::try_current().is_err() {
+        return runtime.block_on(verb);
+    }
+    let refused = thread::scope(|scope| {
+        let refusing = scope.spawn(|| {
+            IS_NESTED.set(true);
+            runtime.block_on(verb)
+        });
+        refusing.join()
+    });
+    refused.unwrap_or_else(|_| Err(Error::module(ModuleCode::Nested, None)))
+}
+
+struct Entered<F> {
+    process: u32,
+    handle: &'static Handle,
+    verb: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future<Output = Result<T, Error>>, T> Future for Entered<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let (process, handle) = (self.process, self.handle);
+        match &mut self.verb {
+            Some(verb) if process == process::id() => {
+                let _inside = handle.enter();
+                verb.as_mut().poll(context)
+            }
+            // Begun by the parent, which goes on with it; here its sockets are nobody's.
+            _ => Poll::Ready(Err(Error::module_as(
+                ErrorKind::AskForStatus,
+                ModuleCode::OutcomeUnknown,
+                None,
+            ))),
         }
     }
 }
 
-/// `verb` on this process's runtime, whoever polls it: the host's own event loop.
-pub(crate) async fn entered<T>(verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    let runtime = runtime()?;
-    Entered { handle: runtime.handle(), verb: pin!(verb) }.await
-}
-
-/// Waits for `verb` on the calling thread, on which the host's callbacks run too.
-pub(crate) fn wait<T>(verb: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    if Handle::try_current().is_ok() {
-        return Err(Error::module(ModuleCode::Nested, None));
-    }
-    runtime()?.block_on(verb)
-}
-
-struct Entered<'v, F> {
-    handle: &'static Handle,
-    verb: Pin<&'v mut F>,
-}
-
-impl<F: Future> Future for Entered<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let _inside = self.handle.enter();
-        self.verb.as_mut().poll(context)
+impl<F> Drop for Entered<F> {
+    /// A verb that is cancelled gives its sockets back, and that asks for the runtime. In a child
+    /// it is forgotten.
+    fn drop(&mut self) {
+        let verb = self.verb.take();
+        if self.process == process::id() {
+            let _inside = self.handle.enter();
+            drop(verb);
+        } else {
+            mem::forget(verb);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Barrier};
+    use std::future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};
-    use std::thread::{self, Thread};
+    use std::thread::Thread;
     use std::time::Duration;
 
     use super::*;
 
-    #[test]
-    fn threads_that_begin_together_share_one_runtime() {
-        let barrier = Arc::new(Barrier::new(8));
-        let found = (0..8).map(|_| {
-            let barrier = Arc::clone(&barrier);
-            thread::spawn(move || {
-                barrier.wait();
-                ptr::from_ref(runtime().unwrap()).addr()
-            })
-        });
-        let found: Vec<_> =
-            found.collect::<Vec<_>>().into_iter().map(thread::JoinHandle::join).collect();
-        let first = *found[0].as_ref().unwrap();
-        assert!(found.iter().all(|one| *one.as_ref().unwrap() == first));
-    }
-
     /// Ends only where a runtime turns its clock: what a verb does when it waits for a time-out.
     async fn turned() -> Result<u8, Error> {
-        tokio::time::timeout(Duration::from_millis(1), std::future::pending::<()>())
+        tokio::time::timeout(Duration::from_millis(1), future::pending::<()>())
             .await
             .map_or(Ok(7), |()| Ok(0))
     }
@@ -143,9 +166,55 @@ mod tests {
     }
 
     #[test]
-    fn waiting_within_a_verb_is_an_error_and_no_panic() {
-        let inner = async { wait(async { Ok(()) }) };
+    fn waiting_within_a_verb_is_refused_by_the_verb_itself() {
+        let inner = async { wait(async { refuse_nested() }) };
         let error = wait(inner).unwrap_err();
         assert!(error.to_string().contains("callback"), "{error}");
+        assert!(wait(async { refuse_nested() }).is_ok(), "the next one is not");
+    }
+
+    /// Tells of its drop whether the runtime was there.
+    struct Sockets(Arc<AtomicUsize>);
+
+    impl Drop for Sockets {
+        fn drop(&mut self) {
+            let here = if Handle::try_current().is_ok() { 1 } else { 100 };
+            self.0.fetch_add(here, Ordering::SeqCst);
+        }
+    }
+
+    fn begun(
+        told: &Arc<AtomicUsize>,
+        process: u32,
+    ) -> Entered<impl Future<Output = Result<(), Error>>> {
+        let sockets = Sockets(Arc::clone(told));
+        let verb = async move {
+            let _sockets = sockets;
+            future::pending().await
+        };
+        let handle = runtime().unwrap().handle();
+        let mut entered = Entered { process: process::id(), handle, verb: Some(Box::pin(verb)) };
+        assert!(Pin::new(&mut entered).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        entered.process = process;
+        entered
+    }
+
+    #[test]
+    fn a_verb_that_is_cancelled_is_dropped_on_the_runtime_and_forgotten_in_a_child() {
+        let told = Arc::new(AtomicUsize::new(0));
+        drop(begun(&told, process::id()));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        drop(begun(&told, 0));
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_verb_that_the_parent_began_ends_in_the_child_as_unknown() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let mut entered = begun(&told, 0);
+        let polled = Pin::new(&mut entered).poll(&mut Context::from_waker(Waker::noop()));
+        let Poll::Ready(Err(error)) = polled else { panic!("it waits for nobody") };
+        assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
+        assert_eq!(error.code(), "outcome_unknown");
     }
 }

@@ -1,22 +1,24 @@
 //! Where a shop's keys and open payments are kept.
 
 use std::error::Error as StdError;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pos_connect::env::Task;
-use pos_connect::journal::{FileJournal, Journal, MemoryJournal};
+use pos_connect::journal::{FileJournal, MemoryJournal};
 use pos_connect::keys::{
     Change, FileKeyStore, KeyStore as ModuleKeyStore, KeyStoreError, MemoryKeyStore, StoredKeys,
 };
-use pos_connect::{Config, IdempotencyKey, Setup};
+use pos_connect::{FileError, IdempotencyKey, ModuleCode, Stores};
+use zeroize::Zeroizing;
 
 use crate::error::Error;
+use crate::process::PerProcess;
 
 /// A key storage of the host's own: a secret manager, a database. What it keeps is one text with
 /// secrets in it; keep it where only the shop's software can read it.
 ///
-/// Each method has reached the lasting store when it returns, and looking and writing are one step
+/// It is called on the thread that called the verb, and must not call a blocking verb itself. Each method has reached the lasting store when it returns, and looking and writing are one step
 /// among all processes that share it.
 #[cfg_attr(feature = "uniffi", uniffi::export(with_foreign))]
 pub trait KeyStorage: Send + Sync {
@@ -47,11 +49,25 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for KeyStorageError {
 }
 
 /// Where a shop's keys and open payments are kept. One store is one shop's; processes may share a
-/// folder.
+/// folder, and several connections a store. In a process that was forked after it was made it has
+/// the same keys, and what the parent has under way is the parent's.
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct Store {
-    keys: Arc<dyn ModuleKeyStore>,
-    journal: Arc<dyn Journal>,
+    kept: Kept,
+    here: PerProcess<Here>,
+}
+
+enum Kept {
+    Folder(PathBuf),
+    Memory,
+    Host { storage: Arc<dyn KeyStorage>, journal: PathBuf },
+}
+
+/// What one process uses of it.
+struct Here {
+    stores: Stores,
+    /// The keys that are nowhere else.
+    memory: Option<Arc<MemoryKeyStore>>,
 }
 
 #[cfg_attr(feature = "uniffi", uniffi::export)]
@@ -60,24 +76,15 @@ impl Store {
     /// the backup.
     #[cfg_attr(feature = "uniffi", uniffi::constructor)]
     pub fn in_folder(folder: String) -> Result<Arc<Self>, Error> {
-        let folder = Path::new(&folder);
-        if folder.as_os_str().is_empty() {
-            return Err(Error::argument("folder", &"must name a folder"));
-        }
-        let unusable = |cause: pos_connect::FileError| {
-            Error::module(pos_connect::ModuleCode::KeyStore, Some(&cause))
-        };
-        let keys = FileKeyStore::new(folder.join("keys.json")).map_err(unusable)?;
-        let journal = FileJournal::new(folder.join("journal")).map_err(unusable)?;
-        Ok(Arc::new(Self { keys: Arc::new(keys), journal: Arc::new(journal) }))
+        Self::new(Kept::Folder(named("folder", folder)?))
     }
 
     /// Nothing that lasts: for tests, and for a person's session (`login`), whose key lives in memory
     /// anyway. Payments that are under way when the process ends are not remembered.
     #[cfg_attr(feature = "uniffi", uniffi::constructor)]
     pub fn in_memory() -> Arc<Self> {
-        let (keys, journal) = (MemoryKeyStore::default(), MemoryJournal::default());
-        Arc::new(Self { keys: Arc::new(keys), journal: Arc::new(journal) })
+        let here = PerProcess::holding(Here::in_memory(MemoryKeyStore::default()));
+        Arc::new(Self { kept: Kept::Memory, here })
     }
 
     /// Keys in a storage of the host's own, open payments in files of `journal_folder`.
@@ -86,34 +93,86 @@ impl Store {
         storage: Arc<dyn KeyStorage>,
         journal_folder: String,
     ) -> Result<Arc<Self>, Error> {
-        let journal = FileJournal::new(Path::new(&journal_folder))
-            .map_err(|cause| Error::module(pos_connect::ModuleCode::Journal, Some(&cause)))?;
-        Ok(Arc::new(Self { keys: Arc::new(HostKeys(storage)), journal: Arc::new(journal) }))
+        let journal = named("journal_folder", journal_folder)?;
+        Self::new(Kept::Host { storage, journal })
     }
 }
 
 impl Store {
-    /// Whether a payment call under this key may be open: only a journal that can be read says no.
-    pub(crate) async fn may_be_open(&self, key: &IdempotencyKey) -> bool {
-        !matches!(self.journal.get(key.clone()).await, Ok(None))
+    fn new(kept: Kept) -> Result<Arc<Self>, Error> {
+        let here = PerProcess::holding(kept.here(None)?);
+        Ok(Arc::new(Self { kept, here }))
     }
 
-    /// What a connection is made of.
-    pub(crate) fn setup(&self, config: Config) -> Setup {
-        Setup::new(config, Arc::clone(&self.keys), Arc::clone(&self.journal))
+    /// What this process uses of it.
+    pub(crate) fn stores(&self) -> Result<&Stores, Error> {
+        self.here.get(|parent| self.kept.here(parent)).map(|here| &here.stores)
+    }
+
+    /// Whether a payment call under this key may be open: only a journal that can be read says no.
+    pub(crate) async fn may_be_open(&self, key: &IdempotencyKey) -> bool {
+        match self.stores() {
+            Ok(stores) => !matches!(stores.journal().get(key.clone()).await, Ok(None)),
+            Err(_) => true,
+        }
     }
 }
+
+impl Kept {
+    fn here(&self, parent: Option<&Here>) -> Result<Here, Error> {
+        let unusable = |code| move |cause: FileError| Error::module(code, Some(&cause));
+        let journal =
+            |folder| FileJournal::new(folder).map(Arc::new).map_err(unusable(ModuleCode::Journal));
+        match self {
+            Self::Folder(folder) => {
+                let keys = FileKeyStore::new(folder.join("keys.json"))
+                    .map_err(unusable(ModuleCode::KeyStore))?;
+                let stores = Stores::new(Arc::new(keys), journal(folder.join("journal"))?);
+                Ok(Here { stores, memory: None })
+            }
+            Self::Memory => {
+                let keys = parent.and_then(|parent| parent.memory.as_ref());
+                Ok(Here::in_memory(keys.map(|keys| keys.after_fork()).unwrap_or_default()))
+            }
+            Self::Host { storage, journal: folder } => {
+                let keys = Arc::new(HostKeys(Arc::clone(storage)));
+                Ok(Here { stores: Stores::new(keys, journal(folder.clone())?), memory: None })
+            }
+        }
+    }
+}
+
+impl Here {
+    fn in_memory(keys: MemoryKeyStore) -> Self {
+        let keys = Arc::new(keys);
+        let stores = Stores::new(Arc::clone(&keys) as _, Arc::new(MemoryJournal::default()));
+        Self { stores, memory: Some(keys) }
+    }
+}
+
+fn named(field: &str, folder: String) -> Result<PathBuf, Error> {
+    if folder.is_empty() {
+        return Err(Error::argument(field, &"must name a folder"));
+    }
+    Ok(folder.into())
+}
+
+/// How often a change is tried while others write between: far more than processes share a storage.
+const TRIES: usize = 100;
 
 /// A host's text as the module's key store.
 struct HostKeys(Arc<dyn KeyStorage>);
 
 impl HostKeys {
+    fn stored(&self) -> Result<Option<Zeroizing<String>>, KeyStoreError> {
+        Ok(self.0.load().map_err(failed)?.map(Zeroizing::new))
+    }
+
     fn read(text: &str) -> Result<StoredKeys, KeyStoreError> {
         // The parser's own words would hold what it read: the keys.
         serde_json::from_str(text).map_err(|cause| {
             let (line, column) = (cause.line(), cause.column());
-            let reason = format!("it holds no keys: the JSON is wrong at {line}:{column}");
-            failed(KeyStorageError::Failed { reason })
+            because(format!("it holds no keys: the JSON is wrong at {line}:{column}"))
         })
     }
 
@@ -122,25 +181,23 @@ impl HostKeys {
     }
 
     fn change_now(&self, change: &Change) -> Result<StoredKeys, KeyStoreError> {
-        loop {
-            let old = self.0.load().map_err(failed)?.ok_or(KeyStoreError::Empty)?;
+        for _ in 0..TRIES {
+            let old = self.stored()?.ok_or(KeyStoreError::Empty)?;
             let mut keys = Self::read(&old)?;
             keys.apply(change.clone());
             let new = Self::write(&keys)?;
             // Somebody else wrote between: their change comes first, and this one on top of it.
-            if new == old || self.0.replace(Some(old), new).map_err(failed)? {
+            if new == *old || self.0.replace(Some(old.to_string()), new).map_err(failed)? {
                 return Ok(keys);
             }
         }
+        Err(because(format!("`replace` said {TRIES} times that something else is kept")))
     }
 }
 
 impl ModuleKeyStore for HostKeys {
     fn load(&self) -> Task<'_, Result<Option<StoredKeys>, KeyStoreError>> {
-        Box::pin(async {
-            let text = self.0.load().map_err(failed)?;
-            text.map(|text| Self::read(&text)).transpose()
-        })
+        Box::pin(async { self.stored()?.map(|text| Self::read(&text)).transpose() })
     }
 
     fn create(&self, keys: StoredKeys) -> Task<'_, Result<(), KeyStoreError>> {
@@ -156,8 +213,12 @@ impl ModuleKeyStore for HostKeys {
 
     fn remove(&self) -> Task<'_, Result<(), KeyStoreError>> {
         // No verb of this surface forgets keys: a shop deletes its own storage.
-        Box::pin(async { Err(failed(KeyStorageError::Failed { reason: "not offered".into() })) })
+        Box::pin(async { Err(because("not offered".into())) })
     }
+}
+
+fn because(reason: String) -> KeyStoreError {
+    failed(KeyStorageError::Failed { reason })
 }
 
 fn failed(cause: impl StdError + Send + Sync + 'static) -> KeyStoreError {

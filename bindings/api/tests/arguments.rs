@@ -3,7 +3,8 @@
 #![expect(clippy::result_large_err, reason = "a host takes an error by value")]
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
 
-use std::sync::{Arc, Mutex};
+use std::mem;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pos_connect_api::{
     BlockingConnection, CheckRequest, Config, Error, HistoryQuery, Instrument, KeyStorage,
@@ -127,16 +128,19 @@ fn what_cannot_be_sealed_or_verified_is_refused_with_its_field() {
 fn settings_that_cannot_be_are_refused_before_anything_else() {
     let code = |config| BlockingConnection::new(config, Store::in_memory()).err().unwrap();
     let usual = || Config::new("https://pos.example");
-    for config in [
-        Config::new("http://pos.example"),
-        Config { attempt_timeout_s: Some(4), ..usual() },
-        Config { total_timeout_s: Some(u32::MAX), ..usual() },
-        Config { user_agent: Some("a\r\nb".into()), ..usual() },
-        Config { authority: Some("a/b".into()), ..usual() },
+    for (config, field) in [
+        (Config::new("http://pos.example"), "server_url"),
+        (Config { connect_timeout_s: Some(0), ..usual() }, "connect_timeout_s"),
+        (Config { attempt_timeout_s: Some(4), ..usual() }, "attempt_timeout_s"),
+        (Config { total_timeout_s: Some(u32::MAX), ..usual() }, "total_timeout_s"),
+        (Config { user_agent: Some("a\r\nb".into()), ..usual() }, "user_agent"),
+        (Config { authority: Some("a/b".into()), ..usual() }, "authority"),
     ] {
         let error = code(config);
-        assert_eq!(error.code(), "configuration", "{error:?}");
+        assert_eq!((error.code(), error.field()), ("configuration", Some(field)), "{error:?}");
     }
+    let japanese = Config { language: Some(Language::Japanese), ..Config::new("") };
+    assert_eq!(code(japanese).to_string(), "接続の設定が正しくありません。 (server_url)");
     assert_eq!(
         code(Config { answer_key: Some("x".into()), ..usual() }).field(),
         Some("answer_key")
@@ -243,6 +247,14 @@ fn a_host_s_storage_is_asked_again_when_another_was_faster_and_its_failure_is_to
     let changed = contended.load().unwrap().unwrap();
     assert_ne!(changed.trim(), made.trim(), "the pin changed");
 
+    // One that never takes what is written is not asked for ever.
+    *contended.disturbances.lock().unwrap() = u32::MAX;
+    let error =
+        line.register(user.into(), "a password of mine".into(), first.into()).err().unwrap();
+    assert_eq!(error.code(), "key_store");
+    let Error::GiveUp { cause, .. } = error else { panic!("{error:?}") };
+    assert!(cause.unwrap().contains("100 times"));
+
     let line =
         BlockingConnection::new(config, Store::of_host(Arc::new(Broken), journal()).unwrap());
     let error = line.unwrap().methods(None).unwrap_err();
@@ -262,6 +274,35 @@ fn registered() -> Arc<Contended> {
         "A".repeat(43),
     );
     Arc::new(Contended { text: Mutex::new(Some(text)), disturbances: Mutex::default() })
+}
+
+/// A storage that pays while it is asked for its text, once it knows the line.
+struct Paying {
+    text: String,
+    line: OnceLock<BlockingConnection>,
+    orders: Vec<(Order, String)>,
+    heard: Mutex<Vec<Error>>,
+}
+
+impl KeyStorage for Paying {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        if let Some(line) = self.line.get() {
+            let pay = |(order, key): &(Order, String)| line.pay(order.clone(), Some(key.clone()));
+            let heard = self.orders.iter().map(|one| pay(one).unwrap_err());
+            self.heard.lock().unwrap().extend(heard);
+        }
+        Ok(Some(self.text.clone()))
+    }
+
+    fn replace(&self, _: Option<String>, _: String) -> Result<bool, KeyStorageError> {
+        Ok(true)
+    }
+}
+
+#[test]
+fn folders_without_a_name_are_refused() {
+    wrong(Store::in_folder(String::new()), "folder");
+    wrong(Store::of_host(Arc::new(Broken), String::new()), "journal_folder");
 }
 
 #[test]
@@ -293,6 +334,28 @@ fn no_error_says_that_nothing_was_moved_while_a_call_under_the_key_is_open() {
     in_doubt(line.pay(none(), Some(key())).unwrap_err(), "invalid_field");
     in_doubt(line.void("pay_1".into(), Some(key())).unwrap_err(), "invalid_field");
     wrong(line.pay(none(), Some("order-2-sale-0001".into())), "amount");
+
+    // Another connection of the shop, whose storage pays while it is asked.
+    let unused = || "order-3-sale-0001".to_owned();
+    let paying = Arc::new(Paying {
+        text: registered().load().unwrap().unwrap(),
+        line: OnceLock::new(),
+        orders: vec![(order(), key()), (order(), unused())],
+        heard: Mutex::default(),
+    });
+    let journal = || folder.path().to_str().unwrap().to_owned();
+    let store = || Store::of_host(Arc::clone(&paying) as _, journal()).unwrap();
+    let inner = BlockingConnection::new(Config::new("http://127.0.0.1:1"), store()).unwrap();
+    let outer = BlockingConnection::new(Config::new("http://127.0.0.1:1"), store()).unwrap();
+    assert!(paying.line.set(inner).is_ok());
+    outer.key_id().unwrap();
+    let mut heard = mem::take(&mut *paying.heard.lock().unwrap());
+    assert_eq!(heard.len(), 2);
+    let fresh = heard.pop().unwrap();
+    assert!(matches!(&fresh, Error::FixTheRequest { .. }), "{fresh:?}");
+    assert_eq!(fresh.code(), "nested");
+    in_doubt(heard.pop().unwrap(), "nested");
+
     line.close();
     in_doubt(line.pay(order(), Some(key())).unwrap_err(), "closed");
     in_doubt(

@@ -203,6 +203,9 @@ fn a_host_that_waits_pays_from_registration_to_history() {
     assert_eq!(error.code(), "key_revoked");
 
     // The person, by the answer key that the store has pinned.
+    let error = line.login(user.clone(), PASSWORD.into()).unwrap_err();
+    assert_eq!(error.code(), "already_open", "whoever uses it must not become another");
+    let line = BlockingConnection::new(bed.config(), Store::in_folder(path()).unwrap()).unwrap();
     let session = line.login(user, PASSWORD.into()).unwrap();
     assert_eq!(session.key_id, line.key_id().unwrap());
     assert_eq!(line.list_keys().unwrap()[0].role, KeyRole::Session);

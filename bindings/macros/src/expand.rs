@@ -131,7 +131,7 @@ impl<'a> Verb<'a> {
         let (docs, signature) = (&self.docs, &self.function.sig);
         let (here, arguments) = (self.here_name(), &self.arguments);
         let body = if self.is_async() {
-            quote! { crate::runtime::entered(self.#here(#(#arguments),*)).await }
+            quote! { self.told(crate::runtime::entered(self.#here(#(#arguments),*)).await) }
         } else {
             quote! { self.#here(#(#arguments),*) }
         };
@@ -144,7 +144,10 @@ impl<'a> Verb<'a> {
         signature.asyncness = None;
         let (here, arguments) = (self.here_name(), &self.arguments);
         let body = if self.is_async() {
-            quote! { crate::runtime::wait(self.connection().#here(#(#arguments),*)) }
+            quote! {
+                let of = self.connection();
+                of.told(crate::runtime::wait(of.#here(#(#arguments),*)))
+            }
         } else {
             quote! { self.connection().#here(#(#arguments),*) }
         };
@@ -194,7 +197,7 @@ mod tests {
                 #[uniffi::method(default(key = None))]
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    crate::runtime::entered(self.pay_here(order, key)).await
+                    self.told(crate::runtime::entered(self.pay_here(order, key)).await)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -204,7 +207,7 @@ mod tests {
             impl Line {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    crate::runtime::entered(self.pay_here(order, key)).await
+                    self.told(crate::runtime::entered(self.pay_here(order, key)).await)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -216,7 +219,8 @@ mod tests {
                 #[uniffi::method(default(key = None))]
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    crate::runtime::wait(self.connection().pay_here(order, key))
+                    let of = self.connection();
+                    of.told(crate::runtime::wait(of.pay_here(order, key)))
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }
@@ -226,7 +230,8 @@ mod tests {
             impl Twin {
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    crate::runtime::wait(self.connection().pay_here(order, key))
+                    let of = self.connection();
+                    of.told(crate::runtime::wait(of.pay_here(order, key)))
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use pos_connect::ConfigError;
 use pos_connect::protocol::succession::Fingerprint;
 
 use super::{Language, read};
@@ -67,10 +68,16 @@ impl Config {
         }
     }
 
-    pub(crate) fn read(self) -> Result<pos_connect::Config, Error> {
+    pub(crate) fn read(mut self) -> Result<pos_connect::Config, Error> {
+        let language = self.language.take().map(Into::into).unwrap_or_default();
+        let read = self.read_settings().map_err(|error| error.in_language(language))?;
+        Ok(read.with_language(language))
+    }
+
+    fn read_settings(self) -> Result<pos_connect::Config, Error> {
         let Self {
             server_url,
-            language,
+            language: _,
             ca_pem,
             proxy,
             authority,
@@ -82,11 +89,8 @@ impl Config {
             seal_roots,
         } = self;
         let span = |seconds: u32| Duration::from_secs(seconds.into());
-        let unusable = |cause: pos_connect::ConfigError| pos_connect::Error::from(cause);
-        let mut config = pos_connect::Config::new(&server_url).map_err(unusable)?;
-        if let Some(language) = language {
-            config = config.with_language(language.into());
-        }
+        let unusable = |field| move |rule: ConfigError| Error::setting(field, &rule);
+        let mut config = pos_connect::Config::new(&server_url).map_err(unusable("server_url"))?;
         if let Some(pem) = ca_pem {
             config = config.with_ca_pem(pem);
         }
@@ -94,19 +98,22 @@ impl Config {
             config = config.with_proxy(url);
         }
         if let Some(name) = authority {
-            config = config.with_authority(&name).map_err(unusable)?;
+            config = config.with_authority(&name).map_err(unusable("authority"))?;
         }
         if let Some(seconds) = connect_timeout_s {
-            config = config.with_connect_timeout(span(seconds)).map_err(unusable)?;
+            let within = config.with_connect_timeout(span(seconds));
+            config = within.map_err(unusable("connect_timeout_s"))?;
         }
         if let Some(seconds) = attempt_timeout_s {
-            config = config.with_attempt_timeout(span(seconds)).map_err(unusable)?;
+            let within = config.with_attempt_timeout(span(seconds));
+            config = within.map_err(unusable("attempt_timeout_s"))?;
         }
         if let Some(seconds) = total_timeout_s {
-            config = config.with_total_timeout(span(seconds)).map_err(unusable)?;
+            let within = config.with_total_timeout(span(seconds));
+            config = within.map_err(unusable("total_timeout_s"))?;
         }
         if let Some(name) = user_agent {
-            config = config.with_user_agent(name).map_err(unusable)?;
+            config = config.with_user_agent(name).map_err(unusable("user_agent"))?;
         }
         if let Some(text) = answer_key {
             let pin: Fingerprint = serde_json::from_value(text.into())

@@ -1,10 +1,8 @@
 """A shop in Python, blocking and on asyncio, against a real server."""
 
 import asyncio
-import contextlib
 import os
 import queue
-import signal
 import tempfile
 import threading
 import time
@@ -170,35 +168,17 @@ class Shop(unittest.TestCase):
             line.methods()
         self.assertIn("callback", caught.exception.cause)
 
-    def test_a_forked_child_pays_on_a_connection_of_its_parent(self):
-        line = self.line()
-        self.assertEqual(len(line.methods().contracts), 4)
-        orders = [self.bed.order("approve", f"py-fork-{n}", 100) for n in range(9)]
-        children = []
-        for n in range(4):
-            child = os.fork()
-            if child == 0:
-                try:
-                    done = [line.pay(order).state for order in orders[2 * n : 2 * n + 2]]
-                    os._exit(0 if done == [pos.OperationState.DONE] * 2 else 1)
-                finally:
-                    os._exit(2)
-            children.append(child)
-        # A child that hangs is ended, so that the bed can end too.
-        def kill():
-            for child in children:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
+    def test_a_verb_that_is_cancelled_leaves_the_connection_good(self):
+        async def run():
+            async with self.line(pos.Connection) as line:
+                for n in range(20):
+                    order = self.bed.order("approve", f"py-cancel-{n}", 100)
+                    with self.assertRaises(asyncio.TimeoutError):
+                        await asyncio.wait_for(line.pay(order), 0.001 * n / 4)
+                    paid = await line.pay(self.bed.order("approve", f"py-after-{n}", 100))
+                    self.assertEqual(paid.state, pos.OperationState.DONE)
 
-        guard = threading.Timer(60, kill)
-        guard.start()
-        try:
-            # The parent goes on meanwhile, on its own sockets.
-            self.assertEqual(line.pay(orders[8]).state, pos.OperationState.DONE)
-            ended = [os.waitpid(child, 0)[1] for child in children]
-        finally:
-            guard.cancel()
-        self.assertEqual(ended, [0] * 4)
+        asyncio.run(run())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,146 @@
+"""What a child that was forked may do with what it inherited."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import tempfile
+import threading
+import unittest
+
+import pos_connect as pos
+from bed import PASSWORD, Bed, Vault
+
+
+def in_children(tasks, meanwhile=lambda: None):
+    """Runs each task in a child of its own; a child that hangs is ended. Gives the exit codes."""
+    children = []
+    for task in tasks:
+        child = os.fork()
+        if child == 0:
+            try:
+                task()
+                os._exit(0)
+            finally:
+                os._exit(1)
+        children.append(child)
+
+    def kill():
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+
+    guard = threading.Timer(60, kill)
+    guard.start()
+    try:
+        meanwhile()
+        return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    finally:
+        guard.cancel()
+
+
+class Forks(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.bed = Bed()
+        cls.folder = tempfile.TemporaryDirectory()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.bed.close()
+        cls.folder.cleanup()
+
+    def path(self):
+        return os.path.join(self.folder.name, self.id())
+
+    def store(self):
+        return pos.Store.of_host(Vault(self.bed.module_keys()), self.path())
+
+    def pays(self, line, order):
+        return lambda: self.assertEqual(line.pay(order).state, pos.OperationState.DONE)
+
+    def test_children_pay_on_a_connection_of_their_parent(self):
+        line = pos.BlockingConnection(self.bed.config(), self.store())
+        self.assertEqual(len(line.methods().contracts), 4)
+        orders = [self.bed.order("approve", f"fork-{n}", 100) for n in range(5)]
+        tasks = [self.pays(line, order) for order in orders[:4]]
+        # The parent goes on meanwhile, on its own sockets.
+        self.assertEqual(in_children(tasks, self.pays(line, orders[4])), [0] * 4)
+
+    def test_children_that_are_forked_while_other_threads_pay(self):
+        line = pos.BlockingConnection(self.bed.config(), self.store())
+        orders = [self.bed.order("approve", f"busy-{n}", 100) for n in range(60)]
+        failed = []
+
+        def pay_all(mine):
+            try:
+                for order in mine:
+                    self.pays(line, order)()
+            except BaseException as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=pay_all, args=(orders[n:40:4],)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        ended = [in_children([self.pays(line, order)])[0] for order in orders[40:]]
+        for thread in threads:
+            thread.join()
+        self.assertEqual((failed, ended), ([], [0] * 20))
+
+    def test_a_child_acts_as_the_person_who_signed_in_or_as_the_store_s_key(self):
+        unused = self.bed.told["unregistered"][0]
+        store = pos.Store.in_memory()
+        module = pos.BlockingConnection(self.bed.config(), store)
+        module.register(unused["user_id"], PASSWORD, unused["code"])
+        person = pos.BlockingConnection(self.bed.config(), store)
+        session = person.login(unused["user_id"], PASSWORD)
+
+        def acts_as_both():
+            self.assertEqual(person.key_id(), session.key_id)
+            self.assertEqual(person.list_keys()[0].role, pos.KeyRole.SESSION)
+            self.assertNotEqual(module.key_id(), session.key_id)
+            self.assertEqual(len(module.methods().contracts), 3)
+
+        self.assertEqual(in_children([acts_as_both]), [0])
+        acts_as_both()
+
+    def test_a_closed_connection_is_closed_in_the_child(self):
+        line = pos.BlockingConnection(self.bed.config(), self.store())
+        line.methods()
+        line.close()
+
+        def is_closed():
+            with self.assertRaises(pos.Error.FixTheRequest) as caught:
+                line.methods()
+            self.assertEqual(caught.exception.code, "closed")
+
+        self.assertEqual(in_children([is_closed]), [0])
+
+    def test_what_the_parent_has_under_way_is_only_asked_for_by_the_child(self):
+        # A server that takes the connection and never answers.
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            config = self.bed.config(attempt_timeout_s=5, total_timeout_s=6)
+            config.server_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            # The server's answer key is known, so that the payment itself is what is sent first.
+            keys = json.loads(self.bed.module_keys())
+            x = self.bed.told["server"]["answer_key"]
+            keys["answer_key"] = {"kty": "OKP", "crv": "Ed25519", "x": x}
+            store = pos.Store.of_host(Vault(json.dumps(keys)), self.path())
+            line = pos.BlockingConnection(config, store)
+            order = self.bed.order("approve", "open-1", 100)
+            with self.assertRaises(pos.Error.AskForStatus) as caught:
+                line.pay(order, "forked-key-000001")
+            self.assertEqual(caught.exception.idempotency_key, "forked-key-000001")
+
+            def asks():
+                self.assertEqual(len(line.in_flight().open), 1)
+                # It is the parent's, who alone may send it again.
+                with self.assertRaises(pos.Error.AskForStatus):
+                    line.pay(order, "forked-key-000001")
+
+            self.assertEqual(in_children([asks]), [0])
+
+
+if __name__ == "__main__":
+    unittest.main()
