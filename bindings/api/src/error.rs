@@ -4,10 +4,11 @@ use std::error::Error as _;
 use std::fmt;
 
 use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, Language, ModuleCode};
+use pos_connect_macros::record;
 
 /// Whether and how the same call may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+#[record]
 pub enum Retry {
     /// The same call can never succeed: change it first, under a new idempotency key.
     Never,
@@ -49,6 +50,13 @@ macro_rules! errors {
         /// Why a verb did not do what was asked. Its kind says what to do: catch by it.
         #[derive(Debug, thiserror::Error)]
         #[cfg_attr(feature = "uniffi", derive(uniffi::Error))]
+        #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "json", serde(tag = "kind", rename_all = "snake_case"))]
+        #[cfg_attr(feature = "json", serde(deny_unknown_fields))]
+        #[cfg_attr(
+            all(feature = "wasm", target_arch = "wasm32"),
+            serde(rename_all_fields = "camelCase")
+        )]
         pub enum Error { $($variants)* }
 
         /// What an error of any kind says.

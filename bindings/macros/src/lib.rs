@@ -1,9 +1,11 @@
-//! `#[pos_api]`: from one definition of a verb the async method and its blocking twin.
+//! `#[pos_api]`: from one definition of a verb the async method and its blocking twin. `#[record]`: what
+//! every language is told of a record or an enum.
 
 mod expand;
+mod record;
 
 use proc_macro::TokenStream;
-use syn::{ItemImpl, parse_macro_input};
+use syn::{Item, ItemImpl, parse_macro_input};
 
 /// Put on the one `impl` block that defines the verbs, with the name of the blocking twin:
 ///
@@ -29,4 +31,18 @@ pub fn pos_api(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let twin = parse_macro_input!(arguments as expand::Twin);
     let verbs = parse_macro_input!(item as ItemImpl);
     expand::expand(&twin, &verbs).unwrap_or_else(|error| error.to_compile_error()).into()
+}
+
+/// Put on each record and enum of the surface; on one that a host gives as `#[record(request)]`: its
+/// options, flags and maps may then be left out.
+///
+/// It makes a UniFFI record or enum of it where the feature `uniffi` is on. Where `json` is on, it
+/// becomes JSON and is read from it: fields under their names here, words in `snake_case`, a variant
+/// with fields as an object whose `type` names it; what is not known is refused. For `wasm` the fields
+/// are in `camelCase`.
+#[proc_macro_attribute]
+pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let given = parse_macro_input!(arguments as record::Given);
+    let item = parse_macro_input!(item as Item);
+    record::expand(&given, item).unwrap_or_else(|error| error.to_compile_error()).into()
 }

@@ -2,13 +2,14 @@
 
 use pos_connect::SecretText;
 use pos_connect::wire::{KeyAnswer, RegistrationAnswer, SessionAnswer};
+use pos_connect_macros::record;
 
 use super::{KeyRole, ms};
 
 /// What a registration gave. It holds secrets: show the codes once to the person in charge, and
 /// keep this out of logs.
 #[derive(Clone)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Registration {
     /// The shop that the key now belongs to.
     pub shop_id: String,
@@ -38,7 +39,7 @@ impl From<RegistrationAnswer> for Registration {
 
 /// A person's session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Session {
     /// The shop.
     pub shop_id: String,
@@ -67,7 +68,7 @@ impl From<SessionAnswer> for Session {
 
 /// One registered key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct KeyInfo {
     /// The key.
     pub key_id: String,

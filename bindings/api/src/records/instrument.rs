@@ -1,6 +1,7 @@
 //! What a shopper pays with, and what it is sealed for.
 
 use pos_connect::{Account, Binding, Card, Expiry, Prepaid};
+use pos_connect_macros::record;
 
 use super::{AccountKind, SealedOperation, money, read};
 use crate::error::Error;
@@ -8,7 +9,7 @@ use crate::error::Error;
 /// What a shopper pays with: for the shopper's page, wallets and tests. Only the institution that it
 /// is sealed to ever sees it again; it must not reach a shop's server.
 #[derive(Clone)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+#[record(request)]
 pub enum Instrument {
     /// A payment card.
     Card {
@@ -88,7 +89,7 @@ impl Instrument {
 
 /// What an envelope is good for, and nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct SealBinding {
     /// The institution of the contract.
     pub institution: String,

@@ -1,13 +1,14 @@
 //! What a shop can be paid by.
 
 use pos_connect::wire::{self, CheckAnswer, ContractView, MethodsAnswer, QuoteAnswer};
+use pos_connect_macros::record;
 
 use super::{CheckState, Decline, OperationKind, Rejection, json, money, read, read_if, read_json};
 use crate::error::Error;
 
 /// One contract that can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Contract {
     /// Names the contract in an order.
     pub contract_id: String,
@@ -66,7 +67,7 @@ impl From<ContractView> for Contract {
 
 /// What a contract takes in one currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct CurrencyLimits {
     /// The currency, by its ISO 4217 code.
     pub currency: String,
@@ -85,7 +86,7 @@ impl From<wire::CurrencyLimits> for CurrencyLimits {
 
 /// Everything that can be used now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Methods {
     /// Every usable contract.
     pub contracts: Vec<Contract>,
@@ -108,7 +109,7 @@ impl From<MethodsAnswer> for Methods {
 
 /// Which contract would a payment use?
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct QuoteRequest {
     /// The shop's order, so that an order that was paid already is told before paying.
     pub order_id: String,
@@ -119,10 +120,8 @@ pub struct QuoteRequest {
     /// The currency, by its ISO 4217 code.
     pub currency: String,
     /// Only contracts of this POS.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub pos_id: Option<String>,
     /// Only this contract.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub contract_id: Option<String>,
 }
 
@@ -143,7 +142,7 @@ impl QuoteRequest {
 
 /// The contract that a payment would use, or why none can be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Quote {
     /// The contract to name in the order; none when none can be used.
     pub contract: Option<Contract>,
@@ -166,7 +165,7 @@ impl From<QuoteAnswer> for Quote {
 
 /// One contract that routing looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Candidate {
     /// The contract.
     pub contract_id: String,
@@ -192,7 +191,7 @@ impl From<wire::Candidate> for Candidate {
 
 /// Would this instrument do?
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct CheckRequest {
     /// The contract to ask through.
     pub contract_id: String,
@@ -222,7 +221,7 @@ impl CheckRequest {
 
 /// What an institution says of an instrument, never the balance itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Check {
     /// Whether a payment of the amount would pass.
     pub state: CheckState,

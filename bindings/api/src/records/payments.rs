@@ -2,6 +2,7 @@
 
 use pos_connect::journal::Entry;
 use pos_connect::wire::{self, NotFoundEvidence, OperationView, PaymentView};
+use pos_connect_macros::record;
 
 use super::{
     OperationKind, OperationState, PaymentState, ShopperAdvice, money, ms, read, read_if, read_json,
@@ -10,7 +11,7 @@ use crate::error::Error;
 
 /// An order to be paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct Order {
     /// The contract to pay by, from a quote or from the methods.
     pub contract_id: String,
@@ -24,7 +25,6 @@ pub struct Order {
     /// that `seal` made in the shopper's page.
     pub envelope: String,
     /// Whether an approval of a smaller amount is welcome.
-    #[cfg_attr(feature = "uniffi", uniffi(default = false))]
     pub allow_partial: bool,
 }
 
@@ -43,7 +43,7 @@ impl Order {
 
 /// One operation: the answer to every verb that moves money, and a part of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Operation {
     /// Its id; the institution knows it by the same.
     pub operation_id: String,
@@ -130,7 +130,7 @@ impl From<OperationView> for Operation {
 
 /// Why the institution declined, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Decline {
     /// From the list in `docs/ERRORS.md`. For the shop alone; shoppers get `shopper_advice`.
     pub reason: String,
@@ -156,7 +156,7 @@ impl From<wire::Decline> for Decline {
 
 /// Why something cannot be used for what was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Rejection {
     /// The code that `pay` would answer.
     pub code: String,
@@ -175,7 +175,7 @@ impl From<wire::Rejection> for Rejection {
 
 /// One payment with all its operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct Payment {
     /// Its id.
     pub payment_id: String,
@@ -246,16 +246,13 @@ impl From<PaymentView> for Payment {
 
 /// Which part of the history is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct HistoryQuery {
     /// Only payments older than this one: `next` of the page before.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub after: Option<String>,
     /// How many at most, 1 to 100; 50 unless told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub limit: Option<u8>,
     /// Only payments of this POS.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub pos_id: Option<String>,
 }
 
@@ -272,7 +269,7 @@ impl HistoryQuery {
 
 /// One page of the history, newest payments first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct HistoryPage {
     /// The payments.
     pub payments: Vec<Payment>,
@@ -292,7 +289,7 @@ impl From<wire::HistoryPage> for HistoryPage {
 
 /// What the server has under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+#[record]
 #[expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")]
 pub enum KeyStatus {
     /// The key belongs to this operation.
@@ -345,7 +342,7 @@ impl From<wire::KeyStatus> for KeyStatus {
 /// What the journal holds of this shop at this server: payments under way, or under way when an
 /// earlier process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct InFlight {
     /// The payment calls under way, in no order: settle each with `resume`.
     pub open: Vec<OpenCall>,
@@ -365,7 +362,7 @@ impl From<pos_connect::InFlight> for InFlight {
 
 /// One payment call under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct OpenCall {
     /// Names the call: give it to `resume`.
     pub idempotency_key: String,
@@ -410,7 +407,7 @@ impl From<Entry> for OpenCall {
 /// A payment call whose entry cannot be read. Where its key is known, `operation` tells what the
 /// server has under it; once a person has seen to it, `dismiss` takes it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record]
 pub struct UnreadableCall {
     /// Its key, where at least that is known.
     pub idempotency_key: Option<String>,

@@ -5,48 +5,39 @@ use std::time::Duration;
 
 use pos_connect::ConfigError;
 use pos_connect::protocol::succession::Fingerprint;
+use pos_connect_macros::record;
 
 use super::{Language, read};
 use crate::error::Error;
 
 /// Where the server is and how long to wait for it.
 #[derive(Clone)]
-#[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
+#[record(request)]
 pub struct Config {
     /// `https://host` or `https://host:port`; plain `http` for this machine's own addresses only.
     pub server_url: String,
     /// The language in which errors print themselves; English unless told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub language: Option<Language>,
     /// The root certificates (PEM) to believe, and no others; the operating system's unless told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub ca_pem: Option<String>,
     /// A proxy, `http://[user:password@]host:port`; none unless told, whatever the environment says.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub proxy: Option<String>,
     /// The name that calls are signed for, where it is not the one in `server_url`.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub authority: Option<String>,
     /// How long TCP and TLS may take: 1 to 60 s, 5 unless told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub connect_timeout_s: Option<u32>,
     /// How long one attempt may take: 5 to 60 s, 20 unless told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub attempt_timeout_s: Option<u32>,
     /// How long a verb may take, all attempts, waits and questions together: 6 to 600 s, 40 unless
     /// told.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub total_timeout_s: Option<u32>,
     /// How the shop's software names itself in the operator's log.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub user_agent: Option<String>,
     /// The fingerprint of the server's answer key, for a `login` where the store has none: only the
     /// operator can tell it, by another way than this line.
-    #[cfg_attr(feature = "uniffi", uniffi(default = None))]
     pub answer_key: Option<String>,
     /// Root keys of institutions (the `x` of a JWK), by institution, where the shop has them from the
     /// institution itself. Else the first one that the server names is remembered.
-    #[cfg_attr(feature = "uniffi", uniffi(default))]
     pub seal_roots: HashMap<String, String>,
 }
 

@@ -3,13 +3,14 @@
 use pos_connect::protocol::word::Open;
 use pos_connect::protocol::{payment, reason};
 use pos_connect::{config, wire};
+use pos_connect_macros::record;
 
 /// An enum of this surface.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $word:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[cfg_attr(feature = "uniffi", derive(uniffi::Enum))]
+        #[record]
         pub enum $name { $($(#[$about])* $word,)* }
     };
 }
