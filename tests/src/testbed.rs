@@ -256,6 +256,15 @@ async fn act(
             shared.forge.clear();
             done()
         }
+        ("POST", ["shops"]) => {
+            let (admitted, web) = bed.admit("Admitted by a test").await?;
+            json!({
+                "shop_id": admitted.shop_id,
+                "user_id": admitted.user_id,
+                "code": admitted.enrolment_code.expose(),
+                "poses": [pos(&web)],
+            })
+        }
         ("POST", ["keys", "revoke"]) => {
             let Revoke { shop_id, key_id } = read(body)?;
             bed.server.operate(&["key", "revoke", &shop_id, &key_id]).await?
