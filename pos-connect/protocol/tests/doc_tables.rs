@@ -7,9 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use pos_protocol::{Amount, seal, sign, succession, wire};
 use serde_json::Value;
 
-#[path = "support/errors_page.rs"]
-mod errors_page;
-
 fn read(path: &str) -> String {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
     std::fs::read_to_string(format!("{root}{path}")).unwrap()
@@ -34,14 +31,6 @@ fn rows<'a>(page: &'a str, heading: &str) -> Vec<Vec<&'a str>> {
 
 fn plain(cell: &str) -> &str {
     cell.trim_matches('`')
-}
-
-#[test]
-fn the_page_of_errors_is_what_this_build_makes() {
-    assert!(
-        read("docs/ERRORS.md") == errors_page::page(),
-        "make docs/ERRORS.md anew: cargo run -p pos-protocol --example write_errors_page"
-    );
 }
 
 #[test]

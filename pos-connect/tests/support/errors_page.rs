@@ -3,14 +3,16 @@
 
 use std::fmt::Write as _;
 
-use pos_protocol::code::ErrorCode;
-use pos_protocol::reason::DeclineReason;
+use pos_connect::protocol::reason::DeclineReason;
+use pos_connect::{ErrorCode, ModuleCode};
 
 /// The whole page.
 pub(crate) fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str(&codes());
     page.push_str(BETWEEN);
+    page.push_str(&module_codes());
+    page.push_str(BEFORE_REASONS);
     page.push_str(&reasons());
     page.push_str(TAIL);
     page
@@ -19,7 +21,7 @@ pub(crate) fn page() -> String {
 const HEAD: &str = "\
 # Every error code, and every reason of a decline
 
-Made from the code: `cargo run -p pos-protocol --example write_errors_page`. A test compares.
+Made from the code: `cargo run -p pos-connect --example write_errors_page`. A test compares.
 
 ## What a refusal looks like
 
@@ -56,6 +58,17 @@ The English sentence may be a more exact one in the answer, and `field` then say
 a part of the path in lower case, a signature parameter, or for `busy` the id of the operation in the way. The Japanese sentence is
 the one above. A refusal that was kept repeats the general sentence.
 
+## Codes of the connection module
+
+What the module itself finds wrong, in whatever language it is used. No server sends these. `kind` is what to do, and what an
+error of a [binding](../bindings/README.md) is caught by: for `ask_for_status` the outcome of a payment is not known, with every other kind
+nothing was moved. Where an earlier call under the same key is open, the kind is `ask_for_status` whatever the table says.
+
+| code | kind | `retry` | English | Japanese |
+|---|---|---|---|---|
+";
+
+const BEFORE_REASONS: &str = "
 ## Reasons of a decline
 
 `decline.reason` of an operation or a check. The sentences are for the person at the shop and safe to show there: they never say
@@ -90,6 +103,23 @@ fn codes() -> String {
             code.english(),
             code.japanese(),
             what_to_do(*code),
+        )
+        .expect("writing to a string does not fail");
+    }
+    rows
+}
+
+fn module_codes() -> String {
+    let mut rows = String::new();
+    for code in ModuleCode::ALL {
+        writeln!(
+            rows,
+            "| `{}` | `{}` | `{}` | {} | {} |",
+            code.as_str(),
+            code.kind().as_str(),
+            code.retry().wire(),
+            code.english(),
+            code.japanese(),
         )
         .expect("writing to a string does not fail");
     }

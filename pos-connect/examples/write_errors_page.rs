@@ -1,4 +1,4 @@
-//! Writes `docs/ERRORS.md` anew: `cargo run -p pos-protocol --example write_errors_page`. A test makes
+//! Writes `docs/ERRORS.md` anew: `cargo run -p pos-connect --example write_errors_page`. A test makes
 //! the same and compares.
 
 use std::path::Path;
@@ -7,6 +7,6 @@ use std::path::Path;
 mod errors_page;
 
 fn main() -> std::io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/ERRORS.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/ERRORS.md");
     std::fs::write(path, errors_page::page())
 }
