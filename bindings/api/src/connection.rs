@@ -23,6 +23,10 @@ use crate::store::Store;
 ///
 /// It speaks as one: with the key of its store from the first verb on, or as the person who signed in
 /// with `login` before any other verb.
+///
+/// Every verb may give an `Error` of any kind, which says what to do: `FixTheRequest` for an argument
+/// that cannot be, with its `field`; `Wait` where the server is not reached; `SignInAgain` where there
+/// is no key or it has ended. Only about a payment can the outcome be unknown (`AskForStatus`).
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct Connection {
     config: pos_connect::Config,
@@ -188,6 +192,11 @@ impl Connection {
     /// characters). This connection speaks with the new key from then on.
     ///
     /// After a crash or an error that says `Wait`, register again with the same code.
+    ///
+    /// # Errors
+    /// `SignInAgain` (`credential_refused`) for a code or user id that is not right or has ended;
+    /// `FixTheRequest` for a password that is too simple (`invalid_field`), a store that holds a registered
+    /// key (`already_registered`) or a connection that is in use (`already_open`).
     pub async fn register(
         &self,
         user_id: String,
@@ -214,6 +223,10 @@ impl Connection {
 
     /// Signs a person in: this connection, which no other verb has used before, acts with a fresh
     /// key, held in memory only, until `sign_out`, 15 minutes of silence, or 12 hours.
+    ///
+    /// # Errors
+    /// `SignInAgain` (`credential_refused`) for a wrong user id or password; `Wait` (`login_locked`)
+    /// after too many wrong ones; `FixTheRequest` (`already_open`) on a connection that is in use.
     pub async fn login(&self, user_id: String, password: String) -> Result<Session, Error> {
         let password = SecretText::new(password);
         let user_id: UserId = read("user_id", &user_id)?;
@@ -277,6 +290,10 @@ impl Connection {
     /// The same idempotency key never acts twice. Store it with the order before the call: whoever
     /// crashes between the order and the answer then repeats the call under the same key. Without
     /// one a fresh key is made.
+    ///
+    /// # Errors
+    /// `AskForStatus`: it may have been made; never pay again under another key, but ask with `resume`.
+    /// Every other error says that nothing was moved; see `Error` for what to do on each.
     pub async fn pay(
         &self,
         order: Order,
@@ -291,6 +308,9 @@ impl Connection {
     }
 
     /// Holds the amount, to be captured later; else as `pay`.
+    ///
+    /// # Errors
+    /// As for `pay`.
     pub async fn authorise(
         &self,
         order: Order,
@@ -305,6 +325,9 @@ impl Connection {
     }
 
     /// Takes what was authorised, or a part of it; there may be several captures.
+    ///
+    /// # Errors
+    /// As for `pay`.
     pub async fn capture(
         &self,
         payment_id: String,
@@ -321,6 +344,9 @@ impl Connection {
     }
 
     /// Releases all that was authorised and not captured.
+    ///
+    /// # Errors
+    /// As for `pay`.
     pub async fn void(
         &self,
         payment_id: String,
@@ -335,6 +361,9 @@ impl Connection {
     }
 
     /// Pays back what was captured, or a part of it; there may be several refunds.
+    ///
+    /// # Errors
+    /// As for `pay`.
     pub async fn refund(
         &self,
         payment_id: String,
@@ -352,6 +381,10 @@ impl Connection {
 
     /// Finds out what became of a payment call of this or an earlier process. Only asks: should no
     /// call have arrived, none is made.
+    ///
+    /// # Errors
+    /// `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
+    /// key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
     pub async fn resume(&self, idempotency_key: String) -> Result<Operation, Error> {
         let key = read("idempotency_key", &idempotency_key)?;
         let told = async { Ok(self.line().await?.resume(&key).await?.into()) };

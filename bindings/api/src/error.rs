@@ -102,6 +102,10 @@ macro_rules! errors {
                 }
             }
 
+            fn advice(&mut self) -> &mut Retry {
+                match self { $(Self::$variant { retry, .. })|* => retry }
+            }
+
             /// The key of the payment that this is about.
             pub fn idempotency_key(&self) -> Option<&str> {
                 match self {
@@ -225,6 +229,12 @@ impl Error {
                 cause: None,
             },
         )
+    }
+
+    /// With other advice than the code's.
+    pub(crate) fn retried_by(mut self, advice: Retry) -> Self {
+        *self.advice() = advice;
+        self
     }
 
     pub(crate) fn in_language(mut self, language: Language) -> Self {

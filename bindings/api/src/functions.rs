@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use pos_connect::protocol::key::{PublicKey, Signature};
+use pos_connect::protocol::seal::InvalidKeySet;
 use pos_connect::{ErrorKind, ModuleCode, SealError, SignedSealKeySet};
 
-use crate::error::Error;
+use crate::error::{Error, Retry};
 use crate::records::{Instrument, SealBinding, json, read, read_json};
 
 /// Seals what the shopper pays with to the institution of the binding, and gives the envelope as the
@@ -16,8 +17,9 @@ use crate::records::{Instrument, SealBinding, json, read, read_json};
 /// institution itself takes that one.
 ///
 /// # Errors
-/// `FixTheRequest` naming the field of the instrument or binding; `GiveUp` (`seal_keys_refused`) when
-/// the keys are not to be used: fetch them again.
+/// `FixTheRequest` naming the field of the instrument or binding; `Wait` (`seal_keys_refused`, with
+/// the advice `NewQuote`) when the keys have ended: fetch them again by a quote; `GiveUp`
+/// (`seal_keys_refused`) when they are not the institution's: tell the operator.
 #[cfg_attr(feature = "uniffi", uniffi::export)]
 pub fn seal(
     instrument: Instrument,
@@ -30,13 +32,14 @@ pub fn seal(
     let root: PublicKey = read("seal_root", &seal_root)?;
     let envelope = pos_connect::seal(&instrument, &binding, &keys, &root);
     envelope.map(|envelope| json(&envelope)).map_err(|cause| {
-        let code = match &cause {
-            SealError::Environment(_) => ModuleCode::Environment,
-            SealError::KeySet(_) | SealError::NoKey(_) | SealError::Unusable(_) => {
-                ModuleCode::SealKeysRefused
+        let refused = ModuleCode::SealKeysRefused;
+        match &cause {
+            SealError::Environment(_) => Error::module(ModuleCode::Environment, Some(&cause)),
+            SealError::KeySet(InvalidKeySet::Expired) | SealError::NoKey(_) => {
+                Error::module_as(ErrorKind::Wait, refused, Some(&cause)).retried_by(Retry::NewQuote)
             }
-        };
-        Error::module(code, Some(&cause))
+            SealError::KeySet(_) | SealError::Unusable(_) => Error::module(refused, Some(&cause)),
+        }
     })
 }
 

@@ -6,10 +6,14 @@
 use std::mem;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use pos_connect::Timestamp;
+use pos_connect::protocol::key::SigningKey;
+use pos_connect::protocol::seal::{SealKey, SealKeySet, SealPublicKey};
+use pos_connect::protocol::text::base64url;
 use pos_connect_api::{
     BlockingConnection, CheckRequest, Config, Error, HistoryQuery, Instrument, KeyStorage,
-    KeyStorageError, Language, Order, QuoteRequest, SealBinding, SealedOperation, Store, seal,
-    verify,
+    KeyStorageError, Language, Order, QuoteRequest, Retry, SealBinding, SealedOperation, Store,
+    seal, verify,
 };
 
 /// A line to an address where nobody listens: whatever came to a call would be `server_unreachable`.
@@ -115,6 +119,20 @@ fn what_cannot_be_sealed_or_verified_is_refused_with_its_field() {
     let forged = sealed(good, binding(), &keys, root).unwrap_err();
     assert!(matches!(&forged, Error::GiveUp { .. }), "{forged:?}");
     assert_eq!(forged.code(), "seal_keys_refused");
+
+    // The institution's own set, which has ended: a quote brings the next one.
+    let signer = SigningKey::from_seed(&[7; 32]);
+    let ended = SealKeySet {
+        institution: "sakura-card".parse().unwrap(),
+        version: 1,
+        not_after_ms: Timestamp::from_secs(1),
+        keys: vec![SealKey::new(SealPublicKey::from_octets([9; 32]), Timestamp::from_secs(1))],
+    };
+    let ended = serde_json::to_string(&ended.sign(&signer)).unwrap();
+    let own_root = base64url(signer.public().octets());
+    let ended = sealed(good, binding(), &ended, &own_root).unwrap_err();
+    let Error::Wait { code, retry, .. } = ended else { panic!("{ended:?}") };
+    assert_eq!((code.as_str(), retry), ("seal_keys_refused", Retry::NewQuote));
 
     let verified = |key: &str, octets| verify(key.into(), octets, 200, [].into(), Vec::new());
     wrong(verified("x", vec![0; 64]), "answer_key");
