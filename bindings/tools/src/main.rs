@@ -1,5 +1,7 @@
 //! The generators: from the library that was built, and nothing else, to the files of a language.
 
+mod php;
+
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
 use uniffi_bindgen::bindings::{GenerateOptions, TargetLanguage, generate};
@@ -20,6 +22,13 @@ enum Language {
         /// The folder to write into; made if need be.
         out: Utf8PathBuf,
     },
+    /// The classes of the namespace `PosConnect`, without those that need no generator.
+    Php {
+        /// The library, not stripped of its symbols.
+        library: Utf8PathBuf,
+        /// The folder to write into; made if need be.
+        out: Utf8PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -30,5 +39,6 @@ fn main() -> anyhow::Result<()> {
             out_dir: out,
             ..GenerateOptions::default()
         }),
+        Language::Php { library, out } => php::generate(&library, &out),
     }
 }
