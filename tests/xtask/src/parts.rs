@@ -33,7 +33,7 @@ pub(crate) type Figures = Vec<String>;
 pub(crate) const PARTS: &[Part] = &[
     Part { name: "setup",   budget_min: 6, quick: false, run: setup::run },
     Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
-    Part { name: "clippy",  budget_min: 5, quick: true,  run: clippy },
+    Part { name: "clippy",  budget_min: 4, quick: true,  run: clippy },
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
     Part { name: "build",   budget_min: 13, quick: true, run: build },
     Part { name: "docs",    budget_min: 1, quick: false, run: docs },
@@ -45,6 +45,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
     Part { name: "python",  budget_min: 1, quick: false, run: bindings::python::run },
+    Part { name: "php",     budget_min: 1, quick: false, run: bindings::php::run },
     Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];
 

@@ -21,7 +21,22 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
+    Tool { probe: &["php", "-r", PHP_PROBE],                 packages: &["php8.2-cli"] },
+    Tool { probe: &["make", "--version"],                    packages: &["make"] },
+    Tool { probe: &["phpize", "--version"],                  packages: &["php8.2-dev"] },
+    Tool { probe: &["composer", "--version"],                packages: &["composer"] },
+    Tool { probe: &["phpunit", "--version"],                 packages: &["phpunit"] },
+    Tool { probe: &["php", "-r", PHPDOC_PROBE],              packages: &["php-phpstan-phpdoc-parser"] },
+    Tool { probe: &["php-fpm8.2", "--version"],              packages: &["php8.2-fpm"] },
+    Tool { probe: &["nginx", "-v"],                          packages: &["nginx-light"] },
 ];
+
+/// The extensions that the tests in PHP use, as Debian's `php` has them.
+const PHP_PROBE: &str = "exit(PHP_VERSION_ID >= 80200 && extension_loaded('FFI') && extension_loaded('pcntl') ? 0 : 1);";
+
+/// A reader of PHP's comments that is not ours.
+const PHPDOC_PROBE: &str =
+    "exit((@include 'PHPStan/PhpDocParser/autoload.php') === false ? 1 : 0);";
 
 /// The part: installs what is missing and downloads all crates, so that what follows works offline.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {

@@ -1,6 +1,7 @@
 //! The languages: each package is put together from what was built, and runs its own tests against
 //! the test bed.
 
+pub(crate) mod php;
 pub(crate) mod python;
 
 use std::fs;
@@ -35,7 +36,7 @@ pub(super) fn write(path: &Path, octets: &[u8]) -> Result<(), Failure> {
     fs::write(path, octets).map_err(failed("write", path))
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
+pub(super) fn failed(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Failure {
     let path = path.to_owned();
     move |source| Failure::Path { action, path, source }
 }

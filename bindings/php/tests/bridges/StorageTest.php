@@ -1,0 +1,114 @@
+<?php
+
+declare(strict_types=1);
+
+use PHPUnit\Framework\TestCase;
+use PosConnect\Connection;
+use PosConnect\Error;
+use PosConnect\KeyStorage;
+use PosConnect\KeyStorageError;
+use PosConnect\Native\NotSupported;
+use PosConnect\OperationState;
+use PosConnect\Store;
+
+require_once __DIR__ . '/../Bed.php';
+
+/** A shop's own key storage: over FFI it is called, over the extension it is refused by name. */
+final class StorageTest extends TestCase
+{
+    /** @param (Closure(): ?string)|null $load */
+    private static function vault(?string $text, ?Closure $load = null): KeyStorage
+    {
+        return new class ($text, $load) implements KeyStorage {
+            public function __construct(public ?string $text, private readonly ?Closure $load)
+            {
+            }
+
+            public function load(): ?string
+            {
+                return $this->load === null ? $this->text : ($this->load)();
+            }
+
+            public function replace(?string $old, string $new): bool
+            {
+                $isIt = $this->text === $old;
+                $this->text = $isIt ? $new : $this->text;
+
+                return $isIt;
+            }
+        };
+    }
+
+    private static function line(KeyStorage $vault): Connection
+    {
+        return new Connection(Bed::shared()->config(), Store::ofHost($vault, Bed::shared()->folder()));
+    }
+
+    protected function setUp(): void
+    {
+        if (getenv('POS_BRIDGE') === 'extension') {
+            try {
+                self::line(self::vault(null));
+                self::fail('the extension calls no objects of PHP');
+            } catch (NotSupported $told) {
+                self::assertStringContainsString('Store::inFolder', $told->getMessage());
+            }
+        }
+    }
+
+    public function testItIsReadAndWritten(): void
+    {
+        if (getenv('POS_BRIDGE') === 'extension') {
+            return;
+        }
+        $unused = Bed::shared()->unregistered();
+        $vault = self::vault(null);
+        $registration = self::line($vault)->register($unused['user_id'], Bed::PASSWORD, $unused['code']);
+        self::assertStringContainsString($registration->shopId, $vault->text);
+        $line = self::line(self::vault(Bed::shared()->moduleKeys()));
+        $paid = $line->pay(Bed::shared()->order('approve', 'php-vault', 100));
+        self::assertSame(OperationState::Done, $paid->state);
+    }
+
+    public function testOneThatThrowsIsTold(): void
+    {
+        if (getenv('POS_BRIDGE') === 'extension') {
+            return;
+        }
+        $line = null;
+        $ways = [
+            'the vault is sealed' => fn () => throw new KeyStorageError\Failed('the vault is sealed'),
+            'RuntimeException: gone' => fn () => throw new RuntimeException('gone'),
+            'RuntimeException' => fn () => throw new RuntimeException("\xFF"),
+            'TypeError' => fn () => 5,
+            'ValueError' => fn () => "\xFF",
+            'callback' => function () use (&$line) {
+                return $line->methods();
+            },
+        ];
+        foreach ($ways as $reason => $load) {
+            $line = self::line(self::vault(null, $load));
+            try {
+                $line->methods();
+                self::fail("$reason was not told");
+            } catch (Error\GiveUp $error) {
+                self::assertSame('key_store', $error->errorCode);
+                self::assertStringContainsString($reason, $error->cause);
+            }
+        }
+    }
+
+    public function testItGoesWithTheLastThatHoldsIt(): void
+    {
+        if (getenv('POS_BRIDGE') === 'extension') {
+            return;
+        }
+        $vault = self::vault(null);
+        $held = WeakReference::create($vault);
+        $line = self::line($vault);
+        unset($vault);
+        self::assertNotNull($held->get());
+        unset($line);
+        self::assertNull($held->get());
+    }
+}

@@ -1,0 +1,96 @@
+<?php
+
+declare(strict_types=1);
+
+use PHPUnit\Framework\TestCase;
+use PosConnect\Native\ExtensionBridge;
+use PosConnect\Native\FfiBridge;
+
+require_once __DIR__ . '/../Bed.php';
+require_once __DIR__ . '/WebServer.php';
+
+/** A shop's page under php-fpm and nginx as Debian installs them. */
+final class FpmTest extends TestCase
+{
+    private ?WebServer $server = null;
+
+    protected function tearDown(): void
+    {
+        $this->server?->stop();
+    }
+
+    /** @param list<string> $settings */
+    private function start(array $settings): WebServer
+    {
+        return $this->server = new WebServer(Bed::shared()->folder(), $settings);
+    }
+
+    /** @return list<string> */
+    private static function extension(): array
+    {
+        return [
+            'extension = ' . getenv('POS_EXTENSION'),
+            'pos_connect_bridge.library = ' . PosConnect\Native\Library::path(),
+        ];
+    }
+
+    private static function request(string $folder, string $orderId, int $amount = 100): array
+    {
+        return [
+            'config' => array_filter(get_object_vars(Bed::shared()->config())),
+            'folder' => $folder,
+            'order' => get_object_vars(Bed::shared()->order('approve', $orderId, $amount)),
+            'key' => "key-of-$orderId-" . bin2hex(random_bytes(8)),
+        ];
+    }
+
+    public function testTheExtensionPaysOnADefaultInstallation(): void
+    {
+        $server = $this->start(self::extension());
+        $folder = Bed::shared()->keysFolder();
+        $request = self::request($folder, 'php-fpm-1');
+        [$paid, $again] = $server->post([$request, $request]);
+        self::assertSame([200, 'done'], [$paid['status'], $paid['state'] ?? json_encode($paid)]);
+        self::assertSame(ExtensionBridge::class, $paid['bridge']);
+        self::assertSame($paid['operation'], $again['operation']);
+
+        $requests = array_map(fn ($n) => self::request($folder, "php-fpm-many-$n"), range(1, 300));
+        $answers = $server->post($requests, 6);
+        self::assertSame(['done' => 300], array_count_values(array_column($answers, 'state')));
+        // None of the workers ended, and all of them paid.
+        self::assertCount(WebServer::WORKERS, array_unique(array_column($answers, 'process')));
+        self::assertStringNotContainsString('exited', $server->stop());
+    }
+
+    public function testAPageThatDiesTakesNothingWithIt(): void
+    {
+        $server = $this->start(self::extension());
+        $folder = Bed::shared()->keysFolder();
+        $requests = array_map(fn ($n) => self::request($folder, "php-fpm-dies-$n") + ['dies' => true], range(1, 20));
+        foreach ($server->post($requests, 4) as $answer) {
+            self::assertSame('done', $answer['state'] ?? json_encode($answer));
+        }
+        self::assertStringNotContainsString('exited', $server->stop());
+    }
+
+    public function testWithoutTheExtensionItIsToldWhatToDo(): void
+    {
+        [$answer] = $this->start([])->post([['config' => []]]);
+        self::assertStringContainsString('FFI API is restricted', $answer['refused']);
+        self::assertStringContainsString('pie install', $answer['refused']);
+        self::assertStringContainsString('opcache.preload = ', $answer['refused']);
+    }
+
+    public function testAPreloadedPackagePaysOverFfi(): void
+    {
+        $package = dirname(PosConnect\Native\Library::path(), 3);
+        $user = posix_getpwuid(posix_geteuid())['name'];
+        $server = $this->start(["opcache.preload = $package/preload.php", "opcache.preload_user = $user"]);
+        $folder = Bed::shared()->keysFolder();
+        $requests = array_map(fn ($n) => self::request($folder, "php-fpm-ffi-$n"), range(1, 60));
+        $answers = $server->post($requests, 6);
+        self::assertSame(['done' => 60], array_count_values(array_column($answers, 'state')), json_encode($answers[0]));
+        self::assertSame([FfiBridge::class => 60], array_count_values(array_column($answers, 'bridge')));
+        self::assertStringNotContainsString('exited', $server->stop());
+    }
+}

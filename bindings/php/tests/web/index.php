@@ -1,0 +1,33 @@
+<?php
+
+// What a shop's own page does: one request, one payment.
+
+declare(strict_types=1);
+
+use PosConnect\Connection;
+use PosConnect\Config;
+use PosConnect\Error;
+use PosConnect\Native\Library;
+use PosConnect\Order;
+use PosConnect\Store;
+
+require $_SERVER['POS_AUTOLOAD'];
+
+header('content-type: application/json');
+$told = ['process' => getmypid()];
+try {
+    $told['bridge'] = Library::bridge()::class;
+    $asked = json_decode(file_get_contents('php://input'), true, flags: JSON_THROW_ON_ERROR);
+    $line = new Connection(new Config(...$asked['config']), Store::inFolder($asked['folder']));
+    $operation = $line->pay(new Order(...$asked['order']), $asked['key']);
+    $told += ['state' => $operation->state->value, 'operation' => $operation->operationId];
+} catch (Error $error) {
+    $told += ['error' => $error->errorCode];
+} catch (Throwable $error) {
+    $told += ['refused' => $error::class . ': ' . $error->getMessage()];
+}
+echo json_encode($told);
+if (isset($asked['dies'])) {
+    // Ends as a shop's faulty page does, while its objects are alive.
+    trigger_error('a fault', E_USER_ERROR);
+}
