@@ -12,6 +12,8 @@ mod hosts;
 mod objects;
 mod records;
 mod surface;
+#[cfg(test)]
+mod tests;
 mod text;
 mod types;
 

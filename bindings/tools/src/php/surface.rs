@@ -33,13 +33,13 @@ impl Surface {
     pub(super) fn load(library: &Utf8Path) -> anyhow::Result<Self> {
         let loader = BindgenLoader::new(BindgenPaths::default(), GlobalConfig::default());
         let mut interfaces = loader.load_cis(loader.load_metadata(library)?)?;
-        let mut ci = interfaces.pop().context("the library exports nothing")?;
+        let ci = interfaces.pop().context("the library exports nothing")?;
         ensure!(interfaces.is_empty(), "the library exports more than one crate");
-        ci.derive_ffi_funcs()?;
         Self::of(ci)
     }
 
-    fn of(ci: ComponentInterface) -> anyhow::Result<Self> {
+    pub(super) fn of(mut ci: ComponentInterface) -> anyhow::Result<Self> {
+        ci.derive_ffi_funcs()?;
         let twin = |name: &str| ci.get_object_definition(&format!("{TWIN}{name}")).is_some();
         let shown = ci.object_definitions().iter().filter(|object| !twin(object.name()));
         let objects: Vec<_> = shown.cloned().collect();
