@@ -46,7 +46,9 @@ final class ExtensionBridge implements Bridge
         try {
             return pos_connect_bridge_number($symbol, $bits);
         } catch (\RuntimeException $cause) {
-            throw new BridgeError($cause->getMessage(), 0, $cause);
+            $isStranger = str_contains($cause->getMessage(), ' has no ');
+            $why = $isStranger ? '; it is of another version than this package. Restart php-fpm after an update.' : '';
+            throw new BridgeError($cause->getMessage() . $why, 0, $cause);
         }
     }
 

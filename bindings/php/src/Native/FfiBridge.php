@@ -117,6 +117,7 @@ final class FfiBridge implements Bridge
         $free = Contract::FREE;
         $lines = self::TYPES
             . 'uint32_t ' . Contract::VERSION_OF . "(void);\n"
+            . 'uint32_t ' . Contract::RELEASE_OF . "(void);\n"
             . 'Octets ' . Contract::ALLOCATE . "(uint64_t, Status *);\n"
             . "void $free(Octets, Status *);\n";
         foreach (Contract::CALLS as $symbol) {

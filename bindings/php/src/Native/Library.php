@@ -69,6 +69,9 @@ final class Library
         try {
             return new FfiBridge(self::path());
         } catch (\FFI\Exception $cause) {
+            if (str_contains($cause->getMessage(), 'Failed resolving')) {
+                throw self::stranger('lacks what the classes call (' . $cause->getMessage() . ')');
+            }
             $why = 'PHP does not open the library over FFI (' . $cause->getMessage() . '). ';
             throw new BridgeError($why . self::remedy(), 0, $cause);
         }
@@ -91,6 +94,10 @@ final class Library
         $version = $bridge->number(Contract::VERSION_OF, 32);
         if ($version !== Contract::VERSION) {
             throw self::stranger('passes values in form ' . $version . ', not ' . Contract::VERSION);
+        }
+        $release = $bridge->number(Contract::RELEASE_OF, 32);
+        if ($release !== Contract::RELEASE) {
+            throw self::stranger('is of release ' . $release . ', not ' . Contract::RELEASE);
         }
         foreach (Contract::CHECKSUMS as $symbol => $sum) {
             if ($bridge->number($symbol, 16) !== $sum) {

@@ -47,6 +47,8 @@ final class InstallTest extends TestCase
         }
         file_put_contents($contract, preg_replace('/VERSION = \d+/', 'VERSION = 1', $text));
         self::assertStringContainsString('passes values in form', $this->told($isExtension));
+        file_put_contents($contract, preg_replace('/RELEASE = \d+/', 'RELEASE = 1', $text));
+        self::assertStringContainsString('is of release', $this->told($isExtension));
     }
 
     /** @dataProvider bridges */
@@ -56,7 +58,9 @@ final class InstallTest extends TestCase
         $text = file_get_contents($contract);
         $symbol = array_key_first(Contract::CHECKSUMS);
         file_put_contents($contract, str_replace("'$symbol'", "'{$symbol}_of_a_later_one'", $text));
-        self::assertStringContainsString("{$symbol}_of_a_later_one", $this->told($isExtension));
+        $told = $this->told($isExtension);
+        self::assertStringContainsString("{$symbol}_of_a_later_one", $told);
+        self::assertStringContainsString('of another version', $told);
     }
 
     public function testAMissingLibraryIsNamed(): void

@@ -29,10 +29,24 @@ pub(super) fn file(surface: &Surface) -> File {
         ci.ffi_rustbuffer_alloc().name().to_owned(),
         ci.ffi_rustbuffer_free().name().to_owned(),
     );
+    // Of this workspace, as the library.
+    let release = env!("CARGO_PKG_VERSION");
+    let (major, minor, patch) = (
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    );
+    let number = format!("{major}{minor:0>3}{patch:0>3}");
+    // PHP would read it as an octal number.
+    let number = number.trim_start_matches('0');
+    let release_of = format!("ffi_{}_release", ci.crate_name());
     let members = format!(
         "/** The version of the form in which values are passed. */\n\
          public const VERSION = {version};\n\
          public const VERSION_OF = '{version_of}';\n\n\
+         /** The release that the classes are of: {release}. */\n\
+         public const RELEASE = {number};\n\
+         public const RELEASE_OF = '{release_of}';\n\n\
          public const ALLOCATE = '{allocate}';\n\
          public const FREE = '{free}';\n\n\
          /** @var list<string> the functions that are called, in their uniform form */\n\
