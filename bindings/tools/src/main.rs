@@ -1,6 +1,9 @@
 //! The generators: from the library that was built, and nothing else, to the files of a language.
 
 mod php;
+mod python;
+mod secrets;
+mod surface;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
@@ -29,6 +32,13 @@ enum Language {
         /// The folder to write into; made if need be.
         out: Utf8PathBuf,
     },
+    /// The package's own module `__init__.py`, and the types in `__init__.pyi`.
+    PythonStubs {
+        /// The library, not stripped of its symbols.
+        library: Utf8PathBuf,
+        /// The folder of the package.
+        out: Utf8PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -40,5 +50,6 @@ fn main() -> anyhow::Result<()> {
             ..GenerateOptions::default()
         }),
         Language::Php { library, out } => php::generate(&library, &out),
+        Language::PythonStubs { library, out } => python::write(&library, &out),
     }
 }

@@ -1,0 +1,92 @@
+"""What a generator for all languages does not know of this one: how things print, close and travel.
+
+Every function here takes a generated class and teaches it; ``__init__.py``, which is generated too, calls
+them for each. No name of the surface stands here.
+"""
+
+import abc
+import functools
+
+_MASK = "***"
+
+
+def shows(record, masked=()):
+    """Prints its fields, and of those that are masked only whether they are there."""
+
+    def show(self):
+        fields = (f"{name}={_shown(name, value, masked)}" for name, value in vars(self).items())
+        return f"{type(self).__qualname__}({', '.join(fields)})"
+
+    record.__repr__ = record.__str__ = show
+
+
+def _shown(name, value, masked):
+    return _MASK if name in masked and value is not None else repr(value)
+
+
+def raises(error, text, fields):
+    """Prints its sentence. A pool of processes hands errors on by ``pickle``, which calls the class
+    with ``args``: those are not what this one is made of."""
+
+    def show(self):
+        return str(getattr(self, text))
+
+    def show_all(self):
+        told = (f"{name}={getattr(self, name)!r}" for name in fields)
+        return f"{type(self).__qualname__}({', '.join(told)})"
+
+    def reduce(self):
+        return type(self), tuple(getattr(self, name) for name in fields)
+
+    error.__str__, error.__repr__, error.__reduce__ = show, show_all, reduce
+
+
+def abstract(interface, methods):
+    """The interface as a class that cannot be made while a method is missing."""
+    body = {"__doc__": interface.__doc__, "__module__": interface.__module__}
+    for name in methods:
+        body[name] = abc.abstractmethod(_copy(getattr(interface, name)))
+    return abc.ABCMeta(interface.__name__, (interface,), body)
+
+
+def _copy(function):
+    """One of its own to put the mark on."""
+
+    @functools.wraps(function)
+    def method(self, *arguments):
+        return function(self, *arguments)
+
+    return method
+
+
+def closes(connection):
+    """``with`` closes it."""
+
+    def enter(self):
+        return self
+
+    def leave(self, kind, error, trace, /):
+        self.close()
+
+    connection.__enter__, connection.__exit__ = enter, leave
+
+
+def closes_async(connection):
+    """``async with`` closes it."""
+
+    async def enter(self):
+        return self
+
+    async def leave(self, kind, error, trace, /):
+        self.close()
+
+    connection.__aenter__, connection.__aexit__ = enter, leave
+
+
+def at_home(package, things):
+    """A traceback names the package, and ``pickle`` looks there."""
+    for thing in things:
+        thing.__module__ = package
+        for variant in list(vars(thing).values()) if isinstance(thing, type) else ():
+            if isinstance(variant, type) and issubclass(variant, thing):
+                variant.__module__ = package
