@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process;
 use std::task::{Context, Poll};
 use std::{mem, thread};
@@ -69,18 +69,28 @@ pub(crate) async fn entered<T>(
 pub(crate) fn wait<T: Send>(
     verb: impl Future<Output = Result<T, Error>> + Send,
 ) -> Result<T, Error> {
+    // What is told where the thread of a refused verb panicked.
+    let mut told = Err(Error::module(ModuleCode::Nested, None));
+    wait_for(pin!(async { told = verb.await }))?;
+    told
+}
+
+/// Once for all verbs: what turns them would be a third of a blocking verb's code.
+fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Error> {
     let runtime = runtime()?;
     if Handle::try_current().is_err() {
-        return runtime.block_on(verb);
+        runtime.block_on(verb);
+        return Ok(());
     }
-    let refused = thread::scope(|scope| {
+    thread::scope(|scope| {
         let refusing = scope.spawn(|| {
             IS_NESTED.set(true);
-            runtime.block_on(verb)
+            runtime.block_on(verb);
         });
-        refusing.join()
+        // A panic has told nothing.
+        let _ = refusing.join();
     });
-    refused.unwrap_or_else(|_| Err(Error::module(ModuleCode::Nested, None)))
+    Ok(())
 }
 
 struct Entered<F> {
@@ -126,7 +136,6 @@ impl<F> Drop for Entered<F> {
 #[cfg(test)]
 mod tests {
     use std::future;
-    use std::pin::pin;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::{Wake, Waker};

@@ -45,25 +45,12 @@ pub(crate) struct Payments {
 }
 
 impl Payments {
-    /// Seals `count` instruments, on all processors: the load must not do it.
+    /// Seals `count` instruments: the load must not do it.
     pub(crate) fn seal(bed: &Bed, caller: Caller, count: usize) -> Result<Self, BenchError> {
         let contract = bed.shop().contract(INSTITUTION)?;
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        let share = count.div_ceil(threads).max(1);
-        let bodies = thread::scope(|scope| {
-            let sealing: Vec<_> = (0..count)
-                .step_by(share)
-                .map(|first| {
-                    let numbers = first..count.min(first.saturating_add(share));
-                    scope.spawn(move || {
-                        numbers.map(|number| body(bed, contract, number)).collect::<Vec<_>>()
-                    })
-                })
-                .collect();
-            let sealed = sealing.into_iter().map(|one| one.join().expect("sealing does not panic"));
-            sealed.flatten().collect::<Result<_, _>>()
-        });
-        Ok(Self { caller, bodies: bodies?, paid: Mutex::default() })
+        let octets = |request| serde_json::to_vec(&request).expect("a request is JSON");
+        let bodies = bodies(bed, contract, count)?.into_iter().map(octets).collect();
+        Ok(Self { caller, bodies, paid: Mutex::default() })
     }
 
     /// What was answered as done.
@@ -72,12 +59,35 @@ impl Payments {
     }
 }
 
-fn body(bed: &Bed, contract: &ContractKit, number: usize) -> Result<Vec<u8>, BedError> {
+/// Seals `count` instruments, on all processors, each into the body of its payment.
+pub(crate) fn bodies(
+    bed: &Bed,
+    contract: &ContractKit,
+    count: usize,
+) -> Result<Vec<PayRequest>, BedError> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = count.div_ceil(threads).max(1);
+    thread::scope(|scope| {
+        let sealing: Vec<_> = (0..count)
+            .step_by(share)
+            .map(|first| {
+                let numbers = first..count.min(first.saturating_add(share));
+                scope.spawn(move || {
+                    numbers.map(|number| body(bed, contract, number)).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let sealed = sealing.into_iter().map(|one| one.join().expect("sealing does not panic"));
+        sealed.flatten().collect()
+    })
+}
+
+fn body(bed: &Bed, contract: &ContractKit, number: usize) -> Result<PayRequest, BedError> {
     let order_id: OrderId = raw::fresh_order("bench");
     // Amounts differ, so that two that were mixed up would show in the sums.
     let minor = (number as u64 % 9_000).saturating_add(100);
     let binding = contract.binding(SealedOperation::Sale, &order_id, minor, Currency::JPY);
-    let request = PayRequest {
+    Ok(PayRequest {
         operation: OperationKind::Sale,
         contract_id: contract.contract_id,
         order_id,
@@ -85,8 +95,7 @@ fn body(bed: &Bed, contract: &ContractKit, number: usize) -> Result<Vec<u8>, Bed
         currency: Currency::JPY,
         envelope: bed.seal(INSTRUMENT, &binding)?,
         allow_partial: false,
-    };
-    Ok(serde_json::to_vec(&request).expect("a request is JSON"))
+    })
 }
 
 impl Work for Payments {

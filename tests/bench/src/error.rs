@@ -26,6 +26,14 @@ pub(crate) enum BenchError {
     /// The books do not agree: whatever was measured is not a result.
     #[error("the ledger differs, so this run is not a result: {0}")]
     Ledger(String),
+    /// A shop's program did not do as `language/shop.rs` says.
+    #[error("{name}: {said}")]
+    Shop {
+        /// The program.
+        name: String,
+        /// What it said instead.
+        said: String,
+    },
     /// The machine did not keep the rate, and calls at different rates must not be compared.
     #[error(
         "{what} came to {reached:.0} calls/s of {wanted}: this run is not a result; try a lower --rate or a \

@@ -6,12 +6,14 @@ mod disk;
 mod echo;
 mod error;
 mod figures;
+mod language;
 mod ledger;
 mod load;
 mod process;
 mod report;
 mod run;
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -35,6 +37,11 @@ enum Part {
     /// The echo, which the benchmark starts by itself.
     #[command(hide = true)]
     Echo,
+    /// Measures what a binding costs: a shop in another language beside one in Rust.
+    Language(language::Plan),
+    /// The shop in Rust, which that starts by itself.
+    #[command(hide = true)]
+    RustShop,
 }
 
 #[tokio::main]
@@ -42,6 +49,14 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.part {
         Some(Part::Echo) => echo::run().await,
+        Some(Part::Language(plan)) => language::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::RustShop) => {
+            // It waits by a runtime of its own.
+            let ended = tokio::task::spawn_blocking(language::run_rust).await;
+            ended.unwrap_or_else(|lost| {
+                Err(BenchError::Shop { name: "the shop in Rust".into(), said: lost.to_string() })
+            })
+        }
         None => measure(arguments.plan).await,
     };
     match ended {
@@ -54,6 +69,9 @@ async fn main() -> ExitCode {
 }
 
 async fn measure(plan: Plan) -> Result<(), BenchError> {
-    let outcome = run::run(plan).await?;
+    print(&run::run(plan).await?)
+}
+
+fn print(outcome: &dyn Display) -> Result<(), BenchError> {
     writeln!(std::io::stdout(), "{outcome}").map_err(BenchError::system("printing the result"))
 }
