@@ -39,6 +39,8 @@ enum Part {
     Echo,
     /// Measures what a binding costs: a shop in another language beside one in Rust.
     Language(language::Plan),
+    /// Lets a pool of forked workers in another language pay many times.
+    Pool(language::pool::Plan),
     /// The shop in Rust, which that starts by itself.
     #[command(hide = true)]
     RustShop,
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
     let ended = match arguments.part {
         Some(Part::Echo) => echo::run().await,
         Some(Part::Language(plan)) => language::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::Pool(plan)) => language::pool::run(plan).await.and_then(|told| print(&told)),
         Some(Part::RustShop) => {
             // It waits by a runtime of its own.
             let ended = tokio::task::spawn_blocking(language::run_rust).await;
