@@ -14,7 +14,7 @@ use PosConnect\Store;
 require $_SERVER['POS_AUTOLOAD'];
 
 header('content-type: application/json');
-$told = ['process' => getmypid()];
+$told = ['process' => getmypid(), 'open' => count(scandir('/proc/self/fd'))];
 try {
     $told['bridge'] = Library::bridge()::class;
     $asked = json_decode(file_get_contents('php://input'), true, flags: JSON_THROW_ON_ERROR);
