@@ -44,6 +44,12 @@ final class FpmTest extends TestCase
         ];
     }
 
+    private static function assertEndedWell(string $log): void
+    {
+        preg_match_all('/exited (.*?) after/', $log, $ends);
+        self::assertSame([], array_diff($ends[1], ['with code 0']), $log);
+    }
+
     public function testTheExtensionPaysOnADefaultInstallation(): void
     {
         $server = $this->start(self::extension());
@@ -57,9 +63,9 @@ final class FpmTest extends TestCase
         $requests = array_map(fn ($n) => self::request($folder, "php-fpm-many-$n"), range(1, 300));
         $answers = $server->post($requests, 6);
         self::assertSame(['done' => 300], array_count_values(array_column($answers, 'state')));
-        // None of the workers ended, and all of them paid.
-        self::assertCount(WebServer::WORKERS, array_unique(array_column($answers, 'process')));
-        self::assertStringNotContainsString('exited', $server->stop());
+        // Each worker ends after its sixty requests and another begins; none by a signal.
+        self::assertGreaterThan(WebServer::WORKERS, count(array_unique(array_column($answers, 'process'))));
+        self::assertEndedWell($server->stop());
     }
 
     public function testAPageThatDiesTakesNothingWithIt(): void
@@ -73,7 +79,7 @@ final class FpmTest extends TestCase
         // Nor does it leave its sockets open: a worker had thirty such pages.
         $open = array_column($answers, 'open');
         self::assertLessThan(min($open) + 15, max($open));
-        self::assertStringNotContainsString('exited', $server->stop());
+        self::assertEndedWell($server->stop());
     }
 
     public function testWithoutTheExtensionItIsToldWhatToDo(): void
@@ -94,6 +100,6 @@ final class FpmTest extends TestCase
         $answers = $server->post($requests, 6);
         self::assertSame(['done' => 60], array_count_values(array_column($answers, 'state')), json_encode($answers[0]));
         self::assertSame([FfiBridge::class => 60], array_count_values(array_column($answers, 'bridge')));
-        self::assertStringNotContainsString('exited', $server->stop());
+        self::assertEndedWell($server->stop());
     }
 }

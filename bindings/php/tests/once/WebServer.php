@@ -88,6 +88,7 @@ final class WebServer
             listen = $this->folder/fpm.sock
             pm = static
             pm.max_children = $workers
+            pm.max_requests = 60
             env[POS_AUTOLOAD] = $autoload
             INI);
         mkdir("$this->folder/conf.d");

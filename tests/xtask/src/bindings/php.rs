@@ -29,9 +29,7 @@ const PROJECT: &str = r#"{
 /// The part: the package installed by Composer into an empty project; its tests there over both
 /// bridges, under php-fpm, and of what a wrong installation is told.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
-    build::everything(children)?;
-    package(children)?;
-    let shop = Shop { project: installed(children)?, extension: extension(children)? };
+    let shop = install(children)?;
     for bridge in ["ffi", "extension"] {
         children.run(&mut shop.tests(children, bridge, "bridges"))?;
     }
@@ -40,8 +38,15 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     speeds.collect()
 }
 
+/// Installs the package into an empty project and builds the extension, as a shop would.
+pub(crate) fn install(children: &Children<'_>) -> Result<Shop, Failure> {
+    build::everything(children)?;
+    package(children)?;
+    Ok(Shop { project: installed(children)?, extension: extension(children)? })
+}
+
 /// A project that has the package, and the extension that its PHP may load.
-struct Shop {
+pub(crate) struct Shop {
     project: PathBuf,
     extension: PathBuf,
 }
