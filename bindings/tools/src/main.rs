@@ -3,11 +3,10 @@
 mod php;
 mod python;
 mod secrets;
-mod surface;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
-use uniffi_bindgen::bindings::{GenerateOptions, TargetLanguage, generate};
+use pos_connect_tools::surface;
 
 /// Makes the files of a language from the library's own metadata.
 #[derive(Parser)]
@@ -20,21 +19,21 @@ struct Arguments {
 enum Language {
     /// The module `pos_connect.py`, which loads the library that lies beside it.
     Python {
-        /// The library, not stripped of its symbols.
+        /// The library.
         library: Utf8PathBuf,
         /// The folder to write into; made if need be.
         out: Utf8PathBuf,
     },
     /// The classes of the namespace `PosConnect`, without those that need no generator.
     Php {
-        /// The library, not stripped of its symbols.
+        /// The library.
         library: Utf8PathBuf,
         /// The folder to write into; made if need be.
         out: Utf8PathBuf,
     },
     /// The package's own module `__init__.py`, and the types in `__init__.pyi`.
     PythonStubs {
-        /// The library, not stripped of its symbols.
+        /// The library.
         library: Utf8PathBuf,
         /// The folder of the package.
         out: Utf8PathBuf,
@@ -43,13 +42,8 @@ enum Language {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().language {
-        Language::Python { library, out } => generate(GenerateOptions {
-            languages: vec![TargetLanguage::Python],
-            source: library,
-            out_dir: out,
-            ..GenerateOptions::default()
-        }),
         Language::Php { library, out } => php::generate(&library, &out),
+        Language::Python { library, out } => surface::write_python(&library, &out),
         Language::PythonStubs { library, out } => python::write(&library, &out),
     }
 }

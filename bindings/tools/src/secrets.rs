@@ -101,7 +101,12 @@ fn fields(surface: &ComponentInterface) -> impl Iterator<Item = (&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::surface;
+
+    /// A small surface.
+    fn of(definitions: &str) -> ComponentInterface {
+        let written = format!("namespace shop {{}};\n{definitions}");
+        ComponentInterface::from_webidl(&written, "shop").expect("the test's UDL is right")
+    }
 
     #[test]
     fn names_that_tell_are_found() {
@@ -122,10 +127,10 @@ mod tests {
     /// As if the surface had gained a field, or lost one.
     #[test]
     fn what_is_in_no_list_stops_the_generator() {
-        let gained = surface::tests::of("dictionary Shop { string wifi_password; };");
+        let gained = of("dictionary Shop { string wifi_password; };");
         let why = check(&gained).expect_err("it is in no list").to_string();
         assert!(why.starts_with("Shop.wifi_password sounds like a secret"), "{why}");
-        let lost = surface::tests::of("dictionary Shop { string name; };");
+        let lost = of("dictionary Shop { string name; };");
         let why = check(&lost).expect_err("none of the lists is there").to_string();
         assert!(why.contains("lists what is not there") && why.contains("Config.proxy"), "{why}");
     }

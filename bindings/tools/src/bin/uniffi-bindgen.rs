@@ -2,7 +2,7 @@
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
-use uniffi_bindgen::bindings::{GenerateOptions, TargetLanguage, generate};
+use pos_connect_tools::surface;
 
 /// What maturin asks for, and nothing else.
 #[derive(Parser)]
@@ -35,10 +35,5 @@ enum Language {
 fn main() -> anyhow::Result<()> {
     let Command::Generate { no_format: _, language: Language::Python, out_dir, library } =
         Arguments::parse().command;
-    generate(GenerateOptions {
-        languages: vec![TargetLanguage::Python],
-        source: library,
-        out_dir,
-        ..GenerateOptions::default()
-    })
+    surface::write_python(&library, &out_dir)
 }

@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::bail;
 use camino::Utf8Path;
 use heck::ToLowerCamelCase as _;
+use pos_connect_tools::surface;
+use uniffi_bindgen::ComponentInterface;
 use uniffi_bindgen::interface::{
     Argument, AsType, Constructor, Enum, Function, Method, Object, Record, Type,
 };
-use uniffi_bindgen::{BindgenLoader, BindgenPaths, ComponentInterface, GlobalConfig};
 
 /// What a class of this name stands before in the metadata: PHP's programs wait, so that its
 /// connection is the blocking one, under the plain name.
@@ -31,11 +32,7 @@ pub(super) struct Surface {
 
 impl Surface {
     pub(super) fn load(library: &Utf8Path) -> anyhow::Result<Self> {
-        let loader = BindgenLoader::new(BindgenPaths::default(), GlobalConfig::default());
-        let mut interfaces = loader.load_cis(loader.load_metadata(library)?)?;
-        let ci = interfaces.pop().context("the library exports nothing")?;
-        ensure!(interfaces.is_empty(), "the library exports more than one crate");
-        Self::of(ci)
+        Self::of(surface::read(library)?)
     }
 
     pub(super) fn of(mut ci: ComponentInterface) -> anyhow::Result<Self> {

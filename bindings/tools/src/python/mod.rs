@@ -9,8 +9,9 @@ use std::fs;
 
 use anyhow::Context as _;
 use camino::Utf8Path;
+use pos_connect_tools::surface;
 
-use crate::{secrets, surface};
+use crate::secrets;
 
 /// Writes `__init__.py` and `__init__.pyi` into the folder of the package.
 pub(crate) fn write(library: &Utf8Path, package: &Utf8Path) -> anyhow::Result<()> {

@@ -1,0 +1,3 @@
+//! What the generators share.
+
+pub mod surface;
