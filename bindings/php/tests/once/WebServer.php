@@ -18,8 +18,11 @@ final class WebServer
 
     private string $logged = '';
 
-    /** @param list<string> $settings lines of a file in php-fpm's conf.d */
-    public function __construct(string $folder, array $settings)
+    /**
+     * @param list<string> $settings lines of a file in php-fpm's conf.d
+     * @param int $life after how many requests a worker ends; 0: never
+     */
+    public function __construct(string $folder, array $settings, private readonly int $life = 60)
     {
         $this->folder = $folder;
         $this->startFpm($settings);
@@ -88,7 +91,7 @@ final class WebServer
             listen = $this->folder/fpm.sock
             pm = static
             pm.max_children = $workers
-            pm.max_requests = 60
+            pm.max_requests = $this->life
             env[POS_AUTOLOAD] = $autoload
             INI);
         mkdir("$this->folder/conf.d");

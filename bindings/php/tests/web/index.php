@@ -26,7 +26,9 @@ try {
 } catch (Throwable $error) {
     $told += ['refused' => $error::class . ': ' . $error->getMessage()];
 }
-echo json_encode($told);
+// What this worker holds in memory, for those who look whether it grows.
+preg_match('/^VmRSS:\s+(\d+)/m', file_get_contents('/proc/self/status'), $resident);
+echo json_encode($told + ['resident_kib' => (int) $resident[1]]);
 if (isset($asked['dies'])) {
     // Ends as a shop's faulty page does, while its objects are alive.
     trigger_error('a fault', E_USER_ERROR);
