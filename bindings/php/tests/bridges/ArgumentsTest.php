@@ -152,6 +152,7 @@ final class ArgumentsTest extends TestCase
         self::assertStringContainsString('(secret)', $shown);
         self::assertStringNotContainsString('4111', $shown);
         self::assertStringNotContainsString('737', $shown);
+        self::assertStringNotContainsString('HOLDER', $shown);
         self::refused(LogicException::class, fn () => serialize($card));
         $plain = new Config(serverUrl: 'https://pos.example');
         self::assertEquals($plain, unserialize(serialize($plain)));

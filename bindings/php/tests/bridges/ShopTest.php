@@ -39,6 +39,11 @@ final class ShopTest extends TestCase
         $line = new Connection(self::bed()->config(), Store::inFolder($folder));
         $registration = $line->register($unused['user_id'], Bed::PASSWORD, $unused['code']);
         self::assertCount(10, $registration->recoveryCodes);
+        $dumped = print_r($registration, true) . json_encode($registration);
+        self::assertStringContainsString($registration->shopId, $dumped);
+        foreach ([$registration->panicCode, ...$registration->recoveryCodes] as $secret) {
+            self::assertStringNotContainsString($secret, $dumped);
+        }
         self::assertStringContainsString($registration->shopId, file_get_contents("$folder/keys.json"));
         $line->close();
         $error = self::caught(Error\FixTheRequest::class, fn () => $line->methods());

@@ -40,7 +40,7 @@ fn with_fields(surface: &Surface, one: &Enum) -> anyhow::Result<Vec<File>> {
     let base = format!("{comment}abstract readonly class {name}\n{{\n}}\n");
     let mut files = vec![File::new(format!("{name}.php"), "", &base)];
     for variant in one.variants() {
-        let fields = Fields::new(surface, variant.fields(), surface.is_given(name), BELOW);
+        let fields = Fields::new(surface, name, variant.fields(), BELOW);
         let comment = surface.comment(variant.docstring(), &[]);
         let class = class_name(variant.name());
         let body = format!(

@@ -41,7 +41,7 @@ fn classes(surface: &Surface, error: &Enum) -> anyhow::Result<Vec<File>> {
         parameters.push_str(&format!("public readonly {native} ${name},\n"));
     }
     parameters.push_str("?\\Throwable $previous = null,\n");
-    let checks = Fields::new(surface, fields, surface.is_given(name), ROOT).checks();
+    let checks = Fields::new(surface, name, fields, ROOT).checks();
     let message = property(sentence);
     let constructor = format!(
         "/** @internal of errors that the library tells */\n\

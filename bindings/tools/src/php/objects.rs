@@ -90,7 +90,7 @@ impl<'a> Call<'a> {
         let mut parameters = Vec::new();
         for argument in &self.arguments {
             let of = argument.as_type();
-            let hidden = if self.surface.is_secret(argument.name()) {
+            let hidden = if self.surface.is_secret_argument(argument.name()) {
                 "#[\\SensitiveParameter] "
             } else {
                 ""

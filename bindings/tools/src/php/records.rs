@@ -8,6 +8,7 @@ use super::checks::Place;
 use super::surface::Surface;
 use super::text::{default, indented};
 use super::types::{ROOT, Space};
+use crate::secrets;
 
 pub(super) fn files(surface: &Surface) -> anyhow::Result<Vec<File>> {
     surface.ci.record_definitions().iter().map(|record| file(surface, record)).collect()
@@ -15,7 +16,7 @@ pub(super) fn files(surface: &Surface) -> anyhow::Result<Vec<File>> {
 
 fn file(surface: &Surface, record: &Record) -> anyhow::Result<File> {
     let name = record.name();
-    let fields = Fields::new(surface, record.fields(), surface.is_given(name), ROOT);
+    let fields = Fields::new(surface, name, record.fields(), ROOT);
     let comment = surface.comment(record.docstring(), &[]);
     let class = format!(
         "{comment}final readonly class {name}{}\n{{\n{}}}\n",
@@ -28,19 +29,20 @@ fn file(surface: &Surface, record: &Record) -> anyhow::Result<File> {
 /// The fields of one class.
 pub(super) struct Fields<'a> {
     surface: &'a Surface,
+    /// The record or enum that they are of.
+    of: &'a str,
     fields: &'a [Field],
-    is_given: bool,
     space: Space,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn new(
         surface: &'a Surface,
+        of: &'a str,
         fields: &'a [Field],
-        is_given: bool,
         space: Space,
     ) -> Self {
-        Self { surface, fields, is_given, space }
+        Self { surface, of, fields, space }
     }
 
     /// What a class with these fields says that it is.
@@ -68,7 +70,7 @@ impl<'a> Fields<'a> {
 
     /// The refusals of wrong values; nothing where only the library makes them.
     pub(super) fn checks(&self) -> String {
-        if !self.is_given {
+        if !self.surface.is_given(self.of) {
             return String::new();
         }
         let checks = self.fields.iter().enumerate().filter_map(|(at, field)| {
@@ -94,7 +96,7 @@ impl<'a> Fields<'a> {
     }
 
     fn is_secret(&self, field: &Field) -> bool {
-        self.is_given && self.surface.is_secret(field.name())
+        secrets::is_masked(self.of, field.name())
     }
 
     fn secrets(&self) -> Vec<String> {

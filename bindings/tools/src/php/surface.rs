@@ -11,14 +11,14 @@ use uniffi_bindgen::interface::{
     Argument, AsType, Constructor, Enum, Function, Method, Object, Record, Type,
 };
 
+use crate::secrets;
+
 /// What a class of this name stands before in the metadata: PHP's programs wait, so that its
 /// connection is the blocking one, under the plain name.
 const TWIN: &str = "Blocking";
 
-/// Names of fields and arguments whose values are secrets: passwords and one-time codes, what an
-/// instrument is used by, an address that holds a password.
-const SECRETS: &[&str] =
-    &["code", "number", "password", "pin", "private_key", "proxy", "secret", "security_code"];
+/// The arguments of verbs that must not be seen in traces; of fields `secrets` knows.
+const SECRET_ARGUMENTS: &[&str] = &["code", "password"];
 
 pub(super) struct Surface {
     pub(super) ci: ComponentInterface,
@@ -32,7 +32,9 @@ pub(super) struct Surface {
 
 impl Surface {
     pub(super) fn load(library: &Utf8Path) -> anyhow::Result<Self> {
-        Self::of(surface::read(library)?)
+        let ci = surface::read(library)?;
+        secrets::check(&ci)?;
+        Self::of(ci)
     }
 
     pub(super) fn of(mut ci: ComponentInterface) -> anyhow::Result<Self> {
@@ -108,9 +110,9 @@ impl Surface {
         self.given.contains(name)
     }
 
-    /// Whether values of a field or argument must not be seen in traces and dumps.
-    pub(super) fn is_secret(&self, name: &str) -> bool {
-        SECRETS.contains(&name)
+    /// Whether values of an argument must not be seen in traces.
+    pub(super) fn is_secret_argument(&self, name: &str) -> bool {
+        SECRET_ARGUMENTS.contains(&name)
     }
 
     pub(super) fn spoken(&self, word: &str) -> Option<&str> {
