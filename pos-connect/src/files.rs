@@ -119,7 +119,8 @@ pub(crate) struct Lock(File);
 
 impl Drop for Lock {
     /// Closing the file would do, were there no child that was forked in the meantime: it has the
-    /// same open file, and would hold the lock for as long as it lives.
+    /// same open file, and would hold the lock for as long as it lives. (It still does where this
+    /// process is killed between lock and unlock.)
     fn drop(&mut self) {
         let _ = self.0.unlock();
     }

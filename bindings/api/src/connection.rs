@@ -1,6 +1,5 @@
 //! The verbs, defined once for every language.
 
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -9,13 +8,13 @@ use pos_connect::{IdempotencyKey, ModuleCode, PaymentId, SecretText, Setup, User
 use pos_connect_macros::pos_api;
 use zeroize::Zeroizing;
 
-use crate::error::Error;
+use crate::error::{About, Error};
 use crate::process::PerProcess;
 use crate::records::{
     Check, CheckRequest, Config, HistoryPage, HistoryQuery, InFlight, KeyInfo, KeyStatus, Methods,
     Operation, Order, Payment, Quote, QuoteRequest, Registration, Session, money, read, read_if,
 };
-use crate::runtime::refuse_nested;
+use crate::runtime::{Unheard, refuse_nested};
 use crate::store::Store;
 
 /// A shop's line to the operator's server. All verbs may run at the same time, on any thread, and in
@@ -33,6 +32,7 @@ pub struct Connection {
     store: Arc<Store>,
     /// A person's: set once, and read where the lock of `state` may be lost with the parent.
     is_session: AtomicBool,
+    is_closed: AtomicBool,
     state: PerProcess<Mutex<State>>,
 }
 
@@ -44,7 +44,6 @@ enum State {
     /// No verb was called yet.
     Fresh,
     Open(pos_connect::Connection),
-    Closed,
 }
 
 #[cfg_attr(feature = "uniffi", uniffi::export)]
@@ -54,7 +53,8 @@ impl Connection {
     #[cfg_attr(feature = "uniffi", uniffi::constructor)]
     pub fn new(config: Config, store: Arc<Store>) -> Result<Self, Error> {
         let state = PerProcess::holding(Mutex::new(State::Fresh));
-        Ok(Self { config: config.read()?, store, is_session: AtomicBool::new(false), state })
+        let (is_session, is_closed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { config: config.read()?, store, is_session, is_closed, state })
     }
 }
 
@@ -89,18 +89,30 @@ impl Connection {
             }
             // Another verb was faster.
             State::Open(line) => Ok(line.clone()),
-            State::Closed => Err(Error::module(ModuleCode::Closed, None)),
         }
     }
 
     /// The same, if it is open.
     fn opened(&self) -> Result<Option<pos_connect::Connection>, Error> {
         refuse_nested()?;
-        match &*self.state()? {
-            State::Fresh => Ok(None),
-            State::Open(line) => Ok(Some(line.clone())),
-            State::Closed => Err(Error::module(ModuleCode::Closed, None)),
+        let line = match &*self.state()? {
+            State::Fresh => None,
+            State::Open(line) => Some(line.clone()),
+        };
+        self.check_open()?;
+        Ok(line)
+    }
+
+    /// Speaks as a person from now on, unless a verb was faster or the line was closed.
+    fn become_person(&self, line: pos_connect::Connection) -> Result<(), Error> {
+        let mut state = self.state()?;
+        self.check_open()?;
+        if matches!(&*state, State::Open(_)) {
+            return Err(Error::module(ModuleCode::AlreadyOpen, None));
         }
+        self.is_session.store(true, Ordering::Release);
+        *state = State::Open(line);
+        Ok(())
     }
 
     /// What a connection is made of, for a verb that gives this line somebody to speak as: whoever
@@ -126,7 +138,7 @@ impl Connection {
                 Some(Err(TryLockError::Poisoned(parent))) => {
                     self.after_fork(&parent.into_inner())?
                 }
-                Some(Err(TryLockError::WouldBlock)) => self.unheard(),
+                Some(Err(TryLockError::WouldBlock)) => self.without_parent(),
             };
             Ok::<_, Error>(Mutex::new(state))
         })?;
@@ -138,26 +150,40 @@ impl Connection {
         match parent {
             State::Open(line) if self.is_session() => {
                 let line = line.after_fork(self.store.stores()?.clone())?;
-                Ok(line.map_or(State::Closed, State::Open))
+                Ok(line.map_or_else(|| self.without_parent(), State::Open))
             }
             State::Open(_) | State::Fresh => Ok(State::Fresh),
-            State::Closed => Ok(State::Closed),
         }
     }
 
-    /// The state where the parent's cannot be read: the key of the store is there to be read again,
-    /// a session's is lost.
-    fn unheard(&self) -> State {
-        if self.is_session() { State::Closed } else { State::Fresh }
+    /// The state where another thread of the parent was changing its own at the fork: the key of the
+    /// store is there to be read again, a session's is lost.
+    fn without_parent(&self) -> State {
+        if self.is_session() {
+            self.is_closed.store(true, Ordering::Release);
+        }
+        State::Fresh
+    }
+
+    fn check_open(&self) -> Result<(), Error> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::module(ModuleCode::Closed, None));
+        }
+        Ok(())
     }
 
     fn is_session(&self) -> bool {
         self.is_session.load(Ordering::Acquire)
     }
 
-    /// The error in the language that the shop has chosen.
-    fn told<T>(&self, told: Result<T, Error>) -> Result<T, Error> {
-        told.map_err(|error| error.in_language(self.config.language()))
+    /// What a verb told, its error in the language that the shop has chosen.
+    fn told<T>(
+        &self,
+        told: Result<Result<T, Error>, Unheard>,
+        about: Option<About>,
+    ) -> Result<T, Error> {
+        told.unwrap_or_else(|cause| Err(Error::unheard(&cause, about)))
+            .map_err(|error| error.in_language(self.config.language()))
     }
 
     /// What a verb about a key tells. The module has named the key in its own errors; one that came
@@ -210,12 +236,10 @@ impl Connection {
         let (line, answer) =
             pos_connect::Connection::register(setup, user_id, password, &code).await?;
         let mut state = self.state()?;
-        match &*state {
-            // One that was closed meanwhile stays closed. What the server answered is told all the
-            // same, because it tells it once.
-            State::Closed => line.close(),
-            // One that was opened meanwhile has the same key, from the store.
-            State::Open(_) | State::Fresh => *state = State::Open(line),
+        // What the server answered is told whatever became of this line, because it tells it once. A
+        // person who has signed in meanwhile stays.
+        if !self.is_session() {
+            *state = State::Open(line);
         }
         drop(state);
         Ok(answer.into())
@@ -232,16 +256,11 @@ impl Connection {
         let user_id: UserId = read("user_id", &user_id)?;
         let setup = self.setup_unused()?;
         let (line, answer) = pos_connect::Connection::login(setup, user_id, password).await?;
-        let mut state = self.state()?;
-        match &*state {
-            State::Fresh => {
-                self.is_session.store(true, Ordering::Release);
-                *state = State::Open(line);
-            }
-            State::Open(_) => return Err(Error::module(ModuleCode::AlreadyOpen, None)),
-            State::Closed => return Err(Error::module(ModuleCode::Closed, None)),
+        if let Err(refused) = self.become_person(line.clone()) {
+            // Nobody is to act with a key that nobody knows of; it ends by itself in any case.
+            let _ = line.sign_out().await;
+            return Err(refused);
         }
-        drop(state);
         Ok(answer.into())
     }
 
@@ -253,9 +272,11 @@ impl Connection {
     /// Closes this connection: verbs begun from now on are refused, those under way go on. Neither
     /// key nor session ends by it.
     pub fn close(&self) {
-        // A child that cannot make its own state has nothing to close.
-        let Ok(mut state) = self.state() else { return };
-        if let State::Open(line) = mem::replace(&mut *state, State::Closed) {
+        self.is_closed.store(true, Ordering::Release);
+        // A child that cannot make its own state has no line that could be used.
+        if let Ok(state) = self.state()
+            && let State::Open(line) = &*state
+        {
             line.close();
         }
     }
@@ -384,7 +405,7 @@ impl Connection {
     ///
     /// # Errors
     /// `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
-    /// key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
+    /// key that neither the journal nor the server knows; `Wait` (`not_made`) when it is proved that nothing was made.
     pub async fn resume(&self, idempotency_key: String) -> Result<Operation, Error> {
         let key = read("idempotency_key", &idempotency_key)?;
         let told = async { Ok(self.line().await?.resume(&key).await?.into()) };

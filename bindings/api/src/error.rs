@@ -6,11 +6,14 @@ use std::fmt;
 use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, Language, ModuleCode};
 use pos_connect_macros::record;
 
+use crate::runtime::Unheard;
+
 /// Whether and how the same call may be made again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[record]
 pub enum Retry {
-    /// The same call can never succeed: change it first, under a new idempotency key.
+    /// The same call can never succeed. Where the kind is `AskForStatus`, ask what became of it; else
+    /// change it first, under a new idempotency key.
     Never,
     /// Make the same call again with the same idempotency key.
     SameKey,
@@ -28,6 +31,21 @@ impl From<pos_connect::Retry> for Retry {
             pos_connect::Retry::After => Self::After,
             pos_connect::Retry::NewQuote => Self::NewQuote,
         }
+    }
+}
+
+/// The key of the payment that a verb is about, where the host has given one.
+pub(crate) struct About(Option<String>);
+
+impl From<&String> for About {
+    fn from(key: &String) -> Self {
+        Self(Some(key.clone()))
+    }
+}
+
+impl From<&Option<String>> for About {
+    fn from(key: &Option<String>) -> Self {
+        Self(key.clone())
     }
 }
 
@@ -246,10 +264,40 @@ impl Error {
         self
     }
 
-    /// The same about the open call of this key, which may have moved money whatever this one did.
+    /// The same about the open call of this key, which may have moved money whatever this one did: the
+    /// code stays, what to do about it does not.
     pub(crate) fn in_doubt(self, key: &IdempotencyKey) -> Self {
-        let idempotency_key = Some(key.to_string());
-        Self::of(ErrorKind::AskForStatus, Said { idempotency_key, ..self.said() })
+        let unknown = ModuleCode::OutcomeUnknown;
+        let said = self.said();
+        let cause = said
+            .cause
+            .map_or_else(|| said.text_en.clone(), |cause| format!("{}: {cause}", said.text_en));
+        Self::of(
+            ErrorKind::AskForStatus,
+            Said {
+                text: unknown.english().into(),
+                text_en: unknown.english().into(),
+                text_ja: unknown.japanese().into(),
+                retry: unknown.retry().into(),
+                idempotency_key: Some(key.to_string()),
+                cause: Some(cause),
+                ..said
+            },
+        )
+    }
+
+    /// A verb was not heard to its end: one about a payment may have moved money, now or earlier
+    /// under its key.
+    pub(crate) fn unheard(cause: &Unheard, about: Option<About>) -> Self {
+        let environment = || Self::module(ModuleCode::Environment, Some(cause));
+        match (cause, about) {
+            (Unheard::NoRuntime(_), None | Some(About(None))) => environment(),
+            (_, None) => Self::module(ModuleCode::ServerSilent, Some(cause)),
+            (_, Some(About(key))) => {
+                let unknown = Self::module(ModuleCode::OutcomeUnknown, Some(cause));
+                Self::of(ErrorKind::AskForStatus, Said { idempotency_key: key, ..unknown.said() })
+            }
+        }
     }
 
     /// What the module finds wrong on this side of the surface.
@@ -351,13 +399,34 @@ mod tests {
         else {
             panic!("the outcome of the open call is not known")
         };
-        assert_eq!((code.as_str(), retry), ("not_made", Retry::NewQuote));
-        assert_eq!(text, "処理は行われていません。新しいキーで再度お試しください。");
+        assert_eq!((code.as_str(), retry), ("not_made", Retry::SameKey));
+        assert_eq!(
+            text,
+            "結果が不明です。処理済みの可能性があるため、同じキーで照会してください。"
+        );
         assert_eq!(text_ja, text);
-        assert!(text_en.starts_with("Nothing was made"), "{text_en}");
+        assert!(text_en.starts_with("The outcome is not known"), "{text_en}");
         assert_eq!(idempotency_key.as_deref(), Some("0123456789abcdef"));
-        assert_eq!(cause.as_deref(), Some("below"));
+        let cause = cause.unwrap();
+        assert!(cause.starts_with("Nothing was made") && cause.ends_with(": below"), "{cause}");
         assert_eq!((retry_after_ms, field, request_id), (None, None, None));
+    }
+
+    #[test]
+    fn what_was_not_heard_is_in_doubt_where_it_is_about_a_payment() {
+        let (key, none) = (|| Some(About(Some("key-1".into()))), || Some(About(None)));
+        let no_runtime = Unheard::NoRuntime(std::io::Error::other("no threads"));
+        for (cause, about, kind, named) in [
+            (&no_runtime, None, "give_up", None),
+            (&no_runtime, none(), "give_up", None),
+            (&no_runtime, key(), "ask_for_status", Some("key-1")),
+            (&Unheard::OfTheParent, None, "wait", None),
+            (&Unheard::OfTheParent, none(), "ask_for_status", None),
+            (&Unheard::Panicked, key(), "ask_for_status", Some("key-1")),
+        ] {
+            let error = Error::unheard(cause, about);
+            assert_eq!((name(&error), error.idempotency_key()), (kind, named), "{cause}");
+        }
     }
 
     #[test]

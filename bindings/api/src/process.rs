@@ -9,15 +9,19 @@
 use std::marker::PhantomData;
 use std::process;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// A value for each process: a child that was forked makes its own, of what it inherited.
 ///
-/// It is a pointer that is exchanged and never locked, because a lock could be held by another
-/// thread of the parent while it forks. A child that gets the id of a dead ancestor, which is
+/// It is a pointer and never a lock, because a lock could be held by another thread of the parent while
+/// it forks. A child that gets the id of a dead ancestor, which is
 /// possible once the system has used up all numbers, takes that one's value for its own.
 pub(crate) struct PerProcess<T> {
     present: AtomicPtr<Made<T>>,
+    /// The process of which a thread is making the value.
+    making: AtomicU32,
     /// It hands out `&T` on any thread, and drops a `T` on any.
     of: PhantomData<T>,
 }
@@ -30,13 +34,21 @@ struct Made<T> {
 impl<T> PerProcess<T> {
     /// Nothing is made yet.
     pub(crate) const fn empty() -> Self {
-        Self { present: AtomicPtr::new(ptr::null_mut()), of: PhantomData }
+        Self {
+            present: AtomicPtr::new(ptr::null_mut()),
+            making: AtomicU32::new(NOBODY),
+            of: PhantomData,
+        }
     }
 
     /// This process's value is made already.
     pub(crate) fn holding(value: T) -> Self {
         let made = Box::new(Made { process: process::id(), value });
-        Self { present: AtomicPtr::new(Box::into_raw(made)), of: PhantomData }
+        Self {
+            present: AtomicPtr::new(Box::into_raw(made)),
+            making: AtomicU32::new(NOBODY),
+            of: PhantomData,
+        }
     }
 }
 
@@ -44,29 +56,58 @@ impl<T: Send + Sync> PerProcess<T> {
     /// This process's value; made, if there is none, of an ancestor's where there is one. That one
     /// may be read by what never waits (`try_lock`), and nothing of it may be dropped.
     ///
-    /// Threads that come first together may each make one: one is kept, the others are dropped.
+    /// One thread of a process makes it at a time, so that what `make` finds locked was locked by
+    /// the ancestor; others of the same process wait for it.
     #[expect(unsafe_code, reason = "a lock would not survive a fork")]
     pub(crate) fn get<E>(&self, make: impl Fn(Option<&T>) -> Result<T, E>) -> Result<&T, E> {
         let process = process::id();
         loop {
             let found = self.present.load(Ordering::Acquire);
             // SAFETY: the pointer is null or came from `Box::into_raw`, here or in `holding`. What it
-            // points to was written before the exchange released it, is only shared since, and
-            // is freed by nothing but `drop`, which has `self` to itself.
+            // points to was written before the store released it, is only shared since, and is
+            // freed by nothing but `drop`, which has `self` to itself.
             let before = unsafe { found.as_ref() };
             if let Some(present) = before.filter(|made| made.process == process) {
                 return Ok(&present.value);
             }
-            let value = make(before.map(|made| &made.value))?;
-            let made = Box::into_raw(Box::new(Made { process, value }));
-            // An ancestor's that is replaced is never freed: see the module.
-            let put =
-                self.present.compare_exchange(found, made, Ordering::AcqRel, Ordering::Acquire);
-            if put.is_err() {
-                // SAFETY: `made` came from `Box::into_raw` just now, and nobody else has seen it.
-                drop(unsafe { Box::from_raw(made) });
+            let Some(_turn) = Turn::take(&self.making, process) else {
+                thread::sleep(PAUSE);
+                continue;
+            };
+            // Whoever had the turn before may have made it.
+            if self.present.load(Ordering::Acquire) != found {
+                continue;
             }
+            let value = make(before.map(|made| &made.value))?;
+            // An ancestor's that is replaced is never freed: see the module.
+            let made = Box::into_raw(Box::new(Made { process, value }));
+            self.present.store(made, Ordering::Release);
         }
+    }
+}
+
+/// How long another thread of this process is left to make the value before it is looked for again.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// No process has this id.
+const NOBODY: u32 = 0;
+
+/// The turn to make the value, until it is dropped. One that an ancestor's thread had at the fork is
+/// nobody's.
+struct Turn<'p>(&'p AtomicU32);
+
+impl<'p> Turn<'p> {
+    fn take(making: &'p AtomicU32, process: u32) -> Option<Self> {
+        let taken = making.fetch_update(Ordering::AcqRel, Ordering::Acquire, |maker| {
+            (maker != process).then_some(process)
+        });
+        taken.ok().map(|_| Self(making))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.store(NOBODY, Ordering::Release);
     }
 }
 
@@ -92,10 +133,14 @@ mod tests {
 
     use super::*;
 
-    /// As if another process had made it.
+    /// As if another process had made it, and one of its threads had been making another.
     fn inherited<T>(value: T) -> PerProcess<T> {
-        let made = Box::new(Made { process: 0, value });
-        PerProcess { present: AtomicPtr::new(Box::into_raw(made)), of: PhantomData }
+        let made = Box::new(Made { process: u32::MAX, value });
+        PerProcess {
+            present: AtomicPtr::new(Box::into_raw(made)),
+            making: AtomicU32::new(u32::MAX),
+            of: PhantomData,
+        }
     }
 
     struct Counted(Arc<AtomicUsize>);
@@ -107,18 +152,19 @@ mod tests {
     }
 
     #[test]
-    fn threads_that_begin_together_share_one_value_and_the_others_are_dropped() {
+    fn threads_that_begin_together_share_one_value_that_one_of_them_makes() {
         let dropped = Arc::new(AtomicUsize::new(0));
-        let made = AtomicUsize::new(0);
-        let (slot, barrier) = (PerProcess::empty(), Barrier::new(8));
+        let (slot, barrier) = (inherited(Mutex::new(None)), Barrier::new(8));
         let found = Mutex::new(Vec::new());
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     barrier.wait();
-                    let value = slot.get(|_| {
-                        made.fetch_add(1, Ordering::SeqCst);
-                        Ok::<_, Infallible>(Counted(Arc::clone(&dropped)))
+                    let value = slot.get(|parent| {
+                        // Nobody else is at it, however long it takes.
+                        let _held = parent.unwrap().try_lock().map_err(|held| held.to_string())?;
+                        thread::sleep(Duration::from_millis(20));
+                        Ok::<_, String>(Mutex::new(Some(Counted(Arc::clone(&dropped)))))
                     });
                     found.lock().unwrap().push(ptr::from_ref(value.unwrap()).addr());
                 });
@@ -126,10 +172,9 @@ mod tests {
         });
         let found = found.into_inner().unwrap();
         assert!(found.iter().all(|one| *one == found[0]));
-        let made = made.into_inner();
-        assert_eq!(dropped.load(Ordering::SeqCst), made - 1);
+        assert_eq!(dropped.load(Ordering::SeqCst), 0);
         drop(slot);
-        assert_eq!(dropped.load(Ordering::SeqCst), made);
+        assert_eq!(dropped.load(Ordering::SeqCst), 1);
     }
 
     #[test]

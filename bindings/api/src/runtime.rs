@@ -5,11 +5,11 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::process;
 use std::task::{Context, Poll};
-use std::{mem, thread};
+use std::{io, mem, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use pos_connect::{ErrorKind, ModuleCode};
+use pos_connect::ModuleCode;
 
 use crate::error::Error;
 use crate::process::PerProcess;
@@ -28,19 +28,41 @@ impl Drop for Turning {
 
 static PRESENT: PerProcess<Turning> = PerProcess::empty();
 
+/// Why a verb was not heard to its end, by nothing that it did itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unheard {
+    /// It never began.
+    #[error("no runtime could be made: {0}")]
+    NoRuntime(#[from] io::Error),
+    /// The parent of this process began it and goes on with it; here its sockets are nobody's.
+    #[error("the verb was begun by the parent of this process")]
+    OfTheParent,
+    /// It panicked on a thread of its own.
+    #[error("the verb ended by a panic")]
+    Panicked,
+}
+
 /// The runtime of this process.
-fn runtime() -> Result<&'static Runtime, Error> {
+fn runtime() -> Result<&'static Runtime, Unheard> {
     let made = PRESENT.get(|_| {
         Builder::new_multi_thread()
             // It only turns the sockets: a verb is polled by whoever calls it.
             .worker_threads(1)
             .thread_name("pos-connect")
+            .on_thread_start(leave_signals_to_the_host)
             .enable_all()
             .build()
             .map(|runtime| Turning(Some(runtime)))
-            .map_err(|cause| Error::module(ModuleCode::Environment, Some(&cause)))
     })?;
     Ok(made.0.as_ref().expect("it is taken by the drop alone"))
+}
+
+/// A host's handler is made for the threads that it knows: PHP's writes a list that its own thread
+/// reads.
+fn leave_signals_to_the_host() {
+    #[cfg(unix)]
+    // It fails for a mask that is none.
+    let _ = nix::sys::signal::SigSet::all().thread_block();
 }
 
 thread_local! {
@@ -54,9 +76,7 @@ pub(crate) fn refuse_nested() -> Result<(), Error> {
 }
 
 /// `verb` on this process's runtime, polled by the host's own event loop.
-pub(crate) async fn entered<T>(
-    verb: impl Future<Output = Result<T, Error>> + Send,
-) -> Result<T, Error> {
+pub(crate) async fn entered<T>(verb: impl Future<Output = T> + Send) -> Result<T, Unheard> {
     Entered { process: process::id(), handle: runtime()?.handle(), verb: Some(Box::pin(verb)) }
         .await
 }
@@ -66,17 +86,14 @@ pub(crate) async fn entered<T>(
 /// A callback cannot wait within the verb that called it. Its own verb then runs on a thread of its
 /// own, where it is refused before anything of the host is called ([`refuse_nested`]), but has
 /// looked up in the journal what to say of its key.
-pub(crate) fn wait<T: Send>(
-    verb: impl Future<Output = Result<T, Error>> + Send,
-) -> Result<T, Error> {
-    // What is told where the thread of a refused verb panicked.
-    let mut told = Err(Error::module(ModuleCode::Nested, None));
-    wait_for(pin!(async { told = verb.await }))?;
-    told
+pub(crate) fn wait<T: Send>(verb: impl Future<Output = T> + Send) -> Result<T, Unheard> {
+    let mut told = None;
+    wait_for(pin!(async { told = Some(verb.await) }))?;
+    told.ok_or(Unheard::Panicked)
 }
 
 /// Once for all verbs: what turns them would be a third of a blocking verb's code.
-fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Error> {
+fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Unheard> {
     let runtime = runtime()?;
     if Handle::try_current().is_err() {
         runtime.block_on(verb);
@@ -87,7 +104,7 @@ fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Erro
             IS_NESTED.set(true);
             runtime.block_on(verb);
         });
-        // A panic has told nothing.
+        // After a panic nothing was told.
         let _ = refusing.join();
     });
     Ok(())
@@ -99,22 +116,17 @@ struct Entered<F> {
     verb: Option<Pin<Box<F>>>,
 }
 
-impl<F: Future<Output = Result<T, Error>>, T> Future for Entered<F> {
-    type Output = F::Output;
+impl<F: Future> Future for Entered<F> {
+    type Output = Result<F::Output, Unheard>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (process, handle) = (self.process, self.handle);
         match &mut self.verb {
             Some(verb) if process == process::id() => {
                 let _inside = handle.enter();
-                verb.as_mut().poll(context)
+                verb.as_mut().poll(context).map(Ok)
             }
-            // Begun by the parent, which goes on with it; here its sockets are nobody's.
-            _ => Poll::Ready(Err(Error::module_as(
-                ErrorKind::AskForStatus,
-                ModuleCode::OutcomeUnknown,
-                None,
-            ))),
+            _ => Poll::Ready(Err(Unheard::OfTheParent)),
         }
     }
 }
@@ -145,10 +157,10 @@ mod tests {
     use super::*;
 
     /// Ends only where a runtime turns its clock: what a verb does when it waits for a time-out.
-    async fn turned() -> Result<u8, Error> {
+    async fn turned() -> u8 {
         tokio::time::timeout(Duration::from_millis(1), future::pending::<()>())
             .await
-            .map_or(Ok(7), |()| Ok(0))
+            .map_or(7, |()| 0)
     }
 
     struct Unpark(Thread);
@@ -174,12 +186,33 @@ mod tests {
         assert_eq!(answer.unwrap(), 7);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_is_never_handled_on_a_thread_of_ours() {
+        use nix::sys::signal::{SigSet, Signal};
+        let masks = wait(async {
+            let mask = || SigSet::thread_get_mask().unwrap();
+            let turning = tokio::spawn(async move { mask() }).await.unwrap();
+            let working = tokio::task::spawn_blocking(mask).await.unwrap();
+            [turning, working]
+        });
+        for mask in masks.unwrap() {
+            assert!(mask.contains(Signal::SIGTERM) && mask.contains(Signal::SIGCHLD), "{mask:?}");
+        }
+        assert!(
+            !SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM),
+            "this one is the host's"
+        );
+    }
+
     #[test]
     fn waiting_within_a_verb_is_refused_by_the_verb_itself() {
         let inner = async { wait(async { refuse_nested() }) };
-        let error = wait(inner).unwrap_err();
+        let error = wait(inner).unwrap().unwrap().unwrap_err();
         assert!(error.to_string().contains("callback"), "{error}");
-        assert!(wait(async { refuse_nested() }).is_ok(), "the next one is not");
+        assert!(wait(async { refuse_nested() }).unwrap().is_ok(), "the next one is not");
+        let panicking = async { wait(async { assert_eq!(1, 2, "as the test wants") }) };
+        assert!(matches!(wait(panicking).unwrap(), Err(Unheard::Panicked)));
     }
 
     /// Tells of its drop whether the runtime was there.
@@ -192,10 +225,7 @@ mod tests {
         }
     }
 
-    fn begun(
-        told: &Arc<AtomicUsize>,
-        process: u32,
-    ) -> Entered<impl Future<Output = Result<(), Error>>> {
+    fn begun(told: &Arc<AtomicUsize>, process: u32) -> Entered<impl Future<Output = ()>> {
         let sockets = Sockets(Arc::clone(told));
         let verb = async move {
             let _sockets = sockets;
@@ -218,12 +248,10 @@ mod tests {
     }
 
     #[test]
-    fn a_verb_that_the_parent_began_ends_in_the_child_as_unknown() {
+    fn a_verb_that_the_parent_began_ends_in_the_child() {
         let told = Arc::new(AtomicUsize::new(0));
         let mut entered = begun(&told, 0);
         let polled = Pin::new(&mut entered).poll(&mut Context::from_waker(Waker::noop()));
-        let Poll::Ready(Err(error)) = polled else { panic!("it waits for nobody") };
-        assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
-        assert_eq!(error.code(), "outcome_unknown");
+        assert!(matches!(polled, Poll::Ready(Err(Unheard::OfTheParent))), "it waits for nobody");
     }
 }

@@ -18,7 +18,8 @@ use crate::process::PerProcess;
 /// A key storage of the host's own: a secret manager, a database. What it keeps is one text with
 /// secrets in it; keep it where only the shop's software can read it.
 ///
-/// It is called on the thread that called the verb, and must not call a blocking verb itself. Each method has reached the lasting store when it returns, and looking and writing are one step
+/// It is called on the thread that called the verb; it must not call a blocking verb itself, nor fork. Each
+/// method has reached the lasting store when it returns, and looking and writing are one step
 /// among all processes that share it.
 #[cfg_attr(feature = "uniffi", uniffi::export(with_foreign))]
 pub trait KeyStorage: Send + Sync {
@@ -66,8 +67,8 @@ enum Kept {
 /// What one process uses of it.
 struct Here {
     stores: Stores,
-    /// The keys that are nowhere else.
-    memory: Option<Arc<MemoryKeyStore>>,
+    /// What is nowhere else.
+    memory: Option<Memory>,
 }
 
 #[cfg_attr(feature = "uniffi", uniffi::export)]
@@ -83,7 +84,7 @@ impl Store {
     /// anyway. Payments that are under way when the process ends are not remembered.
     #[cfg_attr(feature = "uniffi", uniffi::constructor)]
     pub fn in_memory() -> Arc<Self> {
-        let here = PerProcess::holding(Here::in_memory(MemoryKeyStore::default()));
+        let here = PerProcess::holding(Here::in_memory(Memory::default()));
         Arc::new(Self { kept: Kept::Memory, here })
     }
 
@@ -131,8 +132,8 @@ impl Kept {
                 Ok(Here { stores, memory: None })
             }
             Self::Memory => {
-                let keys = parent.and_then(|parent| parent.memory.as_ref());
-                Ok(Here::in_memory(keys.map(|keys| keys.after_fork()).unwrap_or_default()))
+                let parent = parent.and_then(|parent| parent.memory.as_ref());
+                Ok(Here::in_memory(parent.map(Memory::after_fork).unwrap_or_default()))
             }
             Self::Host { storage, journal: folder } => {
                 let keys = Arc::new(HostKeys(Arc::clone(storage)));
@@ -143,10 +144,22 @@ impl Kept {
 }
 
 impl Here {
-    fn in_memory(keys: MemoryKeyStore) -> Self {
-        let keys = Arc::new(keys);
-        let stores = Stores::new(Arc::clone(&keys) as _, Arc::new(MemoryJournal::default()));
-        Self { stores, memory: Some(keys) }
+    fn in_memory(memory: Memory) -> Self {
+        let (keys, journal) = (Arc::clone(&memory.keys), Arc::clone(&memory.journal));
+        Self { stores: Stores::new(keys, journal), memory: Some(memory) }
+    }
+}
+
+#[derive(Default)]
+struct Memory {
+    keys: Arc<MemoryKeyStore>,
+    journal: Arc<MemoryJournal>,
+}
+
+impl Memory {
+    fn after_fork(&self) -> Self {
+        let (keys, journal) = (self.keys.after_fork(), self.journal.after_fork());
+        Self { keys: Arc::new(keys), journal: Arc::new(journal) }
     }
 }
 

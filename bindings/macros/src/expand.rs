@@ -111,6 +111,15 @@ impl<'a> Verb<'a> {
         }
     }
 
+    /// The key of the payment that the verb is about, for what fails before the verb itself.
+    fn about(&self) -> TokenStream {
+        let key = self.arguments.iter().find(|name| **name == "idempotency_key");
+        key.map_or_else(
+            || quote! { let about = None; },
+            |key| quote! { let about = Some(crate::error::About::from(&#key)); },
+        )
+    }
+
     fn is_async(&self) -> bool {
         self.function.sig.asyncness.is_some()
     }
@@ -131,7 +140,11 @@ impl<'a> Verb<'a> {
         let (docs, signature) = (&self.docs, &self.function.sig);
         let (here, arguments) = (self.here_name(), &self.arguments);
         let body = if self.is_async() {
-            quote! { self.told(crate::runtime::entered(self.#here(#(#arguments),*)).await) }
+            let about = self.about();
+            quote! {
+                #about
+                self.told(crate::runtime::entered(self.#here(#(#arguments),*)).await, about)
+            }
         } else {
             quote! { self.#here(#(#arguments),*) }
         };
@@ -143,10 +156,12 @@ impl<'a> Verb<'a> {
         let mut signature = self.function.sig.clone();
         signature.asyncness = None;
         let (here, arguments) = (self.here_name(), &self.arguments);
+        let about = self.about();
         let body = if self.is_async() {
             quote! {
+                #about
                 let of = self.connection();
-                of.told(crate::runtime::wait(of.#here(#(#arguments),*)))
+                of.told(crate::runtime::wait(of.#here(#(#arguments),*)), about)
             }
         } else {
             quote! { self.connection().#here(#(#arguments),*) }
@@ -197,7 +212,8 @@ mod tests {
                 #[uniffi::method(default(key = None))]
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    self.told(crate::runtime::entered(self.pay_here(order, key)).await)
+                    let about = None;
+                    self.told(crate::runtime::entered(self.pay_here(order, key)).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -207,7 +223,8 @@ mod tests {
             impl Line {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    self.told(crate::runtime::entered(self.pay_here(order, key)).await)
+                    let about = None;
+                    self.told(crate::runtime::entered(self.pay_here(order, key)).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -219,8 +236,9 @@ mod tests {
                 #[uniffi::method(default(key = None))]
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                    let about = None;
                     let of = self.connection();
-                    of.told(crate::runtime::wait(of.pay_here(order, key)))
+                    of.told(crate::runtime::wait(of.pay_here(order, key)), about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }
@@ -230,8 +248,9 @@ mod tests {
             impl Twin {
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                    let about = None;
                     let of = self.connection();
-                    of.told(crate::runtime::wait(of.pay_here(order, key)))
+                    of.told(crate::runtime::wait(of.pay_here(order, key)), about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }

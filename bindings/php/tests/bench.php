@@ -18,16 +18,7 @@ $config = new Config(
     authority: $start['authority'],
     caPem: $start['ca_pem'],
 );
-$orders = array_map(
-    fn (array $order) => new Order(
-        contractId: $order['contract_id'],
-        orderId: $order['order_id'],
-        amount: $order['amount'],
-        currency: $order['currency'],
-        envelope: $order['envelope'],
-    ),
-    $start['orders'],
-);
+$orders = $start['orders'];
 $line = new Connection($config, Store::inFolder($start['folder']));
 while (($asked = fgets(STDIN)) !== false) {
     [$what, $count] = explode(' ', trim($asked));
@@ -36,7 +27,13 @@ while (($asked = fgets(STDIN)) !== false) {
         for ($n = 0; $n < (int) $count; $n++) {
             $order = array_shift($orders);
             $began = hrtime(true);
-            $paid = $line->pay($order);
+            $paid = $line->pay(new Order(
+                contractId: $order['contract_id'],
+                orderId: $order['order_id'],
+                amount: $order['amount'],
+                currency: $order['currency'],
+                envelope: $order['envelope'],
+            ));
             $took[] = hrtime(true) - $began;
             if ($paid->state !== OperationState::Done) {
                 exit('a payment that is ' . $paid->state->value);

@@ -41,11 +41,11 @@ foreach (array_chunk($start['orders'], 250) as $orders) {
             exit('a payment that is not done: ' . json_encode($answer));
         }
         $worker = &$workers[$answer['process']];
-        $worker ??= ['paid' => 0, 'early_kib' => 0, 'late_kib' => 0];
+        $worker ??= ['paid' => 0, 'early' => null, 'late' => null];
         $worker['paid']++;
-        $worker['late_kib'] = $answer['resident_kib'];
-        if ($worker['early_kib'] === 0 && $worker['paid'] * WebServer::WORKERS * 10 >= count($start['orders'])) {
-            $worker['early_kib'] = $answer['resident_kib'];
+        $worker['late'] = $answer['held'];
+        if ($worker['paid'] * WebServer::WORKERS * 10 >= count($start['orders'])) {
+            $worker['early'] ??= $answer['held'];
         }
     }
 }

@@ -138,8 +138,8 @@ impl Connection {
     /// takes a new key. `AskForStatus` (`needs_human`) when the server lost its memory of the time:
     /// the operator has to look, and [`dismiss`](Self::dismiss) closes it then. `AskForStatus`
     /// (`foreign_entry`) when the call was another shop's, or made at another server: nobody else is
-    /// told what became of it. `FixTheRequest` (`not_in_journal`) where the journal has no such
-    /// key: then [`operation`](Self::operation) tells what the server knows.
+    /// told what became of it. `FixTheRequest` (`not_in_journal`) where neither the journal nor the
+    /// server has such a key.
     pub async fn resume(&self, key: &IdempotencyKey) -> Result<OperationView, Error> {
         let settled = self.settle_entry(key).await;
         settled.map_err(|error| self.told(error.about(Some(key))))

@@ -53,10 +53,14 @@ impl Connection {
         let began = self.uptime();
         let turn = self.turn(key).await?;
         let Some(Known { entry, .. }) = self.known(key).await? else {
-            if turn.has_waited {
-                return self.just_ended(key, None).await;
-            }
-            return Err(Error::module(ModuleCode::NotInJournal, None));
+            // Another verb or process may have closed the entry, or this one before whoever had
+            // asked was told: then the server knows.
+            return self.just_ended(key, None).await.map_err(|error| match error.code() {
+                Code::Module(ModuleCode::NotMade) if !turn.has_waited => {
+                    Error::module(ModuleCode::NotInJournal, None)
+                }
+                _ => error,
+            });
         };
         let money = entry.amount.zip(entry.currency);
         let expected = Expected {
@@ -81,7 +85,8 @@ impl Connection {
         if let Ok(Some(known)) = self.journal().get(key.clone()).await {
             self.check_owner(&known.entry)?;
         }
-        Ok(self.journal().remove(key.clone()).await?)
+        let removed = self.journal().remove(key.clone()).await;
+        removed.map_err(|cause| Error::from(cause).in_doubt())
     }
 
     /// Waits until no other verb of this process has the key.
@@ -129,8 +134,8 @@ impl Connection {
         })
     }
 
-    /// What became of a key that another verb of this process has just brought to its end: what the
-    /// server says of it now. Nothing is sent, whatever that verb was told.
+    /// What became of a key that another verb or process has brought to its end: what the server says
+    /// of it now. Nothing is sent, whatever that verb was told.
     async fn just_ended(
         &self,
         key: &IdempotencyKey,

@@ -244,6 +244,8 @@ impl Error {
     #[must_use]
     pub(crate) fn in_doubt(mut self) -> Self {
         self.0.kind = ErrorKind::AskForStatus;
+        // Never by another key, whatever the code would advise.
+        self.0.retry = Retry::SameKey;
         self
     }
 
@@ -447,6 +449,7 @@ mod tests {
     #[test]
     fn every_code_of_the_module_has_its_kind_and_a_name_of_its_own() {
         let table = [
+            ("already_open", "fix_the_request"),
             ("already_registered", "fix_the_request"),
             ("answer_unreadable", "give_up"),
             ("answer_unverified", "wait"),

@@ -43,7 +43,7 @@ macro_rules! module_codes {
 }
 
 module_codes! {
-    /// In another language: a connection that speaks with a key already cannot become a person's.
+    /// In another language: a connection that speaks with a key already cannot speak with another.
     AlreadyOpen "already_open" FixTheRequest Never
         "This connection is in use. Register or sign in on a new one."
         "この接続は使用中です。新しい接続で登録またはログインしてください。";
@@ -95,10 +95,10 @@ module_codes! {
     NotAModuleKey "not_a_module_key" FixTheRequest Never
         "Only a module key can do this. Open a connection with the key of the store."
         "この操作はモジュール鍵でのみ行えます。";
-    /// The journal knows no call under this key.
+    /// Neither the journal nor the server knows a call under this key.
     NotInJournal "not_in_journal" FixTheRequest Never
-        "The journal knows no open payment under this key."
-        "このキーの未完了の決済はジャーナルにありません。";
+        "Neither the journal nor the server knows a payment under this key."
+        "このキーの決済は、ジャーナルにもサーバーにもありません。";
     /// Proved: no call under this key arrived, and none can any more.
     NotMade "not_made" Wait NewQuote
         "Nothing was made: the call never reached the server. Try again with a new key."

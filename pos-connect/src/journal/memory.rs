@@ -1,7 +1,7 @@
 //! A journal for the life of the process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pos_protocol::id::IdempotencyKey;
 
@@ -11,36 +11,61 @@ use crate::env::Task;
 /// Forgets at the end of the process which payments were under way: for tests, and for calls whose
 /// keys the shop itself has written down before.
 #[derive(Debug, Default)]
-pub struct MemoryJournal(Mutex<HashMap<IdempotencyKey, Entry>>);
+pub struct MemoryJournal {
+    entries: Mutex<HashMap<IdempotencyKey, Known>>,
+    /// What the parent of this process had under way could not be read.
+    is_lost: bool,
+}
+
+/// The parent's entries could not be read when this process was forked.
+#[derive(Debug, thiserror::Error)]
+#[error("what the parent process had under way was lost when this one was forked")]
+struct LostInFork;
 
 impl MemoryJournal {
-    fn open(&self) -> MutexGuard<'_, HashMap<IdempotencyKey, Entry>> {
-        // Every change is one operation of the map, so that a panic leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A journal of its own, for a child process that was forked with this one in its memory: what
+    /// the parent has under way is known in it and only asked for. Where another thread of the
+    /// parent was at it at that moment, it holds it for ever in the child, and the new journal fails
+    /// whoever asks it.
+    #[must_use]
+    pub fn after_fork(&self) -> Self {
+        let entries = match self.entries.try_lock() {
+            Ok(entries) => entries.clone(),
+            Err(TryLockError::Poisoned(entries)) => entries.into_inner().clone(),
+            Err(TryLockError::WouldBlock) => {
+                return Self { entries: Mutex::default(), is_lost: true };
+            }
+        };
+        let theirs = entries.into_iter().map(|(key, known)| (key, Known { ours: false, ..known }));
+        Self { entries: Mutex::new(theirs.collect()), is_lost: self.is_lost }
     }
 
-    fn known(&self, key: &IdempotencyKey) -> Option<Known> {
-        self.open().get(key).map(|entry| Known { entry: entry.clone(), ours: true })
+    fn open(&self) -> Result<MutexGuard<'_, HashMap<IdempotencyKey, Known>>, JournalError> {
+        if self.is_lost {
+            return Err(JournalError::Host(Box::new(LostInFork)));
+        }
+        // Every change is one operation of the map, so that a panic leaves nothing half done.
+        Ok(self.entries.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Journal for MemoryJournal {
     fn begin(&self, entry: Entry) -> Task<'_, Result<Begun, JournalError>> {
         Box::pin(async {
-            let mut open = self.open();
+            let mut open = self.open()?;
             if let Some(known) = open.get(&entry.key) {
-                return Ok(Begun::Known(Known { entry: known.clone(), ours: true }));
+                return Ok(Begun::Known(known.clone()));
             }
-            open.insert(entry.key.clone(), entry);
+            open.insert(entry.key.clone(), Known { entry, ours: true });
             Ok(Begun::New)
         })
     }
 
     fn attempt(&self, key: IdempotencyKey, attempt: Attempt) -> Task<'_, Result<(), JournalError>> {
         Box::pin(async move {
-            let mut open = self.open();
-            let entry = open.get_mut(&key).ok_or(JournalError::NoEntry)?;
-            entry.attempts.push(attempt);
+            let mut open = self.open()?;
+            let known = open.get_mut(&key).ok_or(JournalError::NoEntry)?;
+            known.entry.attempts.push(attempt);
             Ok(())
         })
     }
@@ -51,9 +76,9 @@ impl Journal for MemoryJournal {
         attempts: Vec<Attempt>,
     ) -> Task<'_, Result<Finished, JournalError>> {
         Box::pin(async move {
-            let mut open = self.open();
-            if let Some(entry) = open.get(&key).filter(|entry| !entry.beyond(&attempts).is_empty())
-            {
+            let mut open = self.open()?;
+            let known = open.get(&key).map(|known| &known.entry);
+            if let Some(entry) = known.filter(|entry| !entry.beyond(&attempts).is_empty()) {
                 return Ok(Finished::Grown(entry.clone()));
             }
             open.remove(&key);
@@ -62,19 +87,19 @@ impl Journal for MemoryJournal {
     }
 
     fn get(&self, key: IdempotencyKey) -> Task<'_, Result<Option<Known>, JournalError>> {
-        Box::pin(async move { Ok(self.known(&key)) })
+        Box::pin(async move { Ok(self.open()?.get(&key).cloned()) })
     }
 
     fn entries(&self) -> Task<'_, Result<Entries, JournalError>> {
         Box::pin(async {
-            let readable = self.open().values().cloned().collect();
+            let readable = self.open()?.values().map(|known| known.entry.clone()).collect();
             Ok(Entries { readable, unreadable: Vec::new() })
         })
     }
 
     fn remove(&self, key: IdempotencyKey) -> Task<'_, Result<(), JournalError>> {
         Box::pin(async move {
-            self.open().remove(&key);
+            self.open()?.remove(&key);
             Ok(())
         })
     }

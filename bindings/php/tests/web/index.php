@@ -28,7 +28,12 @@ try {
 }
 // What this worker holds in memory, for those who look whether it grows.
 preg_match('/^VmRSS:\s+(\d+)/m', file_get_contents('/proc/self/status'), $resident);
-echo json_encode($told + ['resident_kib' => (int) $resident[1]]);
+$told['held'] = [
+    'kib' => (int) $resident[1],
+    'files' => count(scandir('/proc/self/fd')) - 2,
+    'threads' => count(scandir('/proc/self/task')) - 2,
+];
+echo json_encode($told);
 if (isset($asked['dies'])) {
     // Ends as a shop's faulty page does, while its objects are alive.
     trigger_error('a fault', E_USER_ERROR);

@@ -18,20 +18,22 @@ line = pos.BlockingConnection(config, pos.Store.in_folder(start["folder"]))
 line.methods()
 
 
-def resident_kib():
+def held():
     with open("/proc/self/status") as status:
-        return int(next(row for row in status if row.startswith("VmRSS:")).split()[1])
+        kib = int(next(row for row in status if row.startswith("VmRSS:")).split()[1])
+    files, threads = (len(os.listdir(f"/proc/self/{what}")) for what in ("fd", "task"))
+    return {"kib": kib, "files": files, "threads": threads}
 
 
 def work(mine):
-    early = 0
+    early = None
     for n, order in enumerate(mine, 1):
         paid = line.pay(order)
         if paid.state != pos.OperationState.DONE:
             raise RuntimeError(f"a payment that is {paid.state}")
         if n == len(mine) // 10:
-            early = resident_kib()
-    return {"paid": len(mine), "early_kib": early, "late_kib": resident_kib()}
+            early = held()
+    return {"paid": len(mine), "early": early, "late": held()}
 
 
 pipes = []

@@ -10,7 +10,7 @@ start = json.loads(sys.stdin.readline())
 config = pos.Config(
     server_url=start["server_url"], authority=start["authority"], ca_pem=start["ca_pem"]
 )
-orders = iter([pos.Order(**order) for order in start["orders"]])
+orders = iter(start["orders"])
 with pos.BlockingConnection(config, pos.Store.in_folder(start["folder"])) as line:
     for asked in sys.stdin:
         what, count = asked.split()
@@ -19,7 +19,7 @@ with pos.BlockingConnection(config, pos.Store.in_folder(start["folder"])) as lin
             for _ in range(int(count)):
                 order = next(orders)
                 began = time.perf_counter_ns()
-                paid = line.pay(order)
+                paid = line.pay(pos.Order(**order))
                 took.append(time.perf_counter_ns() - began)
                 if paid.state != pos.OperationState.DONE:
                     sys.exit(f"a payment that is {paid.state}")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import queue
 import signal
 import socket
 import tempfile
@@ -38,6 +39,17 @@ def in_children(tasks, meanwhile=lambda: None):
         return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
     finally:
         guard.cancel()
+
+
+def note_calls(server, asked):
+    """Reads the first line of every call, and keeps the caller waiting."""
+    open_calls = []
+    with contextlib.suppress(OSError):
+        while True:
+            call, _ = server.accept()
+            open_calls.append(call)
+            method, target, _ = call.recv(65536).split(b" ", 2)
+            asked.put(f"{method.decode()} {target.decode()}")
 
 
 class Forks(unittest.TestCase):
@@ -118,8 +130,10 @@ class Forks(unittest.TestCase):
         self.assertEqual(in_children([is_closed]), [0])
 
     def test_what_the_parent_has_under_way_is_only_asked_for_by_the_child(self):
-        # A server that takes the connection and never answers.
+        # A server that takes calls and never answers; it notes what each one asked.
         with socket.create_server(("127.0.0.1", 0)) as silent:
+            asked = queue.Queue()
+            threading.Thread(target=note_calls, args=(silent, asked), daemon=True).start()
             config = self.bed.config(attempt_timeout_s=5, total_timeout_s=6)
             config.server_url = f"http://127.0.0.1:{silent.getsockname()[1]}"
             # The server's answer key is known, so that the payment itself is what is sent first.
@@ -133,6 +147,10 @@ class Forks(unittest.TestCase):
                 line.pay(order, "forked-key-000001")
             self.assertEqual(caught.exception.idempotency_key, "forked-key-000001")
 
+            self.assertEqual(asked.get(timeout=5), "POST /v1/payments")
+            while not asked.empty():
+                asked.get()
+
             def asks():
                 self.assertEqual(len(line.in_flight().open), 1)
                 # It is the parent's, who alone may send it again.
@@ -140,6 +158,11 @@ class Forks(unittest.TestCase):
                     line.pay(order, "forked-key-000001")
 
             self.assertEqual(in_children([asks]), [0])
+            by_the_child = [asked.get(timeout=5)]
+            while not asked.empty():
+                by_the_child.append(asked.get())
+            status = "GET /v1/operations/forked-key-000001"
+            self.assertEqual(set(by_the_child), {status})
 
 
 if __name__ == "__main__":
