@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import urllib.request
 
 import pos_connect as pos
 
@@ -26,14 +27,22 @@ class Bed:
         if self._process.wait(60) != 0 or rest:
             raise AssertionError(f"the bed did not end in order, or said more than a line: {rest}")
 
-    def config(self, **more):
+    def config(self, **changed):
         server = self.told["server"]
-        return pos.Config(
-            server_url=server["tls_url"],
-            authority=server["authority"],
-            ca_pem=server["ca_pem"],
-            **more,
+        usual = {
+            "server_url": server["tls_url"],
+            "authority": server["authority"],
+            "ca_pem": server["ca_pem"],
+        }
+        return pos.Config(**(usual | changed))
+
+    def control(self, method, path, body=None):
+        """What `tests/README.md` says of the control address."""
+        request = urllib.request.Request(
+            self.told["control_url"] + path, json.dumps(body or {}).encode(), method=method
         )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
     def module_keys(self):
         """What a key storage holds after the bed's shop was registered."""
@@ -45,11 +54,16 @@ class Bed:
             {"module_key": shop["module_key"]["seed"], "shop_id": shop["id"], "pin": pin}
         )
 
-    def order(self, name, order_id, amount, operation=pos.SealedOperation.SALE):
-        """Sealed as in a shopper's page, by what the bed tells of the institution."""
+    def order(self, name, order_id, amount, line=None):
+        """Sealed as in a shopper's page, by what the bed tells of the institution: under the contract of
+        the bed's own shop, or of the one that `line` speaks for."""
         one = self.told["instruments"][name]
         place = next(p for p in self.told["institutions"] if p["id"] == one["institution"])
         card = one["instrument"]
+        if line is not None:
+            contracts = line.methods().contracts
+            contract = next(c for c in contracts if c.institution == place["id"])
+            one = vars(contract)
         envelope = pos.seal(
             pos.Instrument.CARD(
                 number=card["number"],
@@ -61,7 +75,7 @@ class Bed:
             pos.SealBinding(
                 institution=place["id"],
                 contract_number=one["contract_number"],
-                operation=operation,
+                operation=pos.SealedOperation.SALE,
                 order_id=order_id,
                 amount=amount,
                 currency="JPY",

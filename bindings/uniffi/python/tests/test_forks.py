@@ -1,7 +1,9 @@
 """What a child that was forked may do with what it inherited."""
 
+import asyncio
 import contextlib
 import json
+import multiprocessing
 import os
 import queue
 import signal
@@ -12,6 +14,14 @@ import unittest
 
 import pos_connect as pos
 from bed import PASSWORD, Bed, Vault
+
+
+# Where the workers of a pool find it.
+inherited = None
+
+
+def pay_in_worker(order):
+    return os.getpid(), inherited.pay(order)
 
 
 def in_children(tasks, meanwhile=lambda: None):
@@ -79,6 +89,36 @@ class Forks(unittest.TestCase):
         tasks = [self.pays(line, order) for order in orders[:4]]
         # The parent goes on meanwhile, on its own sockets.
         self.assertEqual(in_children(tasks, self.pays(line, orders[4])), [0] * 4)
+
+    def test_children_pay_on_asyncio(self):
+        line = pos.Connection(self.bed.config(), self.store())
+        orders = [self.bed.order("approve", f"loop-{n}", 100) for n in range(9)]
+
+        async def pay_all(mine):
+            paid = await asyncio.gather(*(line.pay(order) for order in mine))
+            self.assertEqual({one.state for one in paid}, {pos.OperationState.DONE})
+
+        # Used before the fork, so that the child inherits a runtime and sockets.
+        asyncio.run(pay_all(orders[:1]))
+        tasks = [lambda mine=orders[n : n + 4]: asyncio.run(pay_all(mine)) for n in (1, 5)]
+        self.assertEqual(in_children(tasks, lambda: asyncio.run(line.methods())), [0] * 2)
+
+    def test_a_pool_of_forked_processes(self):
+        global inherited
+        inherited = pos.BlockingConnection(self.bed.config(), self.store())
+        inherited.methods()
+        orders = [self.bed.order("approve", f"pool-{n}", 100) for n in range(12)]
+        with multiprocessing.get_context("fork").Pool(3) as pool:
+            paid = pool.map_async(pay_in_worker, orders, chunksize=1).get(60)
+            self.assertEqual({one.state for _, one in paid}, {pos.OperationState.DONE})
+            self.assertNotIn(os.getpid(), {worker for worker, _ in paid})
+            self.assertEqual([one.order_id for _, one in paid], [one.order_id for one in orders])
+            # What a worker raises arrives as what it is.
+            again = self.bed.order("approve", "pool-0", 100)
+            with self.assertRaises(pos.Error.FixTheRequest) as caught:
+                pool.apply_async(pay_in_worker, (again,)).get(60)
+            told = caught.exception
+            self.assertEqual((told.code, told.field), ("order_taken", "order_id"))
 
     def test_children_that_are_forked_while_other_threads_pay(self):
         line = pos.BlockingConnection(self.bed.config(), self.store())

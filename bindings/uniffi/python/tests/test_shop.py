@@ -85,6 +85,25 @@ class Shop(unittest.TestCase):
 
         asyncio.run(run())
 
+    def test_an_outcome_that_was_not_told_is_asked_for(self):
+        forged = self.bed.told["server"]["forge_url"]
+        config = self.bed.config(server_url=forged, total_timeout_s=6, attempt_timeout_s=5)
+        order = self.bed.order("approve", "py-ask", 700)
+        with pos.BlockingConnection(config, self.store()) as line:
+            line.methods()
+            self.bed.control("POST", "/forge", {"forgery": "cut", "times": 1000})
+            try:
+                with self.assertRaises(pos.Error.AskForStatus) as caught:
+                    line.pay(order, "python-ask-000001")
+            finally:
+                self.bed.control("DELETE", "/forge")
+            self.assertEqual(caught.exception.idempotency_key, "python-ask-000001")
+            self.assertEqual(line.in_flight().open[0].order_id, "py-ask")
+            found = line.resume("python-ask-000001")
+            self.assertEqual((found.state, found.done_amount), (pos.OperationState.DONE, 700))
+            self.assertEqual(line.in_flight().open, [])
+            self.assertEqual(line.payment(found.payment_id).captured, 700)
+
     def test_other_threads_run_while_one_waits(self):
         turns = queue.Queue()
         calling = threading.Event()
@@ -94,8 +113,9 @@ class Shop(unittest.TestCase):
             for _ in range(20):
                 turns.put(time.monotonic())
 
-        config = self.bed.config(total_timeout_s=6, connect_timeout_s=1)
-        config.server_url = "http://127.0.0.1:1"
+        config = self.bed.config(
+            server_url="http://127.0.0.1:1", total_timeout_s=6, connect_timeout_s=1
+        )
         line = pos.BlockingConnection(config, self.store(Calling(self.bed.module_keys(), calling)))
         thread = threading.Thread(target=turn)
         thread.start()

@@ -1,0 +1,199 @@
+"""One small complete web shop: a shelf, an order, the page that seals the card, and the payment.
+
+The card never comes here. The shopper's page seals it to the institution, and this shop passes the
+envelope on.
+"""
+
+import os
+import pathlib
+import secrets
+import sqlite3
+import time
+
+import click
+import pos_connect as pos
+from flask import Flask, abort, redirect, render_template, request, url_for
+
+FOLDER = pathlib.Path(os.environ.get("SHOP_FOLDER", "instance")).absolute()
+SHELF = {"tea": ("Green tea, 100 g", 1200), "cup": ("A cup for it", 3400)}
+
+app = Flask(__name__)
+
+
+def configured():
+    """From the environment, because every installation differs in it. `POS_CA_PEM` and
+    `POS_AUTHORITY` are for a server that has no public name."""
+    return pos.Config(
+        server_url=os.environ["POS_SERVER_URL"],
+        ca_pem=os.environ.get("POS_CA_PEM"),
+        authority=os.environ.get("POS_AUTHORITY"),
+    )
+
+
+# One line for the whole program. It is made before gunicorn forks, and every worker may use it.
+line = pos.BlockingConnection(configured(), pos.Store.in_folder(str(FOLDER / "pos")))
+
+
+def pay(order):
+    """The payment itself. The key is stored with the order, so that whatever happens in between, the
+    same order is never paid twice."""
+    try:
+        operation = line.pay(
+            pos.Order(
+                contract_id=order["contract_id"],
+                order_id=order["id"],
+                amount=order["amount"],
+                currency="JPY",
+                envelope=order["envelope"],
+            ),
+            order["idempotency_key"],
+        )
+    except pos.Error.AskForStatus:
+        return "asking", "We are asking the bank what became of your payment."
+    except pos.Error as error:
+        app.logger.warning("%s: %s (%s)", order["id"], error, error.request_id)
+        return "new", "The payment could not be made. Nothing was charged."
+    return outcome(operation)
+
+
+def outcome(operation):
+    """What the shop makes of an operation: the state of the order, and a sentence for the shopper."""
+    if operation.state == pos.OperationState.DONE:
+        return "paid", "Paid. Thank you!"
+    if operation.state == pos.OperationState.DECLINED:
+        return "new", ADVICE[operation.decline.shopper_advice]
+    if operation.state == pos.OperationState.NOT_SENT:
+        return "new", "The payment was not made. Nothing was charged."
+    return "asking", "Your bank is still working on the payment."
+
+
+ADVICE = {
+    pos.ShopperAdvice.CHECK_DETAILS: "Your bank refused. Please check the number and try again.",
+    pos.ShopperAdvice.TRY_LATER: "Your bank refused. Please try again later.",
+    pos.ShopperAdvice.TRY_ANOTHER: "Your bank refused. Please take another card.",
+    pos.ShopperAdvice.OTHER: "Your bank refused. Please take another card.",
+}
+
+
+@app.get("/")
+def shelf():
+    return render_template("shelf.html", shelf=SHELF)
+
+
+@app.post("/orders")
+def begin():
+    article, amount = SHELF.get(request.form.get("article"), (None, None))
+    if article is None:
+        abort(404)
+    order_id = f"web-{int(time.time())}-{secrets.token_hex(4)}"
+    with database() as orders:
+        orders.execute(
+            "INSERT INTO orders (id, article, amount, state) VALUES (?, ?, ?, 'new')",
+            (order_id, article, amount),
+        )
+    return redirect(url_for("checkout", order_id=order_id))
+
+
+@app.get("/orders/<order_id>")
+def checkout(order_id):
+    """The page that the shopper pays on, or that says how it went."""
+    order = find(order_id)
+    if order["state"] == "asking":
+        order = ask(order)
+    if order["state"] != "new":
+        return render_template("order.html", order=order)
+    quote = line.quote(
+        pos.QuoteRequest(
+            order_id=order_id, method="card:visa", amount=order["amount"], currency="JPY"
+        )
+    )
+    if quote.contract is None:
+        abort(503)
+    # All that `seal` takes but the card.
+    to_seal = {
+        "binding": {
+            "institution": quote.contract.institution,
+            "contract_number": quote.contract.contract_number,
+            "operation": "sale",
+            "order_id": order_id,
+            "amount": order["amount"],
+            "currency": "JPY",
+        },
+        "seal_keys": quote.seal_keys,
+        "seal_root": quote.contract.seal_root,
+    }
+    contract_id = quote.contract.contract_id
+    return render_template("pay.html", order=order, to_seal=to_seal, contract_id=contract_id)
+
+
+@app.post("/orders/<order_id>")
+def paid(order_id):
+    # A second click brings the same envelope again, which is good for one payment.
+    is_again = find(order_id)["envelope"] == request.form["envelope"]
+    # Written down before the call: after a crash the same key asks what became of it. And only where
+    # the order is new, so that of two clicks one pays.
+    is_mine = not is_again and change(
+        order_id,
+        "new",
+        state="asking",
+        contract_id=request.form["contract_id"],
+        envelope=request.form["envelope"],
+        idempotency_key=f"{order_id}-{secrets.token_hex(4)}",
+    )
+    if is_mine:
+        state, text = pay(find(order_id))
+        change(order_id, "asking", state=state, text=text)
+    return redirect(url_for("checkout", order_id=order_id))
+
+
+def ask(order):
+    """What became of a payment that was open. It never pays: a shopper may look as often as they like."""
+    try:
+        state, text = outcome(line.resume(order["idempotency_key"]))
+    except pos.Error.AskForStatus:
+        return order
+    except pos.Error as error:
+        if error.code != "not_made":
+            app.logger.warning("%s: %s (%s)", order["id"], error, error.request_id)
+            return order
+        state, text = "new", "The payment was not made. Nothing was charged."
+    change(order["id"], "asking", state=state, text=text)
+    return find(order["id"])
+
+
+def database():
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    orders = sqlite3.connect(FOLDER / "orders.db")
+    orders.row_factory = sqlite3.Row
+    orders.execute(
+        "CREATE TABLE IF NOT EXISTS orders (id PRIMARY KEY, article, amount, state, text,"
+        " contract_id, envelope, idempotency_key)"
+    )
+    return orders
+
+
+def find(order_id):
+    with database() as orders:
+        order = orders.execute("SELECT * FROM orders WHERE id = ?", (order_id,)).fetchone()
+    return order or abort(404)
+
+
+def change(order_id, state_before, **columns):
+    """Whether it was in that state, and was changed."""
+    names = ", ".join(f"{name} = ?" for name in columns)
+    statement = f"UPDATE orders SET {names} WHERE id = ? AND state = ?"
+    with database() as orders:
+        return orders.execute(statement, (*columns.values(), order_id, state_before)).rowcount == 1
+
+
+@app.cli.command()
+@click.argument("user_id")
+@click.argument("code")
+@click.password_option(envvar="SHOP_PASSWORD")
+def register(user_id, code, password):
+    """Registers this shop's software with the code that the operator gave."""
+    registration = line.register(user_id, password, code)
+    print(f"registered as {registration.shop_id}. Write these down, they are shown once:")
+    for recovery_code in registration.recovery_codes:
+        print(f"  {recovery_code}")
+    print(f"and to stop all payments: {registration.panic_code}")
