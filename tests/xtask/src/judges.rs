@@ -3,13 +3,17 @@
 
 use std::{fs, path::PathBuf};
 
-use crate::{child::Children, failure::Failure, parts::Figures};
+use crate::{child::Children, failure::Failure, parts::Figures, venv::Environment};
 
 const FOLDER: &str = "tests/judges";
 
+/// Where they run.
+pub(crate) const ENVIRONMENT: Environment =
+    Environment { name: "python", requirements: "tests/judges/requirements.txt" };
+
 /// The part: every script, in the order of their names.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
-    install(children)?;
+    ENVIRONMENT.install(children)?;
     let folder = children.workspace.root.join(FOLDER);
     let entries = fs::read_dir(&folder).map_err(|source| Failure::Path {
         action: "read",
@@ -23,39 +27,9 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     if scripts.is_empty() {
         return Err(Failure::Check(format!("{FOLDER} holds no script, so nothing was judged")));
     }
-    let python = environment(children)?.join("bin/python");
+    let python = ENVIRONMENT.python(children)?;
     for script in &scripts {
         children.run(children.command(&python).arg("-B").arg(script))?;
     }
     Ok(vec![format!("{} judges agree", scripts.len())])
-}
-
-/// Makes the Python environment, unless it already holds exactly the pinned packages.
-pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
-    let requirements = children.workspace.root.join(FOLDER).join("requirements.txt");
-    let wanted = fs::read(&requirements).map_err(|source| Failure::Path {
-        action: "read",
-        path: requirements.clone(),
-        source,
-    })?;
-    let environment = environment(children)?;
-    let stamp = environment.join("installed-requirements.txt");
-    if fs::read(&stamp).is_ok_and(|installed| installed == wanted) {
-        return Ok(());
-    }
-    let mut make = children.command("python3");
-    children.run(make.args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let mut pip = children.command(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    children.run(pip.arg(&requirements))?;
-    // Last, so that an interrupted installation is done again.
-    fs::write(&stamp, wanted).map_err(|source| Failure::Path {
-        action: "write",
-        path: stamp.clone(),
-        source,
-    })
-}
-
-fn environment(children: &Children<'_>) -> Result<PathBuf, Failure> {
-    children.workspace.scratch("python")
 }

@@ -13,18 +13,20 @@ mod child;
 mod deny;
 mod failure;
 mod judges;
+mod package;
 mod parts;
 mod programs;
 mod runner;
 mod setup;
 mod sizes;
+mod venv;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::{failure::Failure, runner::Selection, workspace::Workspace};
+use crate::{child::Children, failure::Failure, runner::Selection, workspace::Workspace};
 
 fn main() -> ExitCode {
     let workspace = match Workspace::locate() {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
     let line = command_line().get_matches();
     let built = line.get_flag("built");
     match line.subcommand() {
-        Some(("test" | "full", _)) if built => runner::report(&Failure::Check(
+        Some(("test" | "full" | "package", _)) if built => runner::report(&Failure::Check(
             "--built goes with a program that is started: leave it out".to_owned(),
         )),
         Some((name @ "test", arguments)) => {
@@ -43,6 +45,12 @@ fn main() -> ExitCode {
         Some((name @ "full", arguments)) => {
             let parts = [parts::PARTS, parts::LONGER].concat();
             runner::run(&workspace, name, &parts, &selection(arguments))
+        }
+        Some(("package", _)) => {
+            match package::command(&Children::within(Duration::MAX, &workspace)) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => runner::report(&failure),
+            }
         }
         Some((name, arguments)) => {
             let build = || if built { Ok(()) } else { programs::build(&workspace) };
@@ -88,6 +96,10 @@ fn command_line() -> Command {
             Command::new("full")
                 .about("Runs what CI runs and then what takes longer")
                 .args([only, list]),
+        )
+        .subcommand(
+            Command::new("package")
+                .about("Makes every language's package, and pays once from each, installed alone"),
         )
         .subcommands(programs::subcommands())
 }

@@ -8,7 +8,7 @@ use crate::{
     child::Children,
     deny,
     failure::Failure,
-    judges, setup, sizes,
+    judges, package, setup, sizes,
 };
 
 /// One part of the run.
@@ -33,7 +33,7 @@ pub(crate) type Figures = Vec<String>;
 pub(crate) const PARTS: &[Part] = &[
     Part { name: "setup",   budget_min: 6, quick: false, run: setup::run },
     Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
-    Part { name: "clippy",  budget_min: 4, quick: true,  run: clippy },
+    Part { name: "clippy",  budget_min: 3, quick: true,  run: clippy },
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
     Part { name: "build",   budget_min: 13, quick: true, run: build },
     Part { name: "docs",    budget_min: 1, quick: false, run: docs },
@@ -44,7 +44,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
-    Part { name: "python",  budget_min: 1, quick: false, run: bindings::python::run },
+    Part { name: "python",  budget_min: 2, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_min: 1, quick: false, run: bindings::php::run },
     Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];
@@ -53,6 +53,7 @@ pub(crate) const PARTS: &[Part] = &[
 #[rustfmt::skip]
 pub(crate) const LONGER: &[Part] = &[
     Part { name: "shipped", budget_min: 8, quick: false, run: shipped },
+    Part { name: "package", budget_min: 20, quick: false, run: package::run },
     Part { name: "bench",   budget_min: 5, quick: false, run: bench },
 ];
 

@@ -3,7 +3,7 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{child::Children, deny, failure::Failure, judges, parts::Figures};
+use crate::{bindings, child::Children, deny, failure::Failure, judges, parts::Figures};
 
 /// The target that the connection module is compiled for beside the machine's own.
 pub(crate) const WASM: &str = "wasm32-unknown-unknown";
@@ -19,6 +19,7 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
     Tool { probe: &["git", "--version"],                     packages: &["git"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
+    Tool { probe: &["npm", "--version"],                     packages: &["nodejs", "npm"] },
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
     Tool { probe: &["php", "-r", PHP_PROBE],                 packages: &["php8.2-cli"] },
@@ -44,7 +45,8 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     rustup_pieces(children)?;
     // The one step of every later cargo call that needs the network.
     children.run(&mut children.cargo(&["fetch", "--locked"]))?;
-    judges::install(children)?;
+    judges::ENVIRONMENT.install(children)?;
+    bindings::python::install(children)?;
     deny::install(children)?;
     Ok(Vec::new())
 }

@@ -46,7 +46,7 @@ pub(crate) fn server(children: &Children<'_>) -> Result<Figures, Failure> {
     ])
 }
 
-fn at_most(goal: u64, what: &str, bytes: u64) -> Result<u64, Failure> {
+pub(crate) fn at_most(goal: u64, what: &str, bytes: u64) -> Result<u64, Failure> {
     if bytes <= goal {
         return Ok(bytes);
     }
@@ -83,7 +83,7 @@ fn resident_in(status: &str) -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
-fn bytes_in(path: &Path) -> Result<u64, Failure> {
+pub(crate) fn bytes_in(path: &Path) -> Result<u64, Failure> {
     let found = fs::metadata(path);
     found.map(|found| found.len()).map_err(|source| Failure::Path {
         action: "measure",

@@ -20,7 +20,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-pub(super) fn remove(path: &Path) -> Result<(), Failure> {
+pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     if path.exists() { fs::remove_dir_all(path).map_err(failed("remove", path)) } else { Ok(()) }
 }
 
@@ -28,7 +28,7 @@ fn make(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(failed("make", path))
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     fs::read(path).map_err(failed("read", path))
 }
 

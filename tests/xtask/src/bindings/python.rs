@@ -1,29 +1,88 @@
 //! Python.
 
+use std::process::Command;
+
 use super::{copy, read, remove, write};
-use crate::{build, child::Children, failure::Failure, parts::Figures};
+use crate::{build, child::Children, failure::Failure, parts::Figures, venv::Environment};
 
-const PACKAGE: &str = "bindings/uniffi/python";
+pub(crate) const PACKAGE: &str = "bindings/uniffi/python";
 
-/// The part: the Python package with its tests, blocking, on asyncio and in forked children. They start
-/// the test bed and know no more of it than its one line.
+/// What the tests run with beside the package: type checkers, and a web server for the example shop.
+pub(crate) const ENVIRONMENT: Environment = Environment {
+    name: "python-package",
+    requirements: "bindings/uniffi/python/tests/requirements.txt",
+};
+
+/// What `__init__.py` and `__init__.pyi` are made by.
+const STUBS: &str = "python-stubs";
+
+/// The part: the Python package with its tests, blocking, on asyncio, in forked children and under
+/// gunicorn; its types by two checkers. The tests start the test bed and know no more of it than its one
+/// line.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     build::everything(children)?;
-    let source = children.workspace.root.join(PACKAGE);
+    install(children)?;
     let made = children.workspace.scratch("package-python")?;
-    let native = made.join("pos_connect/_native");
+    let package = made.join("pos_connect");
+    let native = package.join("_native");
     remove(&made)?;
-    copy(&source.join("pos_connect"), &made.join("pos_connect"))?;
+    copy(&children.workspace.root.join(PACKAGE).join("pos_connect"), &package)?;
     let library = children.workspace.program("libpos_connect_native.so");
-    let generator = children.workspace.program("pos-bindgen");
-    let mut generate = children.command(&generator);
-    children.run(generate.arg("python").arg(&library).arg(&native))?;
+    generate(children, "python", &library, &native)?;
     write(&native.join("__init__.py"), b"")?;
     write(&native.join("libpos_connect_native.so"), &read(&library)?)?;
-    let mut tests = children.command("python3");
-    tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]).arg(source.join("tests"));
+    are_as_committed(children, &library)?;
+    let mut tests = children.command(ENVIRONMENT.python(children)?);
+    tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]);
+    tests.arg(children.workspace.root.join(PACKAGE).join("tests"));
     tests.env("PYTHONPATH", &made);
     tests.env("POS_TESTBED", children.workspace.program("pos-testbed"));
-    children.run(&mut tests)?;
+    children.run(offline_pyright(children, &mut tests)?)?;
     Ok(Vec::new())
+}
+
+/// Makes the tests' environment. Pyright's package fetches the program itself at its first start.
+pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
+    ENVIRONMENT.install(children)?;
+    let mut fetch = children.command(ENVIRONMENT.python(children)?);
+    fetch.args(["-m", "pyright", "--version"]);
+    children.run(offline_pyright(children, &mut fetch)?)
+}
+
+/// Keeps the program in the environment, and asks nobody for a newer one.
+fn offline_pyright<'c>(
+    children: &Children<'_>,
+    command: &'c mut Command,
+) -> Result<&'c mut Command, Failure> {
+    let cache = ENVIRONMENT.folder(children)?.join("pyright");
+    let command = command.env("PYRIGHT_PYTHON_CACHE_DIR", cache);
+    Ok(command.env("PYRIGHT_PYTHON_IGNORE_WARNINGS", "1"))
+}
+
+fn generate(
+    children: &Children<'_>,
+    what: &str,
+    library: &std::path::Path,
+    out: &std::path::Path,
+) -> Result<(), Failure> {
+    let mut generate = children.command(children.workspace.program("pos-bindgen"));
+    children.run(generate.arg(what).arg(library).arg(out))
+}
+
+/// The files in the repository are what the library's surface gives.
+fn are_as_committed(children: &Children<'_>, library: &std::path::Path) -> Result<(), Failure> {
+    let again = children.workspace.scratch("package-python-again")?;
+    generate(children, STUBS, library, &again)?;
+    for name in ["__init__.py", "__init__.pyi"] {
+        let committed = children.workspace.root.join(PACKAGE).join("pos_connect").join(name);
+        if read(&again.join(name))? != read(&committed)? {
+            return Err(Failure::Check(format!(
+                "{PACKAGE}/pos_connect/{name} is not what the surface gives\n  \
+                 to make it again: {} {STUBS} {} {PACKAGE}/pos_connect",
+                children.workspace.program("pos-bindgen").display(),
+                library.display()
+            )));
+        }
+    }
+    Ok(())
 }

@@ -1,0 +1,112 @@
+//! Python: a wheel for this machine, and one for old systems.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Built, Figure, Language, shipping};
+use crate::bindings::{self, python::PACKAGE};
+use crate::{
+    child::Children,
+    failure::Failure,
+    sizes::bytes_in,
+    venv::{self, Environment},
+};
+
+pub(super) const LANGUAGE: Language = Language { name: "python", build, pay };
+
+/// What makes wheels.
+const ENVIRONMENT: Environment = Environment {
+    name: "python-build",
+    requirements: "bindings/uniffi/python/requirements-build.txt",
+};
+
+const WHEEL_MAX_BYTES: u64 = 1_500_000;
+
+/// glibc 2.17 of 2014, which every system still in use has, by the linker of zig.
+const OLD: &[&str] = &["--zig", "--compatibility", "manylinux2014"];
+
+fn build(children: &Children<'_>, out: &Path) -> Result<Built, Failure> {
+    ENVIRONMENT.install(children)?;
+    let mut files = Vec::new();
+    for (kind, words) in [("native", &[][..]), ("old", OLD)] {
+        let folder = out.join(format!("python-{kind}"));
+        wheel(children, out, &folder, words)?;
+        files.push(moved(&folder, out)?);
+    }
+    let wheel = Figure { name: "wheel", is: bytes_in(&files[0])?, at_most: WHEEL_MAX_BYTES };
+    Ok(Built { files, figures: vec![wheel] })
+}
+
+fn wheel(
+    children: &Children<'_>,
+    out: &Path,
+    folder: &Path,
+    words: &[&str],
+) -> Result<(), Failure> {
+    let environment = ENVIRONMENT.folder(children)?;
+    let mut maturin = children.command(environment.join("bin/maturin"));
+    maturin.args(["build", "--manifest-path"]);
+    maturin.arg(children.workspace.root.join("bindings/uniffi/Cargo.toml"));
+    maturin.arg("--out").arg(folder).args(words);
+    // It looks for zig by the interpreter beside it.
+    maturin.env("VIRTUAL_ENV", &environment);
+    maturin.current_dir(children.workspace.root.join(PACKAGE));
+    let target = target(children, out);
+    children.run(shipping::shipped(children, &mut maturin, &target)?)
+}
+
+/// The folder that everything is built in; another for a second build, so that it is one.
+fn target(children: &Children<'_>, out: &Path) -> PathBuf {
+    let usual = &children.workspace.target;
+    if out.starts_with(usual.join("xtask")) { out.join("target") } else { usual.clone() }
+}
+
+/// The one wheel in the folder, put where the others are.
+fn moved(folder: &Path, out: &Path) -> Result<PathBuf, Failure> {
+    let failed = |source| Failure::Path { action: "move", path: folder.to_owned(), source };
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    let wheels: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    let [wheel] = &wheels[..] else {
+        return Err(Failure::Check(format!("not one wheel, but {wheels:?}")));
+    };
+    let to = out.join(wheel.file_name().unwrap_or_default());
+    fs::rename(wheel, &to).map_err(failed)?;
+    bindings::remove(folder)?;
+    Ok(to)
+}
+
+/// Both wheels, each in an environment that holds nothing else.
+fn pay(children: &Children<'_>, built: &Built) -> Result<(), Failure> {
+    for wheel in &built.files {
+        let shop = children.workspace.scratch("package-python-shop")?;
+        bindings::remove(&shop)?;
+        venv::make(children, &shop)?;
+        let python = shop.join("bin/python");
+        let mut install = children.command(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        children.run(install.args(["--no-index", "--no-deps"]).arg(wheel))?;
+        for file in installed(children, &shop)? {
+            shipping::tells_no_path(children, &file)?;
+        }
+        let mut pays = children.command(&python);
+        pays.arg("-B").arg(children.workspace.root.join(PACKAGE).join("tests/pay_once.py"));
+        pays.env("POS_TESTBED", children.workspace.program("pos-testbed")).current_dir(&shop);
+        children.run(&mut pays)?;
+    }
+    Ok(())
+}
+
+/// Every file of the package, as it lies in the environment.
+fn installed(children: &Children<'_>, shop: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut find = children.command("find");
+    find.arg(shop.join("lib")).args(["-path", "*/pos_connect*", "-type", "f"]);
+    // pip's own note of where the wheel lay.
+    let told =
+        children.read(find.args(["-not", "-name", "direct_url.json", "-not", "-name", "*.pyc"]))?;
+    let told = String::from_utf8_lossy(&told);
+    let files: Vec<_> = told.lines().map(PathBuf::from).collect();
+    if files.len() < 5 {
+        return Err(Failure::Check(format!("the package's files are only {files:?}")));
+    }
+    Ok(files)
+}

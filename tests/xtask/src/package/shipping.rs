@@ -1,0 +1,130 @@
+//! The native library as it is shipped: its profile, its size, and that it tells nothing of the machine
+//! that built it.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::{Figure, LANGUAGES, cargo_home};
+use crate::bindings::{read, remove};
+use crate::{child::Children, failure::Failure, sizes::bytes_in};
+
+/// The profile of what is shipped, in the workspace's manifest.
+const PROFILE: &str = "bindings";
+
+/// The crate of the library.
+const CRATE: &str = "pos-connect-uniffi";
+
+const LIBRARY_MAX_BYTES: u64 = 2_500_000;
+
+const CRATES_MAX: u64 = 120;
+
+/// Builds it, and measures it.
+pub(super) fn library(children: &Children<'_>) -> Result<Vec<Figure>, Failure> {
+    let target = &children.workspace.target;
+    let mut build = children.cargo(&["build", "--locked", "--profile", PROFILE, "-p", CRATE]);
+    children.run(shipped(children, &mut build, target)?)?;
+    let library = target.join(PROFILE).join("libpos_connect_native.so");
+    tells_no_path(children, &library)?;
+    // The profile has stripped it; this proves that nothing more could be.
+    let stripped = children.workspace.scratch("sizes")?.join("libpos_connect_native.so");
+    children.run(children.command("strip").arg("-o").arg(&stripped).arg(&library))?;
+    let is = bytes_in(&stripped)?;
+    println!("native library: {} bytes as built, {is} bytes stripped", bytes_in(&library)?);
+    Ok(vec![
+        Figure { name: "lib_stripped", is, at_most: LIBRARY_MAX_BYTES },
+        Figure { name: "crates", is: crates(children)?, at_most: CRATES_MAX },
+    ])
+}
+
+/// Everything that is linked into it, and nothing that only the compiler runs.
+fn crates(children: &Children<'_>) -> Result<u64, Failure> {
+    let words = ["tree", "--locked", "-p", CRATE, "-e", "normal,no-proc-macro", "--prefix", "none"];
+    let told = children.read(children.cargo(&words).args(["--format", "{p}"]))?;
+    let told = String::from_utf8_lossy(&told);
+    // A name and its version; what follows says where it lies, or that it was shown before.
+    let named = |line: &str| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+    let all: BTreeSet<String> = told.lines().map(named).filter(|name| !name.is_empty()).collect();
+    Ok(u64::try_from(all.len()).unwrap_or(u64::MAX))
+}
+
+/// A command that compiles for shipping into this target folder: paths are cut, so that the place of
+/// the build shows neither in messages of a panic nor in the bytes.
+pub(super) fn shipped<'c>(
+    children: &Children<'_>,
+    command: &'c mut Command,
+    target: &Path,
+) -> Result<&'c mut Command, Failure> {
+    let mut flags = OsString::new();
+    for (path, name) in places(children, target)? {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push("--remap-path-prefix=");
+        flags.push(path);
+        flags.push("=");
+        flags.push(name);
+    }
+    let time = children.read(children.command("git").args(["log", "-1", "--format=%ct"]))?;
+    let time = String::from_utf8_lossy(&time).trim().to_owned();
+    command.env("CARGO_TARGET_DIR", target).env("CARGO_ENCODED_RUSTFLAGS", flags);
+    // Archives note when their files were written.
+    Ok(command.env("SOURCE_DATE_EPOCH", time))
+}
+
+/// What would differ on another machine, with what stands there instead. Of several that fit, rustc
+/// takes the last.
+fn places(children: &Children<'_>, target: &Path) -> Result<Vec<(PathBuf, &'static str)>, Failure> {
+    let mut places = vec![
+        (children.workspace.root.clone(), "pos"),
+        (target.to_owned(), "target"),
+        (cargo_home(), "cargo"),
+    ];
+    let sources = cargo_home().join("registry/src");
+    let registries = fs::read_dir(&sources).map_err(|source| Failure::Path {
+        action: "read",
+        path: sources.clone(),
+        source,
+    })?;
+    places.extend(registries.flatten().map(|registry| (registry.path(), "crates")));
+    let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());
+    places.push((sysroot.join("lib/rustlib/src/rust"), "rust"));
+    Ok(places)
+}
+
+/// Fails on a file that names a folder of this machine.
+pub(super) fn tells_no_path(children: &Children<'_>, file: &Path) -> Result<(), Failure> {
+    let octets = read(file)?;
+    let workspace = &children.workspace;
+    for place in [&workspace.root, &workspace.target, &cargo_home()] {
+        let text = place.to_string_lossy();
+        if octets.windows(text.len()).any(|window| window == text.as_bytes()) {
+            let file = file.display();
+            return Err(Failure::Check(format!("{file} holds the path {text} of this machine")));
+        }
+    }
+    Ok(())
+}
+
+/// Every package a second time, in a target folder of its own: the same bytes.
+pub(super) fn is_made_again(children: &Children<'_>, first: &Path) -> Result<(), Failure> {
+    let again = children.workspace.scratch("packages-again")?;
+    remove(&again)?;
+    for language in LANGUAGES {
+        let built = (language.build)(children, &again)?;
+        for file in built.files {
+            let name = file.file_name().unwrap_or_default();
+            if read(&file)? != read(&first.join(name))? {
+                let (name, first) = (name.display(), first.display());
+                return Err(Failure::Check(format!(
+                    "{name} of a second build has other bytes: compare {} and {first}/{name}",
+                    file.display()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
