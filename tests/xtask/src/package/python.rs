@@ -45,9 +45,7 @@ fn wheel(
 ) -> Result<(), Failure> {
     let environment = ENVIRONMENT.folder(children)?;
     let mut maturin = children.command(environment.join("bin/maturin"));
-    maturin.args(["build", "--manifest-path"]);
-    maturin.arg(children.workspace.root.join("bindings/uniffi/Cargo.toml"));
-    maturin.arg("--out").arg(folder).args(words);
+    maturin.args(["build", "--out"]).arg(folder).args(words);
     // It looks for zig by the interpreter beside it.
     maturin.env("VIRTUAL_ENV", &environment);
     maturin.current_dir(children.workspace.root.join(PACKAGE));
