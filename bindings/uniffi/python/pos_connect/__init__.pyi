@@ -1129,9 +1129,17 @@ class BlockingConnection:
         no file read yet.
         """
     def authorise(self, order: Order, idempotency_key: str | None = ...) -> Operation:
-        """Holds the amount, to be captured later; else as `pay`."""
+        """Holds the amount, to be captured later; else as `pay`.
+
+        # Errors
+        As for `pay`.
+        """
     def capture(self, payment_id: str, amount: int, currency: str, idempotency_key: str | None = ...) -> Operation:
-        """Takes what was authorised, or a part of it; there may be several captures."""
+        """Takes what was authorised, or a part of it; there may be several captures.
+
+        # Errors
+        As for `pay`.
+        """
     def check(self, request: CheckRequest, idempotency_key: str | None = ...) -> Check:
         """Asks the institution whether the instrument would do, where the contract can tell. Nothing is
         paid or held; paying takes a new envelope.
@@ -1155,8 +1163,12 @@ class BlockingConnection:
     def list_keys(self) -> list[KeyInfo]:
         """The shop's keys that have not ended, newest first."""
     def login(self, user_id: str, password: str) -> Session:
-        """Signs a person in: this connection acts with a fresh key, held in memory only, until
-        `sign_out`, 15 minutes of silence, or 12 hours.
+        """Signs a person in: this connection, which no other verb has used before, acts with a fresh
+        key, held in memory only, until `sign_out`, 15 minutes of silence, or 12 hours.
+
+        # Errors
+        `SignInAgain` (`credential_refused`) for a wrong user id or password; `Wait` (`login_locked`)
+        after too many wrong ones; `FixTheRequest` (`already_open`) on a connection that is in use.
         """
     def methods(self, pos_id: str | None = ...) -> Methods:
         """Everything that the shop can be paid by now, on one POS or on all."""
@@ -1169,6 +1181,10 @@ class BlockingConnection:
         The same idempotency key never acts twice. Store it with the order before the call: whoever
         crashes between the order and the answer then repeats the call under the same key. Without
         one a fresh key is made.
+
+        # Errors
+        `AskForStatus`: it may have been made; never pay again under another key, but ask with `resume`.
+        Every other error says that nothing was moved; see `Error` for what to do on each.
         """
     def payment(self, payment_id: str) -> Payment:
         """One payment with all its operations."""
@@ -1179,17 +1195,30 @@ class BlockingConnection:
         how to pay; nothing is stored.
         """
     def refund(self, payment_id: str, amount: int, currency: str, idempotency_key: str | None = ...) -> Operation:
-        """Pays back what was captured, or a part of it; there may be several refunds."""
+        """Pays back what was captured, or a part of it; there may be several refunds.
+
+        # Errors
+        As for `pay`.
+        """
     def register(self, user_id: str, password: str, code: str) -> Registration:
         """Registers the shop's software with the code that the operator gave: makes a module key, stores
         it, then sends it with the password that `user_id` signs in by from now on (15 to 128
         characters). This connection speaks with the new key from then on.
 
         After a crash or an error that says `Wait`, register again with the same code.
+
+        # Errors
+        `SignInAgain` (`credential_refused`) for a code or user id that is not right or has ended;
+        `FixTheRequest` for a password that is too simple (`invalid_field`), a store that holds a registered
+        key (`already_registered`) or a connection that is in use (`already_open`).
         """
     def resume(self, idempotency_key: str) -> Operation:
         """Finds out what became of a payment call of this or an earlier process. Only asks: should no
         call have arrived, none is made.
+
+        # Errors
+        `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
+        key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
         """
     def revoke_key(self, key_id: str) -> KeyInfo:
         """Ends a key of the shop at once, for good."""
@@ -1204,7 +1233,11 @@ class BlockingConnection:
     def sign_out(self) -> None:
         """Ends the session that this connection acts with."""
     def void(self, payment_id: str, idempotency_key: str | None = ...) -> Operation:
-        """Releases all that was authorised and not captured."""
+        """Releases all that was authorised and not captured.
+
+        # Errors
+        As for `pay`.
+        """
     def __enter__(self) -> BlockingConnection: ...
     def __exit__(
         self,
@@ -1219,17 +1252,29 @@ class Connection:
     """A shop's line to the operator's server. All verbs may run at the same time, on any thread, and in
     a process that was forked after this was made.
 
-    It speaks with the key of its store from the first verb on, or after `login` as the person who
-    signed in.
+    It speaks as one: with the key of its store from the first verb on, or as the person who signed in
+    with `login` before any other verb.
+
+    Every verb may give an `Error` of any kind, which says what to do: `FixTheRequest` for an argument
+    that cannot be, with its `field`; `Wait` where the server is not reached; `SignInAgain` where there
+    is no key or it has ended. Only about a payment can the outcome be unknown (`AskForStatus`).
     """
     def __init__(self, config: Config, store: Store) -> None:
         """A line by these settings, with the keys and open payments of this store. Nothing is sent and
         no file read yet.
         """
     async def authorise(self, order: Order, idempotency_key: str | None = ...) -> Operation:
-        """Holds the amount, to be captured later; else as `pay`."""
+        """Holds the amount, to be captured later; else as `pay`.
+
+        # Errors
+        As for `pay`.
+        """
     async def capture(self, payment_id: str, amount: int, currency: str, idempotency_key: str | None = ...) -> Operation:
-        """Takes what was authorised, or a part of it; there may be several captures."""
+        """Takes what was authorised, or a part of it; there may be several captures.
+
+        # Errors
+        As for `pay`.
+        """
     async def check(self, request: CheckRequest, idempotency_key: str | None = ...) -> Check:
         """Asks the institution whether the instrument would do, where the contract can tell. Nothing is
         paid or held; paying takes a new envelope.
@@ -1253,8 +1298,12 @@ class Connection:
     async def list_keys(self) -> list[KeyInfo]:
         """The shop's keys that have not ended, newest first."""
     async def login(self, user_id: str, password: str) -> Session:
-        """Signs a person in: this connection acts with a fresh key, held in memory only, until
-        `sign_out`, 15 minutes of silence, or 12 hours.
+        """Signs a person in: this connection, which no other verb has used before, acts with a fresh
+        key, held in memory only, until `sign_out`, 15 minutes of silence, or 12 hours.
+
+        # Errors
+        `SignInAgain` (`credential_refused`) for a wrong user id or password; `Wait` (`login_locked`)
+        after too many wrong ones; `FixTheRequest` (`already_open`) on a connection that is in use.
         """
     async def methods(self, pos_id: str | None = ...) -> Methods:
         """Everything that the shop can be paid by now, on one POS or on all."""
@@ -1267,6 +1316,10 @@ class Connection:
         The same idempotency key never acts twice. Store it with the order before the call: whoever
         crashes between the order and the answer then repeats the call under the same key. Without
         one a fresh key is made.
+
+        # Errors
+        `AskForStatus`: it may have been made; never pay again under another key, but ask with `resume`.
+        Every other error says that nothing was moved; see `Error` for what to do on each.
         """
     async def payment(self, payment_id: str) -> Payment:
         """One payment with all its operations."""
@@ -1277,17 +1330,30 @@ class Connection:
         how to pay; nothing is stored.
         """
     async def refund(self, payment_id: str, amount: int, currency: str, idempotency_key: str | None = ...) -> Operation:
-        """Pays back what was captured, or a part of it; there may be several refunds."""
+        """Pays back what was captured, or a part of it; there may be several refunds.
+
+        # Errors
+        As for `pay`.
+        """
     async def register(self, user_id: str, password: str, code: str) -> Registration:
         """Registers the shop's software with the code that the operator gave: makes a module key, stores
         it, then sends it with the password that `user_id` signs in by from now on (15 to 128
         characters). This connection speaks with the new key from then on.
 
         After a crash or an error that says `Wait`, register again with the same code.
+
+        # Errors
+        `SignInAgain` (`credential_refused`) for a code or user id that is not right or has ended;
+        `FixTheRequest` for a password that is too simple (`invalid_field`), a store that holds a registered
+        key (`already_registered`) or a connection that is in use (`already_open`).
         """
     async def resume(self, idempotency_key: str) -> Operation:
         """Finds out what became of a payment call of this or an earlier process. Only asks: should no
         call have arrived, none is made.
+
+        # Errors
+        `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
+        key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
         """
     async def revoke_key(self, key_id: str) -> KeyInfo:
         """Ends a key of the shop at once, for good."""
@@ -1302,7 +1368,11 @@ class Connection:
     async def sign_out(self) -> None:
         """Ends the session that this connection acts with."""
     async def void(self, payment_id: str, idempotency_key: str | None = ...) -> Operation:
-        """Releases all that was authorised and not captured."""
+        """Releases all that was authorised and not captured.
+
+        # Errors
+        As for `pay`.
+        """
     async def __aenter__(self) -> Connection: ...
     async def __aexit__(
         self,
@@ -1316,7 +1386,7 @@ class KeyStorage(abc.ABC):
     """A key storage of the host's own: a secret manager, a database. What it keeps is one text with
     secrets in it; keep it where only the shop's software can read it.
 
-    Each method has reached the lasting store when it returns, and looking and writing are one step
+    It is called on the thread that called the verb, and must not call a blocking verb itself. Each method has reached the lasting store when it returns, and looking and writing are one step
     among all processes that share it.
     """
     @abc.abstractmethod
@@ -1329,7 +1399,8 @@ class KeyStorage(abc.ABC):
 @final
 class Store:
     """Where a shop's keys and open payments are kept. One store is one shop's; processes may share a
-    folder.
+    folder, and several connections a store. In a process that was forked after it was made it has
+    the same keys, and what the parent has under way is the parent's.
     """
     def __init__(self, *, made_in_another_way: NoReturn) -> None: ...
     @classmethod
@@ -1355,8 +1426,9 @@ def seal(instrument: Instrument, binding: SealBinding, seal_keys: str, seal_root
     institution itself takes that one.
 
     # Errors
-    `FixTheRequest` naming the field of the instrument or binding; `GiveUp` (`seal_keys_refused`) when
-    the keys are not to be used: fetch them again.
+    `FixTheRequest` naming the field of the instrument or binding; `Wait` (`seal_keys_refused`, with
+    the advice `NewQuote`) when the keys have ended: fetch them again by a quote; `GiveUp`
+    (`seal_keys_refused`) when they are not the institution's: tell the operator.
     """
 
 def verify(answer_key: str, call_signature: bytes, status: int, headers: dict[str, list[str]], body: bytes) -> int:

@@ -106,7 +106,7 @@ class Printing(unittest.TestCase):
         with self.assertRaises(pos.Error.FixTheRequest) as caught:
             pos.Store.in_folder("")
         error = caught.exception
-        self.assertEqual(str(error), "folder must name a folder")
+        self.assertEqual(str(error), "folder: must name a folder")
         self.assertTrue(repr(error).startswith("Error.FixTheRequest(code='invalid_field', text="))
         self.assertEqual(str(pos.KeyStorageError.Failed("it is locked")), "it is locked")
 
