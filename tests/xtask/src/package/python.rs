@@ -1,7 +1,7 @@
 //! Python: a wheel for this machine, and one for old systems.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{env, fs};
 
 use super::{Built, Figure, Language, shipping};
 use crate::bindings::{self, python::PACKAGE};
@@ -46,8 +46,11 @@ fn wheel(
     let environment = ENVIRONMENT.folder(children)?;
     let mut maturin = children.command(environment.join("bin/maturin"));
     maturin.args(["build", "--out"]).arg(folder).args(words);
-    // It looks for zig by the interpreter beside it.
-    maturin.env("VIRTUAL_ENV", &environment);
+    // It looks for zig by the first interpreter there.
+    let mut path = environment.join("bin").into_os_string();
+    path.push(":");
+    path.push(env::var_os("PATH").unwrap_or_default());
+    maturin.env("PATH", path);
     maturin.current_dir(children.workspace.root.join(PACKAGE));
     let target = target(children, out);
     children.run(shipping::shipped(children, &mut maturin, &target)?)

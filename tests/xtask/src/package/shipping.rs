@@ -126,5 +126,6 @@ pub(super) fn is_made_again(children: &Children<'_>, first: &Path) -> Result<(),
             }
         }
     }
-    Ok(())
+    // Kept only where somebody has to look.
+    remove(&again)
 }
