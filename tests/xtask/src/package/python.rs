@@ -45,7 +45,7 @@ fn wheel(
 ) -> Result<(), Failure> {
     let environment = ENVIRONMENT.folder(children)?;
     let mut maturin = children.command(environment.join("bin/maturin"));
-    maturin.args(["build", "--out"]).arg(folder).args(words);
+    maturin.args(["build", "--compression-level", "9", "--out"]).arg(folder).args(words);
     // It looks for zig by the first interpreter there.
     let mut path = environment.join("bin").into_os_string();
     path.push(":");
