@@ -10,6 +10,7 @@
 //! | `{"$contains": "text"}` | a text that contains it |
 //! | `{"$length": 26}` | a text of so many characters, or a list of so many values |
 //! | `{"$between": [a, b]}` | a whole number from `a` to `b` |
+//! | `{"$one_of": [a, b]}` | what is equal to one of them |
 //! | `{"$some": X}` | a list of which at least one value meets `X` |
 //! | `{"$all": [X, Y]}` | what meets all of them |
 
@@ -64,6 +65,7 @@ fn compare_form(form: &str, argument: &Value, found: &Value, at: &str, lines: &m
     let met = match (form, argument, found) {
         ("$begins", Value::String(start), Value::String(text)) => text.starts_with(start.as_str()),
         ("$contains", Value::String(part), Value::String(text)) => text.contains(part.as_str()),
+        ("$one_of", Value::Array(values), found) => values.contains(found),
         ("$length", Value::Number(length), Value::String(text)) => {
             is_count(length, text.chars().count())
         }
@@ -124,6 +126,7 @@ mod tests {
             json!({ "state": "done", "amount": 1200 }),
             json!({ "decline": null, "refusal": null }),
             json!({ "list": [{ "a": 1 }] }),
+            json!({ "state": { "$one_of": ["declined", "done"] } }),
             json!({ "list": { "$length": 1 }, "state": { "$begins": "do" } }),
             json!({ "list": { "$some": { "b": 2 } }, "amount": { "$between": [1200, 1200] } }),
         ] {
@@ -153,6 +156,10 @@ mod tests {
                 "amount: must be {$between: [1201,9999]}, but is 1200",
             ),
             (json!({ "state": { "$length": 3 } }), "state: must be {$length: 3}, but is \"done\""),
+            (
+                json!({ "state": { "$one_of": ["declined"] } }),
+                "state: must be {$one_of: [\"declined\"]}, but is \"done\"",
+            ),
             (
                 json!({ "state": { "$invented": 3 } }),
                 "state: must be {$invented: 3}, but is \"done\"",

@@ -50,11 +50,13 @@ impl Names {
         let wrong = || format!("not a record with other fields: {}", Value::Object(said.clone()));
         let mut record = self.fill(said.get("but").ok_or_else(wrong)?)?;
         let fields = record.get_mut("fields").and_then(Value::as_object_mut).ok_or_else(wrong)?;
-        for (name, value) in said.get("with").and_then(Value::as_object).into_iter().flatten() {
-            fields.insert(name.clone(), self.fill(value)?);
+        if let Some(with) = said.get("with") {
+            fields.extend(self.fill(with)?.as_object().cloned().ok_or_else(wrong)?);
         }
-        for name in said.get("without").and_then(Value::as_array).into_iter().flatten() {
-            fields.remove(name.as_str().ok_or_else(wrong)?).ok_or_else(wrong)?;
+        if let Some(without) = said.get("without") {
+            for name in self.fill(without)?.as_array().ok_or_else(wrong)? {
+                fields.remove(name.as_str().ok_or_else(wrong)?).ok_or_else(wrong)?;
+            }
         }
         Ok(record)
     }
@@ -108,7 +110,8 @@ impl Names {
     /// The call that seals an instrument of the bed, and the order that comes of it but for the
     /// envelope.
     pub(crate) fn sealing(&self, sealed: &Sealed) -> Result<(Call, Value), String> {
-        let Sealed { name: _, instrument, at, operation, order_id, amount, currency } = sealed;
+        let Sealed { name: _, instrument, at, operation, order_id, amount, currency, by_page: _ } =
+            sealed;
         let contract = self.find(&format!("shop.contracts.{at}"))?;
         let places = self.find("bed.institutions")?;
         let place = places.as_array().into_iter().flatten().find(|place| place["id"] == **at);

@@ -36,6 +36,14 @@ pub struct Scenario {
     pub steps: Vec<Step>,
 }
 
+impl Scenario {
+    pub(crate) fn stops_the_server(&self) -> bool {
+        let stops =
+            |step: &Step| matches!(step, Step::Control { call, .. } if call.contains("stop"));
+        self.steps.iter().any(stops)
+    }
+}
+
 const fn yes() -> bool {
     true
 }
@@ -82,18 +90,15 @@ pub enum Step {
 }
 
 /// What a shopper's page seals.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Sealed {
     /// The name under which the order is captured.
-    #[serde(rename = "order")]
     pub name: String,
     /// The instrument, by its name in the bed.
     pub instrument: String,
     /// The institution.
     pub at: String,
     /// `sale`, `authorise` or `check`.
-    #[serde(rename = "for")]
     pub operation: String,
     /// The shop's order.
     pub order_id: String,
@@ -101,6 +106,8 @@ pub struct Sealed {
     pub amount: u64,
     /// The currency.
     pub currency: String,
+    /// Whether another page seals it, whose clock agrees with the server's; else the runner does.
+    pub by_page: bool,
 }
 
 /// A call, and what must come of it.
@@ -124,6 +131,13 @@ pub struct Call {
     pub within_s: Option<u64>,
 }
 
+/// Who seals, where it is not the runner.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sealer {
+    Page,
+}
+
 /// All keys that a step may have; which are there says what it is.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -138,6 +152,7 @@ struct Written {
     order_id: Option<String>,
     amount: Option<Value>,
     currency: Option<String>,
+    sealed_by: Option<Sealer>,
     control: Option<String>,
     body: Option<Value>,
     drop: Option<String>,
@@ -167,8 +182,10 @@ impl TryFrom<Written> for Step {
                 order_id: Some(order_id),
                 amount: Some(amount),
                 currency: Some(currency),
+                sealed_by,
                 ..
             } => {
+                let by_page = matches!(sealed_by, Some(Sealer::Page));
                 let amount = amount.as_u64().ok_or("an amount is a whole number")?;
                 Ok(Self::Order(Sealed {
                     name,
@@ -178,6 +195,7 @@ impl TryFrom<Written> for Step {
                     order_id,
                     amount,
                     currency,
+                    by_page,
                 }))
             }
             Written { control: Some(call), body, expect, .. } => {
@@ -210,6 +228,20 @@ impl TryFrom<Written> for Step {
 /// read it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Ordered(pub Vec<(String, Value)>);
+
+impl ServerClock {
+    /// The time by the server's clock, in milliseconds since 1970.
+    pub fn now_ms(self) -> u64 {
+        const HOUR_MS: u64 = 3_600_000;
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            Self::Right => now_ms,
+            Self::AnHourAhead => now_ms.saturating_add(HOUR_MS),
+            Self::AnHourBehind => now_ms.saturating_sub(HOUR_MS),
+        }
+    }
+}
 
 impl<'de> Deserialize<'de> for Ordered {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

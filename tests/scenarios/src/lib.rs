@@ -5,6 +5,7 @@ pub mod bed;
 pub mod compare;
 mod expand;
 pub mod flow;
+mod page;
 pub mod play;
 pub mod profile;
 pub mod runner;

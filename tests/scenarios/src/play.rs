@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use pos_connect::protocol::key::PublicKey;
 use pos_connect::protocol::succession::Fingerprint;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
@@ -16,6 +16,7 @@ use crate::bed::Bed;
 use crate::compare::{differences, short};
 use crate::expand::Names;
 use crate::flow::{Call, Ordered, Scenario, ServerClock, Step};
+use crate::page;
 use crate::profile::Profile;
 use crate::runner::Runner;
 
@@ -66,12 +67,14 @@ impl Stage {
         let folder = TempDir::new()
             .map_err(|cause| HarnessError::program("the system's temporary folder", cause))?;
         let names = names(bed, scenario, profile, folder.path()).await?;
-        let mut played = Played { bed, runner, profile, names };
+        let mut played = Played { bed, clock: scenario.server_clock, runner, profile, names };
         let outcome = match played.all(scenario).await {
             Ok(()) => Outcome::Passed,
             Err(why) => {
-                // It may have ended half way: with the server down, say.
-                bed.control("POST /server/restart", &Value::Null).await?;
+                if scenario.stops_the_server() {
+                    // It may have ended half way.
+                    bed.control("POST /server/restart", &Value::Null).await?;
+                }
                 Outcome::Failed(why)
             }
         };
@@ -108,6 +111,13 @@ async fn names(
     names.set("bed", bed.told.clone());
     names.set("folder", json!(folder.join("store")));
     let key: Option<PublicKey> = server["answer_key"].as_str().and_then(|key| key.parse().ok());
+    let five_minutes_ms = 300_000;
+    let now_ms = scenario.server_clock.now_ms();
+    let (least, most) =
+        (now_ms.saturating_sub(five_minutes_ms), now_ms.saturating_add(five_minutes_ms));
+    names.set("about_now_ms", json!([least, most]));
+    let sets = server_sets(&bed.told);
+    names.set("sets", Value::Object(sets));
     names.set("answer_key_pin", json!(key.map(|key| Fingerprint::of(&key))));
     if scenario.shop {
         let mut shop = bed.control("POST /shops", &Value::Null).await?;
@@ -123,8 +133,19 @@ async fn names(
     Ok(names)
 }
 
+/// The signed sets of seal keys, as the texts that the surface takes, by institution.
+fn server_sets(told: &Value) -> Map<String, Value> {
+    let places = told["institutions"].as_array().into_iter().flatten();
+    let set = |place: &Value| {
+        let id = place["id"].as_str().unwrap_or_default().to_owned();
+        (id, json!(place["seal_keys"].to_string()))
+    };
+    places.map(set).collect()
+}
+
 struct Played<'a> {
     bed: &'a Bed,
+    clock: ServerClock,
     runner: &'a mut dyn Runner,
     profile: &'a Profile,
     names: Names,
@@ -183,7 +204,11 @@ impl Played<'_> {
                     *text = filled.as_str().ok_or("must be a text")?.to_owned();
                 }
                 let (call, mut order) = self.names.sealing(&sealed)?;
-                order["fields"]["envelope"] = self.call(&call).await?;
+                order["fields"]["envelope"] = if sealed.by_page {
+                    json!(page::seal(&call.arguments, self.clock)?)
+                } else {
+                    self.call(&call).await?
+                };
                 self.names.set(&sealed.name, order);
                 Ok(())
             }
@@ -243,7 +268,7 @@ impl Played<'_> {
     /// How an answer differs from what the data expects of it.
     fn unmet(&self, expect: &Value, answer: &Value) -> Vec<String> {
         let Some(kind) = expect.get("refused").and_then(Value::as_str) else {
-            return differences(expect, answer);
+            return whole(expect, answer);
         };
         // The language's own typed error, or the surface's that names the field.
         if let Some(class) = answer.get("refused").and_then(Value::as_str) {
@@ -253,12 +278,24 @@ impl Played<'_> {
             }
             return vec![format!("{class} is not how {} refuses {kind}", self.profile.name)];
         }
+        if let Some(wanted) = expect.get("or") {
+            return whole(wanted, answer);
+        }
         let mut wanted = json!({ "error": { "kind": "fix_the_request", "code": "invalid_field" } });
         if let Some(field) = expect.get("field") {
             wanted["error"]["field"] = field.clone();
         }
-        differences(&wanted, answer)
+        whole(&wanted, answer)
     }
+}
+
+/// The differences of an answer; one of another kind is shown as it is.
+fn whole(expect: &Value, answer: &Value) -> Vec<String> {
+    let kinds = expect.as_object().into_iter().flatten();
+    if kinds.clone().any(|(kind, _)| answer.get(kind).is_none()) {
+        return vec![format!("must be {}, but is {}", short(expect), short(answer))];
+    }
+    differences(expect, answer)
 }
 
 fn told(asked: &str, lines: Vec<String>) -> Result<(), String> {

@@ -113,7 +113,7 @@ async def answer(request, kept, connection):
         del kept[request["drop"]]
         return {"value": None}
     try:
-        arguments = from_json(request["arguments"], kept)
+        arguments = {name: from_json(one, kept) for name, one in request["arguments"].items()}
         value = find(request, kept, connection)(**arguments)
         if inspect.isawaitable(value):
             value = await value

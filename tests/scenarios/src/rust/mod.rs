@@ -1,7 +1,7 @@
 //! A shop in Rust that is driven by the runners' protocol: `pos-connect` itself, as a Rust shop
 //! links it.
 
-mod read;
+pub(crate) mod read;
 mod write;
 
 use std::collections::HashMap;
@@ -15,8 +15,8 @@ use pos_connect::{Config, Connection, EnrolmentCode, SealError, SecretText, Setu
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use read::{Arguments, Refused, class_of};
-use write::{failure, key_status, told};
+use self::read::{Arguments, Refused, class_of};
+use self::write::{failure, key_status, told};
 
 /// What does not come back as a value.
 enum Ended {
@@ -271,7 +271,6 @@ async fn asking(line: &Connection, call: &str, arguments: Arguments<'_>) -> Resu
     })
 }
 
-/// Reads the settings.
 impl Arguments<'_> {
     fn config(self) -> Result<Config, Ended> {
         let as_error = |cause: pos_connect::ConfigError| pos_connect::Error::from(cause);

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 /// Why there is no argument.
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// An error of this type.
     By(String),
     /// Rust has no such value.
@@ -23,14 +23,14 @@ pub(super) enum Refused {
 }
 
 /// The error type's own name.
-pub(super) fn class_of<E>(_: E) -> Refused {
+pub(crate) fn class_of<E>(_: E) -> Refused {
     let path = type_name::<E>();
     Refused::By(path.rsplit("::").next().unwrap_or(path).to_owned())
 }
 
 /// Arguments or fields, by name.
 #[derive(Clone, Copy)]
-pub(super) struct Arguments<'a>(pub(super) &'a Map<String, Value>);
+pub(crate) struct Arguments<'a>(pub(crate) &'a Map<String, Value>);
 
 impl<'a> Arguments<'a> {
     fn value(self, name: &str) -> Result<&'a Value, Refused> {
@@ -49,7 +49,7 @@ impl<'a> Arguments<'a> {
         self.value(name).map(Some)
     }
 
-    pub(super) fn text(self, name: &str) -> Result<String, Refused> {
+    pub(crate) fn text(self, name: &str) -> Result<String, Refused> {
         match self.value(name)? {
             Value::String(text) => Ok(text.clone()),
             value if value.get("odd").is_some_and(|odd| odd == "megabyte") => {
@@ -59,19 +59,19 @@ impl<'a> Arguments<'a> {
         }
     }
 
-    pub(super) fn text_if(self, name: &str) -> Result<Option<String>, Refused> {
+    pub(crate) fn text_if(self, name: &str) -> Result<Option<String>, Refused> {
         self.value_if(name)?.map(|_| self.text(name)).transpose()
     }
 
-    pub(super) fn parsed<T: FromStr>(self, name: &str) -> Result<T, Refused> {
+    pub(crate) fn parsed<T: FromStr>(self, name: &str) -> Result<T, Refused> {
         self.text(name)?.parse().map_err(class_of)
     }
 
-    pub(super) fn parsed_if<T: FromStr>(self, name: &str) -> Result<Option<T>, Refused> {
+    pub(crate) fn parsed_if<T: FromStr>(self, name: &str) -> Result<Option<T>, Refused> {
         self.value_if(name)?.map(|_| self.parsed(name)).transpose()
     }
 
-    pub(super) fn number<T: TryFrom<u64>>(self, name: &str) -> Result<T, Refused> {
+    pub(crate) fn number<T: TryFrom<u64>>(self, name: &str) -> Result<T, Refused> {
         let value = self.value(name)?;
         let odd = || value.get("odd").is_some_and(|odd| odd == "two_to_63").then_some(1 << 63);
         let number = value.as_u64().or_else(odd);
@@ -80,47 +80,47 @@ impl<'a> Arguments<'a> {
             .ok_or(Refused::Untold("a value of a wrong type does not compile"))
     }
 
-    pub(super) fn seconds(self, name: &str) -> Result<Option<Duration>, Refused> {
+    pub(crate) fn seconds(self, name: &str) -> Result<Option<Duration>, Refused> {
         self.value_if(name)?.map(|_| self.number(name).map(Duration::from_secs)).transpose()
     }
 
     /// The word of an enum, if there is one.
-    pub(super) fn word(self, name: &str) -> Result<Option<&'a str>, Refused> {
+    pub(crate) fn word(self, name: &str) -> Result<Option<&'a str>, Refused> {
         let word = self.value_if(name)?.map(|value| value["value"].as_str());
         word.map(|word| word.ok_or(Refused::Untold("an enum has no such word"))).transpose()
     }
 
-    pub(super) fn kept(self, name: &str) -> Result<&'a str, Refused> {
+    pub(crate) fn kept(self, name: &str) -> Result<&'a str, Refused> {
         let kept = self.value(name)?["kept"].as_str();
         kept.ok_or(Refused::Untold("a value of a wrong type does not compile"))
     }
 
     /// The fields of a record or variant.
-    pub(super) fn record(self, name: &str) -> Result<Self, Refused> {
+    pub(crate) fn record(self, name: &str) -> Result<Self, Refused> {
         let fields = self.value(name)?["fields"].as_object();
         fields.map(Self).ok_or(Refused::Untold("a value of a wrong type does not compile"))
     }
 
-    pub(super) fn octets(self, name: &str) -> Result<Vec<u8>, Refused> {
+    pub(crate) fn octets(self, name: &str) -> Result<Vec<u8>, Refused> {
         let text = self.value(name)?["octets"].as_str().unwrap_or_default();
         STANDARD.decode(text).map_err(|_| Refused::Untold("octets travel in base64"))
     }
 
-    pub(super) fn headers(self, name: &str) -> Result<HashMap<String, Vec<String>>, Refused> {
+    pub(crate) fn headers(self, name: &str) -> Result<HashMap<String, Vec<String>>, Refused> {
         serde_json::from_value(self.value(name)?.clone())
             .map_err(|_| Refused::Untold("headers are lists of texts by name"))
     }
 
-    pub(super) fn json_text<T: DeserializeOwned>(self, name: &str) -> Result<T, Refused> {
+    pub(crate) fn json_text<T: DeserializeOwned>(self, name: &str) -> Result<T, Refused> {
         pos_connect::wire::read_body(self.text(name)?.as_bytes()).map_err(class_of)
     }
 
-    pub(super) fn money(self) -> Result<Money, Refused> {
+    pub(crate) fn money(self) -> Result<Money, Refused> {
         let amount = Amount::new(self.number("amount")?).map_err(class_of)?;
         Ok(Money { amount, currency: self.parsed("currency")? })
     }
 
-    pub(super) fn order(self) -> Result<Order, Refused> {
+    pub(crate) fn order(self) -> Result<Order, Refused> {
         let order = Order::new(
             self.parsed("contract_id")?,
             self.parsed("order_id")?,
@@ -131,7 +131,7 @@ impl<'a> Arguments<'a> {
         Ok(Order { allow_partial, ..order })
     }
 
-    pub(super) fn binding(self) -> Result<Binding, Refused> {
+    pub(crate) fn binding(self) -> Result<Binding, Refused> {
         let operation = match self.word("operation")? {
             Some("sale") => pos_connect::SealedOperation::Sale,
             Some("authorise") => pos_connect::SealedOperation::Authorise,
@@ -147,7 +147,7 @@ impl<'a> Arguments<'a> {
         })
     }
 
-    pub(super) fn query(self) -> Result<HistoryQuery, Refused> {
+    pub(crate) fn query(self) -> Result<HistoryQuery, Refused> {
         Ok(HistoryQuery {
             after: self.parsed_if("after")?,
             limit: self.value_if("limit")?.map(|_| self.number("limit")).transpose()?,
@@ -156,7 +156,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// A body of the wire that is read as such: its names are those of the surface.
-    pub(super) fn body<T: DeserializeOwned>(self) -> Result<T, Refused> {
+    pub(crate) fn body<T: DeserializeOwned>(self) -> Result<T, Refused> {
         let mut fields = self.0.clone();
         fields.retain(|_, value| !value.is_null());
         if let Some(envelope) = fields.get_mut("envelope") {
@@ -167,7 +167,7 @@ impl<'a> Arguments<'a> {
     }
 
     /// The JSON of what is sealed has the names of the surface, and a `type`.
-    pub(super) fn instrument(self, name: &str) -> Result<Instrument, Refused> {
+    pub(crate) fn instrument(self, name: &str) -> Result<Instrument, Refused> {
         let variant = self.value(name)?["variant"].as_str().unwrap_or_default();
         let kind = variant.strip_prefix("Instrument.").unwrap_or_default();
         let mut fields = self.record(name)?.0.clone();
@@ -180,9 +180,9 @@ impl<'a> Arguments<'a> {
     }
 
     /// A host's key storage.
-    pub(super) fn storage(self, name: &str) -> Result<Arc<dyn KeyStore>, Refused> {
+    pub(crate) fn storage(self, name: &str) -> Result<Arc<dyn KeyStore>, Refused> {
         let value = self.value(name)?;
-        if value["storage"] == "raises" {
+        if value["storage"] != "memory" {
             let why = value["text"].as_str().unwrap_or_default().to_owned();
             return Ok(Arc::new(Raises(why)));
         }
