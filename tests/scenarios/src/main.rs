@@ -94,7 +94,7 @@ async fn run(
     let mut stage = Stage::new(testbed);
     let mut runner = Program::new(command)?;
     let mut results = Results { runner: name.into(), ..Results::default() };
-    let (mut passed, mut failed, mut reasons) = (0_u32, 0_u32, Vec::new());
+    let mut failed = 0_u32;
     for scenario in &scenarios {
         let began = Instant::now();
         let outcome = stage.play(scenario, &mut runner, &profile).await?;
@@ -102,25 +102,19 @@ async fn run(
         results.add(scenario, &outcome);
         match outcome {
             Outcome::Passed => {
-                passed = passed.saturating_add(1);
-                println!("  passed    {took:5.1} s  {}", scenario.name);
+                println!("{name}: passed {took:.1} s: {}", scenario.name);
             }
             Outcome::NotHere(why) => {
-                println!("  not here           {}: {why}", scenario.name);
-                reasons.push(why);
+                println!("{name}: not here: {}: {why}", scenario.name);
             }
             Outcome::Failed(why) => {
                 failed = failed.saturating_add(1);
-                println!("  FAILED    {took:5.1} s  {}: {why}", scenario.name);
+                println!("{name}: FAILED {took:.1} s: {}: {why}", scenario.name);
             }
         }
     }
-    let not_here = reasons.len();
-    reasons.sort();
-    reasons.dedup();
-    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
     let failures = if failed == 0 { String::new() } else { format!(", {failed} FAILED") };
-    println!("{name}: {passed} scenarios passed, {not_here} not here{why}{failures}");
+    println!("{}{failures}", results.summary());
     if let Some(path) = result {
         let text = serde_json::to_string_pretty(&results).expect("texts are JSON");
         fs::write(path, text).map_err(|cause| HarnessError::Data {
@@ -128,7 +122,7 @@ async fn run(
             cause: cause.to_string(),
         })?;
     }
-    Ok(failed == 0 && passed > 0)
+    Ok(failed == 0 && results.has_passed())
 }
 
 fn make_table(
@@ -145,5 +139,8 @@ fn make_table(
         serde_json::from_slice(&text).map_err(|cause| wrong(cause.to_string()))
     };
     let results = results.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    for one in &results {
+        println!("{}", one.summary());
+    }
     table::put(page, &table::table(&scenarios, &profiles, &results), write)
 }

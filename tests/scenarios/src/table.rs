@@ -24,6 +24,24 @@ pub struct Results {
 }
 
 impl Results {
+    /// One line: how many passed, and why the others are not here.
+    pub fn summary(&self) -> String {
+        let mut reasons: Vec<&str> =
+            self.scenarios.values().flatten().map(String::as_str).collect();
+        let not_here = reasons.len();
+        let passed = self.scenarios.len().saturating_sub(not_here);
+        reasons.sort_unstable();
+        reasons.dedup();
+        let why =
+            if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(" ")) };
+        format!("{}: {passed} scenarios passed, {not_here} not here{why}", self.runner)
+    }
+
+    /// Whether any scenario passed.
+    pub fn has_passed(&self) -> bool {
+        self.scenarios.values().any(Option::is_none)
+    }
+
     /// Adds what became of a scenario; one that failed has no place in a table.
     pub fn add(&mut self, scenario: &Scenario, outcome: &Outcome) {
         let why = match outcome {
@@ -122,6 +140,9 @@ mod tests {
             results
         };
         let not_here = || Outcome::NotHere("No callbacks.".into());
+        let one = ran("e", &[Outcome::Passed, not_here()]);
+        assert_eq!(one.summary(), "e: 1 scenarios passed, 1 not here: No callbacks.");
+        assert!(one.has_passed() && !ran("f", &[not_here()]).has_passed());
         let made = table(
             &[scenario("pay"), scenario("throw")],
             &[profile("a"), profile("b"), profile("c"), profile("d")],

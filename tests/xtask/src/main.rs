@@ -52,6 +52,11 @@ fn main() -> ExitCode {
                 Err(failure) => runner::report(&failure),
             }
         }
+        Some(("scenarios", arguments)) => {
+            let only = arguments.get_one::<String>("only").map(String::as_str);
+            let done = bindings::scenarios::command(&workspace, arguments.get_flag("write"), only);
+            done.map_or_else(|failure| runner::report(&failure), |()| ExitCode::SUCCESS)
+        }
         Some((name, arguments)) => {
             let build = || if built { Ok(()) } else { programs::build(&workspace) };
             match build().and_then(|()| programs::start(&workspace, name, arguments)) {
@@ -73,6 +78,11 @@ fn command_line() -> Command {
         .long("list")
         .action(ArgAction::SetTrue)
         .help("Lists the parts with their budgets and runs none");
+    let write = Arg::new("write")
+        .long("write")
+        .action(ArgAction::SetTrue)
+        .conflicts_with("only")
+        .help("Writes the table of docs/BINDINGS.md instead");
     let quick = Arg::new("quick")
         .long("quick")
         .action(ArgAction::SetTrue)
@@ -95,7 +105,12 @@ fn command_line() -> Command {
         .subcommand(
             Command::new("full")
                 .about("Runs what CI runs and then what takes longer")
-                .args([only, list]),
+                .args([only.clone(), list]),
+        )
+        .subcommand(
+            Command::new("scenarios")
+                .about("Plays the shared flows to every language's package, and compares the table")
+                .args([only.help("Plays to this runner alone"), write]),
         )
         .subcommand(
             Command::new("package")

@@ -17,6 +17,7 @@ struct Tool {
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
+    Tool { probe: &["faketime", "--version"],                packages: &["faketime"] },
     Tool { probe: &["git", "--version"],                     packages: &["git"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
     Tool { probe: &["npm", "--version"],                     packages: &["nodejs", "npm"] },
@@ -46,7 +47,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     // The one step of every later cargo call that needs the network.
     children.run(&mut children.cargo(&["fetch", "--locked"]))?;
     judges::ENVIRONMENT.install(children)?;
-    bindings::python::install(children)?;
+    bindings::python::prepare(children)?;
     deny::install(children)?;
     Ok(Vec::new())
 }

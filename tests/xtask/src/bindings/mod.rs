@@ -3,6 +3,7 @@
 
 pub(crate) mod php;
 pub(crate) mod python;
+pub(crate) mod scenarios;
 
 use std::fs;
 use std::path::Path;

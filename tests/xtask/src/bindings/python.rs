@@ -1,5 +1,6 @@
 //! Python.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{copy, read, remove, write};
@@ -13,6 +14,8 @@ pub(crate) const ENVIRONMENT: Environment = Environment {
     requirements: "bindings/uniffi/python/tests/requirements.txt",
 };
 
+const LIBRARY: &str = "libpos_connect_native.so";
+
 /// What `__init__.py` and `__init__.pyi` are made by.
 const STUBS: &str = "python-stubs";
 
@@ -20,18 +23,9 @@ const STUBS: &str = "python-stubs";
 /// gunicorn; its types by two checkers. The tests start the test bed and know no more of it than its one
 /// line.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
-    build::everything(children)?;
-    install(children)?;
-    let made = children.workspace.scratch("package-python")?;
-    let package = made.join("pos_connect");
-    let native = package.join("_native");
-    remove(&made)?;
-    copy(&children.workspace.root.join(PACKAGE).join("pos_connect"), &package)?;
-    let library = children.workspace.program("libpos_connect_native.so");
-    generate(children, "python", &library, &native)?;
-    write(&native.join("__init__.py"), b"")?;
-    write(&native.join("libpos_connect_native.so"), &read(&library)?)?;
-    are_as_committed(children, &library)?;
+    let made = install(children)?;
+    prepare(children)?;
+    are_as_committed(children, &children.workspace.program(LIBRARY))?;
     let mut tests = children.command(ENVIRONMENT.python(children)?);
     tests.args(["-B", "-m", "unittest", "discover", "--start-directory"]);
     tests.arg(children.workspace.root.join(PACKAGE).join("tests"));
@@ -41,8 +35,23 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     Ok(Vec::new())
 }
 
+/// Puts the package together from what was built, and gives the folder to import it from.
+pub(crate) fn install(children: &Children<'_>) -> Result<PathBuf, Failure> {
+    build::everything(children)?;
+    let made = children.workspace.scratch("package-python")?;
+    let package = made.join("pos_connect");
+    let native = package.join("_native");
+    remove(&made)?;
+    copy(&children.workspace.root.join(PACKAGE).join("pos_connect"), &package)?;
+    let library = children.workspace.program(LIBRARY);
+    generate(children, "python", &library, &native)?;
+    write(&native.join("__init__.py"), b"")?;
+    write(&native.join(LIBRARY), &read(&library)?)?;
+    Ok(made)
+}
+
 /// Makes the tests' environment. Pyright's package fetches the program itself at its first start.
-pub(crate) fn install(children: &Children<'_>) -> Result<(), Failure> {
+pub(crate) fn prepare(children: &Children<'_>) -> Result<(), Failure> {
     ENVIRONMENT.install(children)?;
     let mut fetch = children.command(ENVIRONMENT.python(children)?);
     fetch.args(["-m", "pyright", "--version"]);
@@ -62,15 +71,15 @@ fn offline_pyright<'c>(
 fn generate(
     children: &Children<'_>,
     what: &str,
-    library: &std::path::Path,
-    out: &std::path::Path,
+    library: &Path,
+    out: &Path,
 ) -> Result<(), Failure> {
     let mut generate = children.command(children.workspace.program("pos-bindgen"));
     children.run(generate.arg(what).arg(library).arg(out))
 }
 
 /// The files in the repository are what the library's surface gives.
-fn are_as_committed(children: &Children<'_>, library: &std::path::Path) -> Result<(), Failure> {
+fn are_as_committed(children: &Children<'_>, library: &Path) -> Result<(), Failure> {
     let again = children.workspace.scratch("package-python-again")?;
     generate(children, STUBS, library, &again)?;
     for name in ["__init__.py", "__init__.pyi"] {

@@ -1,0 +1,116 @@
+//! The shared flows, played to every language's package (`tests/scenarios/README.md`).
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use super::python;
+use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
+
+/// The page whose table a run writes.
+const PAGE: &str = "docs/BINDINGS.md";
+
+/// Runners that play at once, each on a bed of its own: most of the time they wait for time-outs.
+const AT_ONCE: usize = 3;
+
+/// One column of the table.
+struct Runner {
+    /// Its name in `tests/scenarios/runners.json`.
+    name: &'static str,
+    /// Installs its package, as a shop would.
+    install: fn(&Children<'_>) -> Result<(), Failure>,
+    /// What starts it. Variables go through `env`.
+    command: fn(&Workspace) -> Vec<OsString>,
+}
+
+/// A language is a line here and an entry in `runners.json`.
+#[rustfmt::skip]
+const RUNNERS: &[Runner] = &[
+    Runner { name: "rust",            install: |_| Ok(()),                                command: rust },
+    Runner { name: "python-blocking", install: |all| python::install(all).map(drop),      command: |at| python(at, &[]) },
+    Runner { name: "python-async",    install: |_| Ok(()),                                command: |at| python(at, &["--async"]) },
+];
+
+fn rust(at: &Workspace) -> Vec<OsString> {
+    vec![at.program("pos-scenarios-rust").into()]
+}
+
+fn python(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
+    let mut package = OsString::from("PYTHONPATH=");
+    package.push(at.target.join("xtask/package-python"));
+    let runner = at.root.join("bindings/uniffi/python/tests/runner.py");
+    let words = ["env".into(), package, "python3".into(), "-B".into(), runner.into()];
+    words.into_iter().chain(flags.iter().map(Into::into)).collect()
+}
+
+/// The part: every runner, and the table as it is committed.
+pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    play_all(children, false, None)
+}
+
+/// `cargo xtask scenarios`.
+pub(crate) fn command(
+    workspace: &Workspace,
+    write: bool,
+    only: Option<&str>,
+) -> Result<(), Failure> {
+    let children = Children::within(Duration::MAX, workspace);
+    build::everything(&children)?;
+    for line in play_all(&children, write, only)? {
+        println!("{line}");
+    }
+    Ok(())
+}
+
+fn play_all(children: &Children<'_>, write: bool, only: Option<&str>) -> Result<Figures, Failure> {
+    let folder = children.workspace.scratch("scenarios")?;
+    let result = |runner: &Runner| folder.join(runner.name).with_extension("json");
+    let chosen = RUNNERS.iter().filter(|runner| only.is_none_or(|name| name == runner.name));
+    let chosen: Vec<_> = chosen.collect();
+    if chosen.is_empty() {
+        return Err(Failure::Check("no runner is called so".to_owned()));
+    }
+    // All of them: one may use what another installs.
+    for runner in RUNNERS {
+        (runner.install)(children)?;
+    }
+    let waiting = Mutex::new(chosen.iter());
+    let failures = Mutex::new(Vec::new());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(runner) = next() {
+                    if let Err(failure) = play(children, runner, result(runner))
+                        && let Ok(mut failures) = failures.lock()
+                    {
+                        failures.push(failure);
+                    }
+                }
+            });
+        }
+    });
+    if let Some(failure) = failures.into_inner().ok().and_then(|all| all.into_iter().next()) {
+        return Err(failure);
+    }
+    if only.is_some() {
+        return Ok(Vec::new());
+    }
+    let mut table = harness(children);
+    table.arg("table").arg(PAGE).args(chosen.iter().map(|runner| result(runner)));
+    let printed = children.read(table.args(write.then_some("--write")))?;
+    Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
+}
+
+fn play(children: &Children<'_>, runner: &Runner, result: PathBuf) -> Result<(), Failure> {
+    let mut command = harness(children);
+    command.args(["run", "--runner", runner.name, "--result"]).arg(result).arg("--");
+    children.run(command.args((runner.command)(children.workspace)))
+}
+
+fn harness(children: &Children<'_>) -> std::process::Command {
+    children.command(children.workspace.program("pos-scenarios"))
+}
