@@ -176,14 +176,18 @@ impl Connection {
         self.is_session.load(Ordering::Acquire)
     }
 
-    /// What a verb told, its error in the language that the shop has chosen.
+    /// What a verb told, or what is to be said where it was not heard to its end.
     fn told<T>(
         &self,
         told: Result<Result<T, Error>, Unheard>,
         about: Option<About>,
     ) -> Result<T, Error> {
-        told.unwrap_or_else(|cause| Err(Error::unheard(&cause, about)))
-            .map_err(|error| error.in_language(self.config.language()))
+        self.spoken(told.unwrap_or_else(|cause| Err(Error::unheard(&cause, about))))
+    }
+
+    /// An error in the language that the shop has chosen.
+    fn spoken<T>(&self, told: Result<T, Error>) -> Result<T, Error> {
+        told.map_err(|error| error.in_language(self.config.language()))
     }
 
     /// What a verb about a key tells. The module has named the key in its own errors; one that came

@@ -8,9 +8,13 @@
 mod connection;
 mod error;
 mod functions;
+#[cfg(all(feature = "json", not(target_arch = "wasm32")))]
+pub mod json;
 mod process;
 mod records;
 mod runtime;
+#[cfg(target_os = "linux")]
+mod signals;
 mod store;
 
 pub use connection::{BlockingConnection, Connection};
@@ -24,6 +28,9 @@ pub use records::{
     Session, ShopperAdvice, UnreadableCall,
 };
 pub use store::{KeyStorage, KeyStorageError, Store};
+
+#[doc(hidden)]
+pub use process::PerProcess;
 
 #[cfg(feature = "uniffi")]
 uniffi::setup_scaffolding!("pos_connect");

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// It is a pointer and never a lock, because a lock could be held by another thread of the parent while
 /// it forks. A child that gets the id of a dead ancestor, which is
 /// possible once the system has used up all numbers, takes that one's value for its own.
-pub(crate) struct PerProcess<T> {
+pub struct PerProcess<T> {
     present: AtomicPtr<Made<T>>,
     /// The process of which a thread is making the value.
     making: AtomicU32,
@@ -33,7 +33,7 @@ struct Made<T> {
 
 impl<T> PerProcess<T> {
     /// Nothing is made yet.
-    pub(crate) const fn empty() -> Self {
+    pub const fn empty() -> Self {
         Self {
             present: AtomicPtr::new(ptr::null_mut()),
             making: AtomicU32::new(NOBODY),
@@ -59,7 +59,7 @@ impl<T: Send + Sync> PerProcess<T> {
     /// One thread of a process makes it at a time, so that what `make` finds locked was locked by
     /// the ancestor; others of the same process wait for it.
     #[expect(unsafe_code, reason = "a lock would not survive a fork")]
-    pub(crate) fn get<E>(&self, make: impl Fn(Option<&T>) -> Result<T, E>) -> Result<&T, E> {
+    pub fn get<E>(&self, make: impl Fn(Option<&T>) -> Result<T, E>) -> Result<&T, E> {
         let process = process::id();
         loop {
             let found = self.present.load(Ordering::Acquire);

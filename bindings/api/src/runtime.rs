@@ -49,20 +49,15 @@ fn runtime() -> Result<&'static Runtime, Unheard> {
             // It only turns the sockets: a verb is polled by whoever calls it.
             .worker_threads(1)
             .thread_name("pos-connect")
-            .on_thread_start(leave_signals_to_the_host)
+            .on_thread_start(|| {
+                #[cfg(target_os = "linux")]
+                crate::signals::leave_to_the_host();
+            })
             .enable_all()
             .build()
             .map(|runtime| Turning(Some(runtime)))
     })?;
     Ok(made.0.as_ref().expect("it is taken by the drop alone"))
-}
-
-/// A host's handler is made for the threads that it knows: PHP's writes a list that its own thread
-/// reads.
-fn leave_signals_to_the_host() {
-    #[cfg(unix)]
-    // It fails for a mask that is none.
-    let _ = nix::sys::signal::SigSet::all().thread_block();
 }
 
 thread_local! {
@@ -95,6 +90,8 @@ pub(crate) fn wait<T: Send>(verb: impl Future<Output = T> + Send) -> Result<T, U
 /// Once for all verbs: what turns them would be a third of a blocking verb's code.
 fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Unheard> {
     let runtime = runtime()?;
+    #[cfg(target_os = "linux")]
+    let _held_back = crate::signals::HeldBack::new();
     if Handle::try_current().is_err() {
         runtime.block_on(verb);
         return Ok(());
@@ -186,23 +183,17 @@ mod tests {
         assert_eq!(answer.unwrap(), 7);
     }
 
-    #[cfg(unix)]
+    #[cfg(target_os = "linux")]
     #[test]
     fn a_signal_is_never_handled_on_a_thread_of_ours() {
-        use nix::sys::signal::{SigSet, Signal};
-        let masks = wait(async {
-            let mask = || SigSet::thread_get_mask().unwrap();
-            let turning = tokio::spawn(async move { mask() }).await.unwrap();
-            let working = tokio::task::spawn_blocking(mask).await.unwrap();
-            [turning, working]
+        use crate::signals::is_blocked;
+        let blocked = wait(async {
+            let both = || is_blocked(libc::SIGTERM) && is_blocked(libc::SIGPIPE);
+            let turning = tokio::spawn(async move { both() }).await.unwrap();
+            [turning, tokio::task::spawn_blocking(both).await.unwrap()]
         });
-        for mask in masks.unwrap() {
-            assert!(mask.contains(Signal::SIGTERM) && mask.contains(Signal::SIGCHLD), "{mask:?}");
-        }
-        assert!(
-            !SigSet::thread_get_mask().unwrap().contains(Signal::SIGTERM),
-            "this one is the host's"
-        );
+        assert_eq!(blocked.unwrap(), [true, true]);
+        assert!(!is_blocked(libc::SIGTERM), "this thread is the host's");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReceiverKind, Token, Type,
-    Visibility,
+    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReceiverKind, ReturnType,
+    Token, Type, Visibility,
 };
 
 /// The argument `blocking = Name`.
@@ -48,11 +48,41 @@ pub(crate) fn expand(twin: &Twin, verbs: &ItemImpl) -> syn::Result<TokenStream> 
     let blocking: Vec<_> = verbs_of.iter().map(Verb::blocking).collect();
     let methods = exported(&quote! { #this }, &methods);
     let blocking = exported(&quote! { #twin }, &blocking);
+    let by_name = by_name(&quote! { #twin }, &verbs_of);
     Ok(quote! {
         impl #this { #(#here)* }
         #methods
         #blocking
+        #by_name
     })
+}
+
+/// The verbs for languages that have nothing but texts: each by its name, with its arguments as one
+/// JSON object.
+fn by_name(twin: &TokenStream, verbs: &[Verb<'_>]) -> TokenStream {
+    let names = verbs.iter().map(Verb::name);
+    let arms = verbs.iter().map(Verb::arm);
+    quote! {
+        #[cfg(all(feature = "json", not(target_arch = "wasm32")))]
+        impl #twin {
+            /// The name of every verb.
+            pub const VERBS: &'static [&'static str] = &[#(#names),*];
+
+            /// Calls a verb by its name, with its arguments as a JSON object by their names, and gives
+            /// its answer as JSON.
+            ///
+            /// # Errors
+            /// As the verb; `FixTheRequest` (`invalid_field`) for another name (`verb`) and for
+            /// arguments that are missing, unknown or of another type.
+            pub fn call_by_name(&self, verb: &str, arguments: &str) -> Result<String, Error> {
+                let answer = || match verb {
+                    #(#arms)*
+                    _ => Err(crate::json::no_such_verb()),
+                };
+                self.connection().spoken(answer())
+            }
+        }
+    }
 }
 
 /// One method, read.
@@ -60,6 +90,7 @@ struct Verb<'a> {
     function: &'a ImplItemFn,
     docs: Vec<&'a Attribute>,
     arguments: Vec<&'a Ident>,
+    types: Vec<&'a Type>,
     /// Those that a caller may leave out.
     optional: Vec<&'a Ident>,
 }
@@ -77,7 +108,7 @@ impl<'a> Verb<'a> {
         if docs.len() != function.attrs.len() {
             return refuse("a verb takes no attributes but its documentation");
         }
-        let (mut arguments, mut optional) = (Vec::new(), Vec::new());
+        let (mut arguments, mut types, mut optional) = (Vec::new(), Vec::new(), Vec::new());
         let mut inputs = function.sig.inputs.iter();
         match inputs.next() {
             Some(FnArg::Receiver(this))
@@ -89,6 +120,7 @@ impl<'a> Verb<'a> {
                 FnArg::Typed(typed) => match &*typed.pat {
                     Pat::Ident(name) => {
                         arguments.push(&name.ident);
+                        types.push(&*typed.ty);
                         if is_option(&typed.ty) {
                             optional.push(&name.ident);
                         }
@@ -98,7 +130,7 @@ impl<'a> Verb<'a> {
                 FnArg::Receiver(this) => return Err(Error::new_spanned(this, "comes first")),
             }
         }
-        Ok(Self { function, docs, arguments, optional })
+        Ok(Self { function, docs, arguments, types, optional })
     }
 
     /// What UniFFI is to know of arguments that may be left out.
@@ -122,6 +154,29 @@ impl<'a> Verb<'a> {
 
     fn is_async(&self) -> bool {
         self.function.sig.asyncness.is_some()
+    }
+
+    fn name(&self) -> String {
+        self.function.sig.ident.to_string()
+    }
+
+    fn arm(&self) -> TokenStream {
+        let (name, verb) = (self.name(), &self.function.sig.ident);
+        let (arguments, types) = (&self.arguments, &self.types);
+        let can_fail = match &self.function.sig.output {
+            ReturnType::Type(_, of) => is_named(of, "Result"),
+            ReturnType::Default => false,
+        };
+        let fails = can_fail.then(|| quote!(?));
+        quote! {
+            #name => {
+                #[derive(serde::Deserialize)]
+                #[serde(deny_unknown_fields)]
+                struct Arguments { #(#arguments: #types),* }
+                let Arguments { #(#arguments),* } = crate::json::read("arguments", arguments)?;
+                crate::json::told(&self.#verb(#(#arguments),*) #fails)
+            }
+        }
     }
 
     fn here_name(&self) -> Ident {
@@ -171,8 +226,12 @@ impl<'a> Verb<'a> {
 }
 
 fn is_option(of: &Type) -> bool {
+    is_named(of, "Option")
+}
+
+fn is_named(of: &Type, name: &str) -> bool {
     matches!(of, Type::Path(path)
-        if path.path.segments.last().is_some_and(|last| last.ident == "Option"))
+        if path.path.segments.last().is_some_and(|last| last.ident == name))
 }
 
 #[cfg(test)]
@@ -254,6 +313,39 @@ mod tests {
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }
+            }
+
+            #[cfg(all(feature = "json", not(target_arch = "wasm32")))]
+            impl Twin {
+                /// The name of every verb.
+                pub const VERBS: &'static [&'static str] = &["pay", "close"];
+
+                /// Calls a verb by its name, with its arguments as a JSON object by their names, and gives
+                /// its answer as JSON.
+                ///
+                /// # Errors
+                /// As the verb; `FixTheRequest` (`invalid_field`) for another name (`verb`) and for
+                /// arguments that are missing, unknown or of another type.
+                pub fn call_by_name(&self, verb: &str, arguments: &str) -> Result<String, Error> {
+                    let answer = || match verb {
+                        "pay" => {
+                            #[derive(serde::Deserialize)]
+                            #[serde(deny_unknown_fields)]
+                            struct Arguments { order: Order, key: Option<String> }
+                            let Arguments { order, key } = crate::json::read("arguments", arguments)?;
+                            crate::json::told(&self.pay(order, key)?)
+                        }
+                        "close" => {
+                            #[derive(serde::Deserialize)]
+                            #[serde(deny_unknown_fields)]
+                            struct Arguments {}
+                            let Arguments {} = crate::json::read("arguments", arguments)?;
+                            crate::json::told(&self.close())
+                        }
+                        _ => Err(crate::json::no_such_verb()),
+                    };
+                    self.connection().spoken(answer())
+                }
             }
         };
         assert_eq!(expanded(&verbs), Ok(wanted.to_string()));

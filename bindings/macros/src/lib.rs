@@ -21,7 +21,10 @@ use syn::{Item, ItemImpl, parse_macro_input};
 /// - the body, private, under the name that it has here with `_here` behind it;
 /// - the async method of `Connection`, which runs on this process's runtime and is exported to
 ///   UniFFI where the feature `uniffi` is on;
-/// - the method of the twin, which waits on the calling thread.
+/// - the method of the twin, which waits on the calling thread;
+///
+/// and, where the feature `json` is on, `call_by_name` on the twin: a verb by its name, with JSON
+/// arguments, for languages that have nothing but texts.
 ///
 /// A `fn` that is not async is the same on both. The twin is a struct whose method `connection()`
 /// gives the `Connection` that it stands for. An async method returns `Result<_, Error>`, takes

@@ -1,5 +1,6 @@
 //! The generators: from the library that was built, and nothing else, to the files of a language.
 
+mod c;
 mod php;
 mod python;
 mod secrets;
@@ -31,6 +32,13 @@ enum Language {
         /// The folder to write into; made if need be.
         out: Utf8PathBuf,
     },
+    /// The header of the C library.
+    C {
+        /// The folder of the crate that defines its functions.
+        source: Utf8PathBuf,
+        /// The header to write.
+        out: Utf8PathBuf,
+    },
     /// The package's own module `__init__.py`, and the types in `__init__.pyi`.
     PythonStubs {
         /// The library.
@@ -42,6 +50,7 @@ enum Language {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().language {
+        Language::C { source, out } => c::write(&source, &out),
         Language::Php { library, out } => php::generate(&library, &out),
         Language::Python { library, out } => surface::write_python(&library, &out),
         Language::PythonStubs { library, out } => python::write(&library, &out),

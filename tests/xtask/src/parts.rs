@@ -35,7 +35,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "fmt",     budget_min: 1, quick: true,  run: fmt },
     Part { name: "clippy",  budget_min: 3, quick: true,  run: clippy },
     Part { name: "deny",    budget_min: 1, quick: false, run: deny::run },
-    Part { name: "build",   budget_min: 12, quick: true, run: build },
+    Part { name: "build",   budget_min: 11, quick: true, run: build },
     Part { name: "docs",    budget_min: 1, quick: false, run: docs },
     Part { name: "tests",   budget_min: 3, quick: true,  run: tests },
     Part { name: "bins",    budget_min: 2, quick: false, run: bins },
@@ -46,6 +46,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
     Part { name: "python",  budget_min: 2, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_min: 1, quick: false, run: bindings::php::run },
+    Part { name: "c",       budget_min: 1, quick: false, run: bindings::c::run },
     Part { name: "scenarios", budget_min: 2, quick: false, run: bindings::scenarios::run },
     Part { name: "sizes",   budget_min: 1, quick: false, run: server_sizes },
 ];

@@ -17,6 +17,8 @@ struct Tool {
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
+    Tool { probe: &["test", "-f", "/usr/include/cjson/cJSON.h"], packages: &["libcjson-dev"] },
+    Tool { probe: &["valgrind", "--version"],                packages: &["valgrind"] },
     Tool { probe: &["faketime", "--version"],                packages: &["faketime"] },
     Tool { probe: &["git", "--version"],                     packages: &["git"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use pos_connect::journal::{FileJournal, Journal, MemoryJournal};
-use pos_connect::keys::{FileKeyStore, KeyStore, MemoryKeyStore};
+use pos_connect::journal::{FileJournal, MemoryJournal};
+use pos_connect::keys::{FileKeyStore, MemoryKeyStore};
 use pos_connect::protocol::key::Signature;
-use pos_connect::{Config, Connection, EnrolmentCode, SealError, SecretText, Setup, wire};
+use pos_connect::{Config, Connection, EnrolmentCode, SealError, SecretText, Setup, Stores, wire};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -43,13 +43,6 @@ impl From<Refused> for Ended {
     }
 }
 
-/// A store, as a shop keeps it.
-#[derive(Clone)]
-struct Store {
-    keys: Arc<dyn KeyStore>,
-    journal: Arc<dyn Journal>,
-}
-
 /// What stands behind a connection's name: settings until the first verb, a line from then on.
 struct Line {
     setup: Setup,
@@ -58,7 +51,7 @@ struct Line {
 
 enum Kept {
     Line(Box<Line>),
-    Store(Store),
+    Store(Stores),
 }
 
 /// The runner's state.
@@ -113,41 +106,34 @@ impl RustShop {
     }
 
     fn made(&self, call: &str, arguments: Arguments<'_>) -> Result<Kept, Ended> {
-        let store = match call {
+        let stores = match call {
             "Store.in_folder" => {
                 let folder = arguments.text("folder")?;
                 let folder = Path::new(&folder);
-                let keys = FileKeyStore::new(folder.join("keys.json"));
-                let journal = FileJournal::new(folder.join("journal"));
-                Store {
-                    keys: Arc::new(keys.map_err(class_of)?),
-                    journal: Arc::new(journal.map_err(class_of)?),
-                }
+                let keys = FileKeyStore::new(folder.join("keys.json")).map_err(class_of)?;
+                let journal = FileJournal::new(folder.join("journal")).map_err(class_of)?;
+                Stores::new(Arc::new(keys), Arc::new(journal))
             }
-            "Store.in_memory" => Store {
-                keys: Arc::new(MemoryKeyStore::default()),
-                journal: Arc::new(MemoryJournal::default()),
-            },
+            "Store.in_memory" => {
+                let (keys, journal) = (MemoryKeyStore::default(), MemoryJournal::default());
+                Stores::new(Arc::new(keys), Arc::new(journal))
+            }
             "Store.of_host" => {
                 let journal = FileJournal::new(arguments.text("journal_folder")?);
-                Store {
-                    keys: arguments.storage("storage")?,
-                    journal: Arc::new(journal.map_err(class_of)?),
-                }
+                Stores::new(arguments.storage("storage")?, Arc::new(journal.map_err(class_of)?))
             }
             "Connection" => {
                 let config = arguments.record("config")?.config()?;
                 let name = arguments.kept("store")?;
-                let Some(Kept::Store(store)) = self.kept.get(name) else {
+                let Some(Kept::Store(stores)) = self.kept.get(name) else {
                     return Err(Ended::NotHere("no such store"));
                 };
-                let store = store.clone();
-                let setup = Setup::new(config, store.keys, store.journal);
+                let setup = Setup::of(config, stores.clone());
                 return Ok(Kept::Line(Box::new(Line { setup, open: None })));
             }
             _ => return Err(Ended::NotHere("no such constructor")),
         };
-        Ok(Kept::Store(store))
+        Ok(Kept::Store(stores))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The languages: each package is put together from what was built, and runs its own tests against
 //! the test bed.
 
+pub(crate) mod c;
 pub(crate) mod php;
 pub(crate) mod python;
 pub(crate) mod scenarios;
@@ -25,7 +26,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), Failure> {
     if path.exists() { fs::remove_dir_all(path).map_err(failed("remove", path)) } else { Ok(()) }
 }
 
-fn make(path: &Path) -> Result<(), Failure> {
+pub(super) fn make(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(failed("make", path))
 }
 

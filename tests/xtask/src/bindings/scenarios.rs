@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use super::python;
+use super::{c, python};
 use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
 
 /// The page whose table a run writes.
@@ -31,6 +31,7 @@ const RUNNERS: &[Runner] = &[
     Runner { name: "rust",            install: |_| Ok(()),                                command: rust },
     Runner { name: "python-blocking", install: |all| python::install(all).map(drop),      command: |at| python(at, &[]) },
     Runner { name: "python-async",    install: |_| Ok(()),                                command: |at| python(at, &["--async"]) },
+    Runner { name: "c",               install: |all| c::install(all).map(drop),           command: |at| vec![c::runner(at).into()] },
 ];
 
 fn rust(at: &Workspace) -> Vec<OsString> {

@@ -1,0 +1,140 @@
+/* The edge itself: null pointers, texts that are none, unknown verbs, use after close, threads, a
+ * storage of the host's. No server is needed. */
+
+#include <pos_connect.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+
+/* The answer holds each of the parts; it is freed here. */
+static void is(const char *what, char *answer, const char *first, const char *second) {
+    if (answer == NULL || strstr(answer, first) == NULL || strstr(answer, second) == NULL) {
+        fprintf(stderr, "%s: expected %s %s, but got %s\n", what, first, second, answer ? answer : "NULL");
+        failures++;
+    }
+    pos_free(answer);
+}
+
+static void refuses(const char *what, char *answer, const char *field) {
+    char named[64];
+    snprintf(named, sizeof named, "\"field\":\"%s\"", field);
+    is(what, answer, "{\"error\":{\"kind\":\"fix_the_request\",\"code\":\"invalid_field\"", named);
+}
+
+static const char *const CONFIG = "{\"server_url\":\"http://127.0.0.1:1\",\"total_timeout_s\":6,\"connect_timeout_s\":1}";
+static const char *const MEMORY = "{\"type\":\"in_memory\"}";
+
+static void *calls(void *connection) {
+    for (int turn = 0; turn < 200; turn++) {
+        is("a thread", pos_call(*(PosConnection *)connection, "methods", "{}"), "not_registered", "sign_in_again");
+    }
+    return NULL;
+}
+
+static int fails(void *context, char **text) {
+    (void)context;
+    *text = malloc(32);
+    if (*text == NULL) {
+        return 2;
+    }
+    strcpy(*text, "the vault is sealed");
+    return 1;
+}
+
+static int replaces(void *context, const char *old_text, const char *new_text, int *replaced) {
+    (void)context, (void)old_text, (void)new_text;
+    *replaced = 0;
+    return 1;
+}
+
+static void releases(void *context, char *text) {
+    (*(int *)context)++;
+    free(text);
+}
+
+int main(void) {
+    PosConnection line = 7;
+    refuses("no config", pos_open(NULL, MEMORY, &line), "config");
+    if (line != 0) {
+        fprintf(stderr, "the number is not 0 after an error\n");
+        failures++;
+    }
+    refuses("no store", pos_open(CONFIG, NULL, &line), "store");
+    refuses("nowhere to write", pos_open(CONFIG, MEMORY, NULL), "connection");
+    refuses("no JSON", pos_open("", MEMORY, &line), "config");
+    refuses("no URL", pos_open("{}", MEMORY, &line), "server_url");
+    refuses("an unknown setting", pos_open("{\"server_url\":\"x\",\"tip\":1}", MEMORY, &line), "tip");
+    refuses("no UTF-8", pos_open("\xff\xfe", MEMORY, &line), "config");
+    refuses("no folder", pos_open(CONFIG, "{\"type\":\"in_folder\"}", &line), "folder");
+    refuses("no such store", pos_open(CONFIG, "{\"type\":\"in_space\"}", &line), "type");
+    is("plain HTTP elsewhere", pos_open("{\"server_url\":\"http://pos.example\"}", MEMORY, &line), "fix_the_request", "configuration");
+
+    is("opened", pos_open(CONFIG, MEMORY, &line), "{\"ok\":null}", "");
+    refuses("no verb", pos_call(line, NULL, "{}"), "verb");
+    refuses("no arguments", pos_call(line, "pay", NULL), "arguments");
+    refuses("an unknown verb", pos_call(line, "steal", "{}"), "verb");
+    refuses("a verb that is no UTF-8", pos_call(line, "\xff", "{}"), "verb");
+    refuses("arguments that are no UTF-8", pos_call(line, "payment", "{\"payment_id\":\"\xff\"}"), "arguments");
+    refuses("a list", pos_call(line, "payment", "[\"pay_014d2pf2dbzzzzzzzzzzzzzzzz\"]"), "arguments");
+    refuses("an argument is missing", pos_call(line, "payment", "{}"), "payment_id");
+    refuses("an argument too many", pos_call(line, "key_id", "{\"a\":1}"), "a");
+    refuses("NaN", pos_call(line, "refund", "{\"payment_id\":\"p\",\"amount\":NaN,\"currency\":\"JPY\"}"), "amount");
+    refuses("a NUL in a text", pos_call(line, "payment_of_order", "{\"order_id\":\"order-1\\u0000\"}"), "order_id");
+    is("not registered", pos_call(line, "methods", "{}"), "sign_in_again", "not_registered");
+    is("not registered, by an argument that is none", pos_call(line, "methods", "{\"pos_id\":null}"), "sign_in_again", "not_registered");
+
+    pthread_t threads[4];
+    for (int at = 0; at < 4; at++) {
+        pthread_create(&threads[at], NULL, calls, &line);
+    }
+    for (int at = 0; at < 4; at++) {
+        pthread_join(threads[at], NULL);
+    }
+
+    is("closed", pos_close(line), "{\"ok\":null}", "");
+    is("a call after that", pos_call(line, "methods", "{}"), "fix_the_request", "\"code\":\"closed\"");
+    is("closed twice", pos_close(line), "fix_the_request", "\"code\":\"closed\"");
+    is("none", pos_close(0), "fix_the_request", "\"code\":\"closed\"");
+    is("made up", pos_call(12345678901234567890u, "methods", "{}"), "fix_the_request", "\"code\":\"closed\"");
+
+    int released = 0;
+    PosKeyStorage storage = {&released, fails, replaces, releases};
+    char folder[] = "pos-edge-XXXXXX";
+    if (mkdtemp(folder) == NULL) {
+        perror("mkdtemp");
+        return 1;
+    }
+    is("a host's storage", pos_open_with_storage(CONFIG, storage, folder, &line), "{\"ok\":null}", "");
+    is("that fails", pos_call(line, "methods", "{}"), "key_store", "the vault is sealed");
+    if (released != 1) {
+        fprintf(stderr, "the text was released %d times\n", released);
+        failures++;
+    }
+    pos_free(pos_close(line));
+    remove(folder);
+    storage.release = NULL;
+    refuses("a function is missing", pos_open_with_storage(CONFIG, storage, folder, &line), "storage");
+
+    refuses("nothing to seal", pos_seal(NULL), "arguments");
+    refuses("an instrument without a number", pos_seal("{\"instrument\":{\"type\":\"prepaid\"}}"), "number");
+    refuses("nothing to verify", pos_verify("{}"), "answer_key");
+    refuses("no base64", pos_verify("{\"answer_key\":\"x\",\"call_signature\":\"!\",\"status\":200,\"headers\":{},\"body\":\"\"}"), "call_signature");
+    pos_free(NULL);
+
+    size_t length = 1 << 20;
+    char *long_text = malloc(length + 1);
+    if (long_text == NULL) {
+        return 1;
+    }
+    memset(long_text, '[', length);
+    long_text[length] = '\0';
+    refuses("a deep list", pos_open(CONFIG, long_text, &line), "store");
+    refuses("a deep list to seal", pos_seal(long_text), "arguments");
+    free(long_text);
+
+    puts(failures == 0 ? "the edge holds" : "the edge does not hold");
+    return failures != 0;
+}
