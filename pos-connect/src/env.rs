@@ -42,6 +42,10 @@ pub enum EnvironmentError {
     /// The system has no randomness to give.
     #[error("the system gives no randomness")]
     Entropy,
+    /// The host does not sign by the key, or has lost it.
+    #[cfg(target_arch = "wasm32")]
+    #[error("the host does not sign by this key")]
+    Key,
 }
 
 /// Clock, randomness and sleep.

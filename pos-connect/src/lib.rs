@@ -1,9 +1,14 @@
 #![doc = include_str!("../README.md")]
 // Arithmetic in a test overflows loudly; only shipped code has to say what happens.
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::cast_possible_truncation))]
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(clippy::arc_with_non_send_sync, reason = "one type for both, and one thread there")
+)]
 
 mod client;
 pub mod config;
+mod crypto;
 pub mod env;
 pub mod error;
 mod exchange;
@@ -11,6 +16,7 @@ mod exchange;
 mod files;
 pub mod journal;
 pub mod keys;
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
 mod seal;
 mod transport;
 mod verify;
@@ -30,8 +36,14 @@ pub use pos_protocol::{ErrorCode, Retry, Timestamp, wire};
 
 pub use client::{Connection, HistoryQuery, InFlight, Order, Pages, Setup, Stores};
 pub use config::{Config, ConfigError, Language};
+#[cfg(target_arch = "wasm32")]
+pub use crypto::Crypto;
 pub use error::{Code, Error, ErrorKind, ModuleCode};
 #[cfg(not(target_arch = "wasm32"))]
 pub use files::FileError;
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
 pub use seal::{ENVELOPE_LIFE, SealError, seal, seal_at};
+#[cfg(not(target_arch = "wasm32"))]
 pub use verify::verify;
+#[cfg(target_arch = "wasm32")]
+pub use verify::verify_by;

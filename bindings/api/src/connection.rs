@@ -8,13 +8,17 @@ use pos_connect::{IdempotencyKey, ModuleCode, PaymentId, SecretText, Setup, User
 use pos_connect_macros::pos_api;
 use zeroize::Zeroizing;
 
-use crate::error::{About, Error};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::error::About;
+use crate::error::Error;
 use crate::process::PerProcess;
 use crate::records::{
     Check, CheckRequest, Config, HistoryPage, HistoryQuery, InFlight, KeyInfo, KeyStatus, Methods,
     Operation, Order, Payment, Quote, QuoteRequest, Registration, Session, money, read, read_if,
 };
-use crate::runtime::{Unheard, refuse_nested};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::runtime::Unheard;
+use crate::runtime::refuse_nested;
 use crate::store::Store;
 
 /// A shop's line to the operator's server. All verbs may run at the same time, on any thread, and in
@@ -37,6 +41,7 @@ pub struct Connection {
 }
 
 /// The same line for programs that wait: every verb blocks the calling thread until it is done.
+#[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct BlockingConnection(Connection);
 
@@ -58,6 +63,7 @@ impl Connection {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(feature = "uniffi", uniffi::export)]
 impl BlockingConnection {
     /// A line by these settings, with the keys and open payments of this store. Nothing is sent and
@@ -68,6 +74,7 @@ impl BlockingConnection {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl BlockingConnection {
     fn connection(&self) -> &Connection {
         &self.0
@@ -176,6 +183,7 @@ impl Connection {
         self.is_session.load(Ordering::Acquire)
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     /// What a verb told, or what is to be said where it was not heard to its end.
     fn told<T>(
         &self,
@@ -186,7 +194,7 @@ impl Connection {
     }
 
     /// An error in the language that the shop has chosen.
-    fn spoken<T>(&self, told: Result<T, Error>) -> Result<T, Error> {
+    pub(crate) fn spoken<T>(&self, told: Result<T, Error>) -> Result<T, Error> {
         told.map_err(|error| error.in_language(self.config.language()))
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use pos_connect::{ErrorCode, ErrorKind, IdempotencyKey, Language, ModuleCode};
 use pos_connect_macros::record;
 
+#[cfg(not(target_arch = "wasm32"))]
 use crate::runtime::Unheard;
 
 /// Whether and how the same call may be made again.
@@ -34,15 +35,18 @@ impl From<pos_connect::Retry> for Retry {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 /// The key of the payment that a verb is about, where the host has given one.
 pub(crate) struct About(Option<String>);
 
+#[cfg(not(target_arch = "wasm32"))]
 impl From<&String> for About {
     fn from(key: &String) -> Self {
         Self(Some(key.clone()))
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl From<&Option<String>> for About {
     fn from(key: &Option<String>) -> Self {
         Self(key.clone())
@@ -73,6 +77,8 @@ macro_rules! errors {
         #[cfg_attr(feature = "json", serde(deny_unknown_fields))]
         #[cfg_attr(
             all(feature = "wasm", target_arch = "wasm32"),
+            derive(tsify::Tsify),
+            tsify(missing_as_null),
             serde(rename_all_fields = "camelCase")
         )]
         pub enum Error { $($variants)* }
@@ -286,6 +292,7 @@ impl Error {
         )
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     /// A verb was not heard to its end: one about a payment may have moved money, now or earlier
     /// under its key.
     pub(crate) fn unheard(cause: &Unheard, about: Option<About>) -> Self {

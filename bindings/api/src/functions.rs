@@ -1,10 +1,13 @@
 //! What needs no connection.
 
+#[cfg(not(target_arch = "wasm32"))]
 use std::collections::HashMap;
 
-use pos_connect::protocol::key::{PublicKey, Signature};
+use pos_connect::protocol::key::PublicKey;
 use pos_connect::protocol::seal::InvalidKeySet;
-use pos_connect::{ErrorKind, ModuleCode, SealError, SignedSealKeySet};
+#[cfg(not(target_arch = "wasm32"))]
+use pos_connect::{ErrorKind, protocol::key::Signature};
+use pos_connect::{ModuleCode, SealError, SignedSealKeySet};
 
 use crate::error::{Error, Retry};
 use crate::records::{Instrument, SealBinding, json, read, read_json};
@@ -50,6 +53,7 @@ pub fn seal(
 /// # Errors
 /// `FixTheRequest` for a key or signature that is none; `AskForStatus` (`answer_unverified`) when
 /// the answer is not to be believed: the outcome of a payment is then unknown.
+#[cfg(not(target_arch = "wasm32"))]
 #[cfg_attr(feature = "uniffi", uniffi::export)]
 pub fn verify(
     answer_key: String,

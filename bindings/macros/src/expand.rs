@@ -1,11 +1,11 @@
 //! The expansion, on tokens that a test can make as well.
 
 use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{
-    Attribute, Error, FnArg, Ident, ImplItem, ImplItemFn, ItemImpl, Pat, ReceiverKind, ReturnType,
-    Token, Type, Visibility,
+    Attribute, Error, FnArg, GenericArgument, Ident, ImplItem, ImplItemFn, ItemImpl, Pat,
+    PathArguments, ReceiverKind, ReturnType, Token, Type, Visibility,
 };
 
 /// The argument `blocking = Name`.
@@ -40,7 +40,7 @@ pub(crate) fn expand(twin: &Twin, verbs: &ItemImpl) -> syn::Result<TokenStream> 
             #[uniffi::export]
             impl #of { #(#defaults #methods)* }
 
-            #[cfg(not(feature = "uniffi"))]
+            #[cfg(not(any(feature = "uniffi", target_arch = "wasm32")))]
             impl #of { #(#methods)* }
         }
     };
@@ -49,11 +49,22 @@ pub(crate) fn expand(twin: &Twin, verbs: &ItemImpl) -> syn::Result<TokenStream> 
     let methods = exported(&quote! { #this }, &methods);
     let blocking = exported(&quote! { #twin }, &blocking);
     let by_name = by_name(&quote! { #twin }, &verbs_of);
+    let class = this.to_token_stream().to_string();
+    let in_a_browser = verbs_of.iter().map(Verb::in_a_browser).collect::<syn::Result<Vec<_>>>()?;
     Ok(quote! {
         impl #this { #(#here)* }
+
         #methods
         #blocking
         #by_name
+
+        #[cfg(all(feature = "wasm-connection", target_arch = "wasm32"))]
+        const _: () = {
+            use crate::wasm::Line;
+
+            #[wasm_bindgen::prelude::wasm_bindgen(js_class = #class)]
+            impl Line { #(#in_a_browser)* }
+        };
     })
 }
 
@@ -152,6 +163,55 @@ impl<'a> Verb<'a> {
         )
     }
 
+    /// The method of JavaScript: its arguments are read within, so that a wrong one is refused and
+    /// nothing leaks.
+    fn in_a_browser(&self) -> syn::Result<TokenStream> {
+        let (docs, here) = (&self.docs, self.here_name());
+        let name = &self.function.sig.ident;
+        let rust = format_ident!("{name}_of_js");
+        let js = camel_case(&name.to_string());
+        let types = self.function.sig.inputs.iter().filter_map(|input| match input {
+            FnArg::Typed(typed) => Some(&*typed.ty),
+            FnArg::Receiver(_) => None,
+        });
+        let types: Vec<_> = types.collect();
+        let (mut inputs, mut read) = (Vec::new(), Vec::new());
+        for (argument, ty) in self.arguments.iter().zip(&types) {
+            let js = camel_case(&argument.to_string());
+            let (ts, is_optional) = typescript(ty)?;
+            let ts = if is_optional {
+                quote! { unchecked_optional_param_type = #ts }
+            } else {
+                quote! { unchecked_param_type = #ts }
+            };
+            inputs.push(
+                quote! { #[wasm_bindgen(js_name = #js, #ts)] #argument: wasm_bindgen::JsValue },
+            );
+            read.push(quote! { let #argument: #ty = crate::wasm::read(#js, &#argument)?; });
+        }
+        let arguments = &self.arguments;
+        if !self.is_async() {
+            return Ok(quote! {
+                #(#docs)*
+                #[wasm_bindgen(js_name = #js)]
+                pub fn #rust(&self) { self.line().#here() }
+            });
+        }
+        let gives = format!("Promise<{}>", typescript(given(&self.function.sig.output)?)?.0);
+        // Not `async`, which makes code of its own for every promise.
+        Ok(quote! {
+            #(#docs)*
+            #[wasm_bindgen(js_name = #js, unchecked_return_type = #gives)]
+            pub fn #rust(&self, #(#inputs),*) -> wasm_bindgen::JsValue {
+                let line = self.line();
+                crate::wasm::promise(async move {
+                    #(#read)*
+                    crate::wasm::told(line.spoken(line.#here(#(#arguments),*).await))
+                })
+            }
+        })
+    }
+
     fn is_async(&self) -> bool {
         self.function.sig.asyncness.is_some()
     }
@@ -225,6 +285,61 @@ impl<'a> Verb<'a> {
     }
 }
 
+/// What an async verb gives when it does not fail.
+fn given(output: &ReturnType) -> syn::Result<&Type> {
+    if let ReturnType::Type(_, ty) = output
+        && let Some(first) = first_argument(ty)
+    {
+        return Ok(first);
+    }
+    Err(Error::new_spanned(output, "an async verb gives `Result<_, Error>`"))
+}
+
+/// The name of a type in TypeScript, and whether it may be left out. Records and enums have the same
+/// there.
+fn typescript(of: &Type) -> syn::Result<(String, bool)> {
+    let wrong = || Error::new_spanned(of, "has no name in JavaScript");
+    let Type::Path(path) = of else {
+        return match of {
+            Type::Tuple(none) if none.elems.is_empty() => Ok(("void".into(), false)),
+            _ => Err(wrong()),
+        };
+    };
+    let name = path.path.segments.last().ok_or_else(wrong)?.ident.to_string();
+    Ok(match name.as_str() {
+        "String" => ("string".into(), false),
+        "bool" => ("boolean".into(), false),
+        "u8" | "u16" | "u32" | "u64" => ("number".into(), false),
+        "Option" => {
+            (format!("{} | null", typescript(first_argument(of).ok_or_else(wrong)?)?.0), true)
+        }
+        "Vec" => (format!("{}[]", typescript(first_argument(of).ok_or_else(wrong)?)?.0), false),
+        _ => (name, false),
+    })
+}
+
+fn first_argument(of: &Type) -> Option<&Type> {
+    let Type::Path(path) = of else { return None };
+    let PathArguments::AngleBracketed(arguments) = &path.path.segments.last()?.arguments else {
+        return None;
+    };
+    match arguments.args.first()? {
+        GenericArgument::Type(first) => Some(first),
+        _ => None,
+    }
+}
+
+fn camel_case(snake: &str) -> String {
+    let mut words = snake.split('_');
+    let mut camel = words.next().unwrap_or_default().to_owned();
+    for word in words {
+        let (first, rest) = word.split_at(1);
+        camel.push_str(&first.to_ascii_uppercase());
+        camel.push_str(rest);
+    }
+    camel
+}
+
 fn is_option(of: &Type) -> bool {
     is_named(of, "Option")
 }
@@ -246,12 +361,12 @@ mod tests {
     }
 
     #[test]
-    fn an_async_verb_becomes_a_method_and_a_blocking_one() {
+    fn an_async_verb_becomes_a_method_a_blocking_one_and_one_of_javascript() {
         let verbs = parse_quote! {
             impl Line {
                 /// Pays.
-                pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    todo(order, key)
+                pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
+                    todo(order, the_key)
                 }
                 /// Closes.
                 pub fn close(&self) { self.shut() }
@@ -259,8 +374,8 @@ mod tests {
         };
         let wanted = quote! {
             impl Line {
-                async fn pay_here(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
-                    todo(order, key)
+                async fn pay_here(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
+                    todo(order, the_key)
                 }
                 fn close_here(&self) { self.shut() }
             }
@@ -268,22 +383,22 @@ mod tests {
             #[cfg(feature = "uniffi")]
             #[uniffi::export]
             impl Line {
-                #[uniffi::method(default(key = None))]
+                #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
-                pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
-                    self.told(crate::runtime::entered(self.pay_here(order, key)).await, about)
+                    self.told(crate::runtime::entered(self.pay_here(order, the_key)).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
             }
 
-            #[cfg(not(feature = "uniffi"))]
+            #[cfg(not(any(feature = "uniffi", target_arch = "wasm32")))]
             impl Line {
                 #[doc = r" Pays."]
-                pub async fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
-                    self.told(crate::runtime::entered(self.pay_here(order, key)).await, about)
+                    self.told(crate::runtime::entered(self.pay_here(order, the_key)).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -292,24 +407,24 @@ mod tests {
             #[cfg(feature = "uniffi")]
             #[uniffi::export]
             impl Twin {
-                #[uniffi::method(default(key = None))]
+                #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
-                pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
                     let of = self.connection();
-                    of.told(crate::runtime::wait(of.pay_here(order, key)), about)
+                    of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }
             }
 
-            #[cfg(not(feature = "uniffi"))]
+            #[cfg(not(any(feature = "uniffi", target_arch = "wasm32")))]
             impl Twin {
                 #[doc = r" Pays."]
-                pub fn pay(&self, order: Order, key: Option<String>) -> Result<Done, Error> {
+                pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
                     let of = self.connection();
-                    of.told(crate::runtime::wait(of.pay_here(order, key)), about)
+                    of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.connection().close_here() }
@@ -331,9 +446,9 @@ mod tests {
                         "pay" => {
                             #[derive(serde::Deserialize)]
                             #[serde(deny_unknown_fields)]
-                            struct Arguments { order: Order, key: Option<String> }
-                            let Arguments { order, key } = crate::json::read("arguments", arguments)?;
-                            crate::json::told(&self.pay(order, key)?)
+                            struct Arguments { order: Order, the_key: Option<String> }
+                            let Arguments { order, the_key } = crate::json::read("arguments", arguments)?;
+                            crate::json::told(&self.pay(order, the_key)?)
                         }
                         "close" => {
                             #[derive(serde::Deserialize)]
@@ -347,6 +462,36 @@ mod tests {
                     self.connection().spoken(answer())
                 }
             }
+
+            #[cfg(all(feature = "wasm-connection", target_arch = "wasm32"))]
+            const _: () = {
+                use crate::wasm::Line;
+
+                #[wasm_bindgen::prelude::wasm_bindgen(js_class = "Line")]
+                impl Line {
+                #[doc = r" Pays."]
+                #[wasm_bindgen(js_name = "pay", unchecked_return_type = "Promise<Done>")]
+                pub fn pay_of_js(
+                    &self,
+                    #[wasm_bindgen(js_name = "order", unchecked_param_type = "Order")]
+                    order: wasm_bindgen::JsValue,
+                    #[wasm_bindgen(
+                        js_name = "theKey", unchecked_optional_param_type = "string | null"
+                    )]
+                    the_key: wasm_bindgen::JsValue
+                ) -> wasm_bindgen::JsValue {
+                    let line = self.line();
+                    crate::wasm::promise(async move {
+                        let order: Order = crate::wasm::read("order", &order)?;
+                        let the_key: Option<String> = crate::wasm::read("theKey", &the_key)?;
+                        crate::wasm::told(line.spoken(line.pay_here(order, the_key).await))
+                    })
+                }
+                #[doc = r" Closes."]
+                #[wasm_bindgen(js_name = "close")]
+                pub fn close_of_js(&self) { self.line().close_here() }
+            }
+            };
         };
         assert_eq!(expanded(&verbs), Ok(wanted.to_string()));
     }

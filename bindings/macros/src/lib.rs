@@ -1,4 +1,4 @@
-//! `#[pos_api]`: from one definition of a verb the async method and its blocking twin. `#[record]`: what
+//! `#[pos_api]`: from one definition of a verb the async method, its blocking twin, and JavaScript's. `#[record]`: what
 //! every language is told of a record or an enum.
 
 mod expand;
@@ -22,6 +22,8 @@ use syn::{Item, ItemImpl, parse_macro_input};
 /// - the async method of `Connection`, which runs on this process's runtime and is exported to
 ///   UniFFI where the feature `uniffi` is on;
 /// - the method of the twin, which waits on the calling thread;
+/// - on wasm32 neither of these, but the method of JavaScript, under its name in `camelCase`, where
+///   the feature `wasm-connection` is on.
 ///
 /// and, where the feature `json` is on, `call_by_name` on the twin: a verb by its name, with JSON
 /// arguments, for languages that have nothing but texts.

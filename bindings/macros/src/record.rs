@@ -35,11 +35,16 @@ pub(crate) fn expand(given: &Given, mut item: Item) -> syn::Result<TokenStream> 
         Item::Enum(words) if words.variants.iter().all(|one| one.fields.is_empty()) => {
             told(&quote!(uniffi::Enum), &quote!(, rename_all = "snake_case"), &quote!())
         }
-        Item::Enum(_) => told(
-            &quote!(uniffi::Enum),
-            &quote!(, tag = "type", rename_all = "snake_case"),
-            &quote!(rename_all_fields = "camelCase"),
-        ),
+        Item::Enum(variants) => {
+            if given.by_the_host {
+                variants.variants.iter_mut().for_each(|one| none_may_be_left_out(&mut one.fields));
+            }
+            told(
+                &quote!(uniffi::Enum),
+                &quote!(, tag = "type", rename_all = "snake_case"),
+                &quote!(rename_all_fields = "camelCase"),
+            )
+        }
         other => return Err(Error::new_spanned(other, "must be a record or an enum")),
     };
     Ok(quote! { #told #item })
@@ -51,7 +56,10 @@ fn told(uniffi: &TokenStream, json: &TokenStream, browser: &TokenStream) -> Toke
         #[cfg_attr(feature = "uniffi", derive(#uniffi))]
         #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
         #[cfg_attr(feature = "json", serde(deny_unknown_fields #json))]
-        #[cfg_attr(all(feature = "wasm", target_arch = "wasm32"), serde(#browser))]
+        #[cfg_attr(
+            all(feature = "wasm", target_arch = "wasm32"),
+            derive(tsify::Tsify), tsify(missing_as_null, hashmap_as_object), serde(#browser)
+        )]
     }
 }
 
@@ -66,6 +74,15 @@ fn optional_fields(fields: &mut Fields) {
         };
         field.attrs.push(parse_quote!(#[cfg_attr(feature = "uniffi", uniffi(#uniffi))]));
         field.attrs.push(parse_quote!(#[cfg_attr(feature = "json", serde(default))]));
+    }
+}
+
+/// The same in JSON alone, of the fields of variants.
+fn none_may_be_left_out(fields: &mut Fields) {
+    for field in fields {
+        if outer(field).as_deref() == Some("Option") {
+            field.attrs.push(parse_quote!(#[cfg_attr(feature = "json", serde(default))]));
+        }
     }
 }
 
@@ -92,7 +109,11 @@ mod tests {
             #[cfg_attr(feature = "uniffi", derive(uniffi::Record))]
             #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
             #[cfg_attr(feature = "json", serde(deny_unknown_fields))]
-            #[cfg_attr(all(feature = "wasm", target_arch = "wasm32"), serde(rename_all = "camelCase"))]
+            #[cfg_attr(
+                all(feature = "wasm", target_arch = "wasm32"),
+                derive(tsify::Tsify), tsify(missing_as_null, hashmap_as_object),
+                serde(rename_all = "camelCase")
+            )]
             struct Order {
                 id: String,
                 #[cfg_attr(feature = "uniffi", uniffi(default = None))]
@@ -145,5 +166,14 @@ mod tests {
             ),
         );
         assert!(variants.contains(r#"tag = "type" , rename_all = "snake_case""#), "{variants}");
+        let request: Given = parse_quote!(request);
+        let given = parse_quote!(
+            enum Paid {
+                Card { number: String, holder: Option<String> },
+            }
+        );
+        let given = expanded(&request, given);
+        let left_out = r#"#[cfg_attr (feature = "json" , serde (default))] holder"#;
+        assert!(given.contains(&format!("number : String , {left_out}")), "{given}");
     }
 }

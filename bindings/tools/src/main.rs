@@ -4,6 +4,7 @@ mod c;
 mod php;
 mod python;
 mod secrets;
+mod wasm;
 
 use camino::Utf8PathBuf;
 use clap::{Parser, Subcommand};
@@ -46,6 +47,13 @@ enum Language {
         /// The folder of the package.
         out: Utf8PathBuf,
     },
+    /// The module that browsers, Node and bundlers load, with its types.
+    Wasm {
+        /// What cargo built for wasm32.
+        module: Utf8PathBuf,
+        /// The folder to write into; made if need be.
+        out: Utf8PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,5 +62,6 @@ fn main() -> anyhow::Result<()> {
         Language::Php { library, out } => php::generate(&library, &out),
         Language::Python { library, out } => surface::write_python(&library, &out),
         Language::PythonStubs { library, out } => python::write(&library, &out),
+        Language::Wasm { module, out } => wasm::generate(&module, &out),
     }
 }

@@ -10,7 +10,9 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::id::UserId;
-use crate::key::{PublicKey, SigningKey};
+use crate::key::PublicKey;
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+use crate::key::SigningKey;
 use crate::secret::SecretText;
 use crate::sign::length_prefixed;
 use crate::succession::Fingerprint;
@@ -97,14 +99,19 @@ impl EnrolmentCode {
     }
 
     /// The key that signs the [`registration_proof`]; the server keeps its public half.
-    ///
-    /// Its seed is SHA-256 over the length-prefixed fields `pos-connect/1 enrolment key` and the 16
-    /// secret octets. They are uniformly random, so no slow derivation is needed.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn enrolment_key(&self) -> SigningKey {
+        SigningKey::from_seed(&self.enrolment_seed())
+    }
+
+    /// The seed of that key.
+    ///
+    /// It is SHA-256 over the length-prefixed fields `pos-connect/1 enrolment key` and the 16
+    /// secret octets. They are uniformly random, so no slow derivation is needed.
+    pub fn enrolment_seed(&self) -> Zeroizing<[u8; 32]> {
         let fields =
             Zeroizing::new(length_prefixed(&[b"pos-connect/1 enrolment key", &*self.secret]));
-        let seed: Zeroizing<[u8; 32]> = Zeroizing::new(Sha256::digest(&*fields).into());
-        SigningKey::from_seed(&seed)
+        Zeroizing::new(Sha256::digest(&*fields).into())
     }
 
     /// The pin of the server's answer key.

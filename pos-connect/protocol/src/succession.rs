@@ -10,7 +10,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Timestamp;
-use crate::key::{BadSignature, PublicKey, Signature, SigningKey};
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+use crate::key::SigningKey;
+use crate::key::{BadSignature, Claim, PublicKey, Signature};
 use crate::sign::length_prefixed;
 use crate::text::{base64url, fixed_from_base64url};
 
@@ -109,19 +111,24 @@ pub fn statement_octets(
 
 impl Statement {
     /// Makes and signs a statement with the predecessor's private key.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn sign(predecessor: &SigningKey, successor: PublicKey, created: Timestamp) -> Self {
         let public = predecessor.public();
         let signature = predecessor.sign(&statement_octets(&public, &successor, created));
         Self { predecessor: public, successor, created_ms: created, signature }
     }
 
+    fn octets(&self) -> Vec<u8> {
+        statement_octets(&self.predecessor, &self.successor, self.created_ms)
+    }
+
     /// Whether the predecessor signed it.
     ///
     /// # Errors
     /// [`BadSignature`]: take it for never said.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn verify(&self) -> Result<(), BadSignature> {
-        let octets = statement_octets(&self.predecessor, &self.successor, self.created_ms);
-        self.predecessor.verify(&octets, &self.signature)
+        self.predecessor.verify(&self.octets(), &self.signature)
     }
 }
 
@@ -175,24 +182,67 @@ pub enum SuccessionError {
 ///
 /// # Errors
 /// [`SuccessionError`]: the offered key is not to be believed.
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
 pub fn walk(
     pin: &Fingerprint,
     offered: &PublicKey,
     statements: &[Statement],
 ) -> Result<PublicKey, SuccessionError> {
-    if statements.len() > MAX_STATEMENTS {
-        return Err(SuccessionError::TooMany);
+    let mut walk = Walk::new(statements)?;
+    while let Some(step) = walk.step()? {
+        let at = walk.at();
+        step.prove().map_err(|source| SuccessionError::BadSignature { at, source })?;
     }
-    for (at, statement) in statements.iter().enumerate() {
-        check_link(&statements[..at], statement, at)?;
-        statement.verify().map_err(|source| SuccessionError::BadSignature { at, source })?;
+    walk.end(pin, offered)
+}
+
+/// [`walk`] for those who prove signatures by themselves: every step, then the end.
+#[derive(Debug)]
+pub struct Walk<'a> {
+    statements: &'a [Statement],
+    taken: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// The way that these statements lead.
+    ///
+    /// # Errors
+    /// [`SuccessionError::TooMany`].
+    pub fn new(statements: &'a [Statement]) -> Result<Self, SuccessionError> {
+        if statements.len() > MAX_STATEMENTS {
+            return Err(SuccessionError::TooMany);
+        }
+        Ok(Self { statements, taken: 0 })
     }
-    if statements.last().is_some_and(|last| last.successor != *offered) {
-        return Err(SuccessionError::NotNewest);
+
+    /// What the next statement claims; `None` after the last one.
+    ///
+    /// # Errors
+    /// [`SuccessionError`] where it does not continue those before it.
+    pub fn step(&mut self) -> Result<Option<Claim<()>>, SuccessionError> {
+        let Some(next) = self.statements.get(self.taken) else { return Ok(None) };
+        check_link(&self.statements[..self.taken], next, self.taken)?;
+        self.taken = self.taken.saturating_add(1);
+        Ok(Some(Claim::new(next.predecessor, next.octets(), next.signature, ())))
     }
-    let is_pinned =
-        pin.matches(offered) || statements.iter().any(|each| pin.matches(&each.predecessor));
-    if is_pinned { Ok(*offered) } else { Err(SuccessionError::PinUnknown) }
+
+    /// Which statement the last [`step`](Self::step) was, from 0.
+    pub fn at(&self) -> usize {
+        self.taken.saturating_sub(1)
+    }
+
+    /// Where it leads from the pin, once every step is proved.
+    ///
+    /// # Errors
+    /// [`SuccessionError`] where that is not the offered key.
+    pub fn end(self, pin: &Fingerprint, offered: &PublicKey) -> Result<PublicKey, SuccessionError> {
+        if self.statements.last().is_some_and(|last| last.successor != *offered) {
+            return Err(SuccessionError::NotNewest);
+        }
+        let mut predecessors = self.statements.iter().map(|each| &each.predecessor);
+        let is_pinned = pin.matches(offered) || predecessors.any(|key| pin.matches(key));
+        if is_pinned { Ok(*offered) } else { Err(SuccessionError::PinUnknown) }
+    }
 }
 
 /// That a statement continues those before it, without visiting any key twice.

@@ -44,16 +44,17 @@ impl Connection {
         let language = setup.config.language;
         let keys = keys_to_register(&setup, code).await;
         let keys = keys.map_err(|error| error.in_language(language))?;
-        let module_key = keys.module_key.key();
-        let key = module_key.public();
+        let key = keys.module_key.public();
+        let proof = setup.sign_by_code(code, &registration_proof(&user_id, &key)).await;
         let body = RegisterRequest {
-            code_proof: code.enrolment_key().sign(&registration_proof(&user_id, &key)),
+            code_proof: proof.map_err(|error| error.in_language(language))?,
             user_id,
             password,
             key,
         };
         let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
-        let connection = setup.connect(Role::Module, module_key, trust, keys.seals)?;
+        let signer = setup.signer(&keys.module_key);
+        let connection = setup.connect(Role::Module, signer, trust, keys.seals)?;
         let call = Call::post(route::REGISTRATIONS, json(&body), Effect::Repeatable(None));
         let answer: RegistrationAnswer = connection.ask(call).await?;
         connection.state().shop_id = Some(answer.shop_id);
@@ -75,7 +76,8 @@ impl Connection {
             return Err(Error::module(ModuleCode::NotRegistered, None).in_language(language));
         };
         let trust = Trust { pin: keys.pin, answer_key: keys.answer_key, offset_ms: 0 };
-        let connection = setup.connect(Role::Module, keys.module_key.key(), trust, keys.seals)?;
+        let signer = setup.signer(&keys.module_key);
+        let connection = setup.connect(Role::Module, signer, trust, keys.seals)?;
         connection.state().shop_id = Some(shop_id);
         Ok(connection)
     }
@@ -102,7 +104,8 @@ impl Connection {
             (None, Some(pin)) => (pin, None, BTreeMap::new()),
             (None, None) => return Err(told(ConfigError::NoAnswerKey.into())),
         };
-        let session_key = setup.seed().map_err(told)?.key();
+        let session_key = setup.seed().await.map_err(told)?;
+        let session_key = setup.signer(&session_key);
         let body = LoginRequest { user_id, password, key: session_key.public() };
         let trust = Trust { pin, answer_key, offset_ms: 0 };
         let connection = setup.connect(Role::Session, session_key, trust, seals)?;
@@ -158,18 +161,18 @@ impl Connection {
         if self.0.role == Role::Session {
             return Err(self.told(Error::module(ModuleCode::NotAModuleKey, None)));
         }
-        let fresh = self.0.setup.seed().map_err(|error| self.told(error))?;
+        let setup = &self.0.setup;
+        let fresh = setup.seed().await.map_err(|error| self.told(error))?;
         let stored = self.store(Change::NextKey(fresh)).await?;
-        let next = stored.next_key.map(|seed| seed.key());
+        let next = stored.next_key.map(|key| setup.signer(&key));
         let next = next.expect("a successor was stored just now");
         // Another process may have rolled the key that this one still holds.
-        let present = Arc::new(stored.module_key.key());
+        let present = Arc::new(setup.signer(&stored.module_key));
         let old = present.public();
         self.state().signer = present;
-        let body = RollKeyRequest {
-            key: next.public(),
-            proof: next.sign(&key_roll_proof(&old, &next.public())),
-        };
+        let proof = next.sign(&key_roll_proof(&old, &next.public())).await;
+        let proof = proof.map_err(|cause| self.told(cause.into()))?;
+        let body = RollKeyRequest { key: next.public(), proof };
         let key = self.key_named("roll", &next.public().id())?;
         let call = Call::post(route::KEY_ROLL, json(&body), Effect::Repeatable(Some(key)));
         let answer = self.ask(call).await?;
@@ -205,7 +208,7 @@ async fn keys_to_register(setup: &Setup, code: &EnrolmentCode) -> Result<StoredK
     let pin = code.answer_key();
     match setup.stores.keys.load().await? {
         None => {
-            let keys = StoredKeys::new(setup.seed()?, pin);
+            let keys = StoredKeys::new(setup.seed().await?, pin);
             setup.stores.keys.create(keys.clone()).await?;
             Ok(keys)
         }

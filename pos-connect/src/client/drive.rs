@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::IdempotencyKey;
-use pos_protocol::key::{KeyId, PublicKey, SigningKey};
+use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::succession::Fingerprint;
 use pos_protocol::text::base64url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Connection, Role};
+use crate::crypto::Signer;
 use crate::env::EnvironmentError;
 use crate::error::{Cause, Error, ModuleCode};
 use crate::exchange::{
@@ -106,11 +107,11 @@ impl Connection {
                 Ok(both) => both,
                 Err(cause) => {
                     let last = Now { wall: Timestamp::default(), uptime: self.uptime() };
-                    exchange.take(Event::Interrupted(cause.into()), last);
+                    exchange.take(Event::Interrupted(cause.into()), last).await;
                     (last, 0)
                 }
             };
-            match exchange.next(now, jitter) {
+            match exchange.next(now, jitter).await {
                 Action::Done(outcome) => {
                     // Another verb may have learnt it meanwhile, and this one nothing.
                     if let Some(offset_ms) = exchange.learnt_offset_ms() {
@@ -136,7 +137,7 @@ impl Connection {
                         Ok(now) => (event, now),
                         Err(cause) => (Event::Interrupted(cause.into()), now),
                     };
-                    exchange.take(event, now);
+                    exchange.take(event, now).await;
                 }
             }
         }
@@ -198,7 +199,7 @@ impl Connection {
 
     /// A key of the store that was not tried: another process may have rolled it, or this one was
     /// ended between rolling and writing it down.
-    async fn other_key(&self, tried: &[KeyId]) -> Option<Arc<SigningKey>> {
+    async fn other_key(&self, tried: &[KeyId]) -> Option<Arc<Signer>> {
         if self.0.role == Role::Session {
             return None;
         }
@@ -206,13 +207,12 @@ impl Connection {
         [Some(stored.module_key), stored.next_key]
             .into_iter()
             .flatten()
-            .map(|seed| seed.key())
-            .find(|key| !tried.contains(&key.public().id()))
-            .map(Arc::new)
+            .find(|seed| !tried.contains(&seed.public().id()))
+            .map(|seed| Arc::new(self.0.setup.signer(&seed)))
     }
 
     /// The server took this key where it had refused the one before.
-    async fn take_over(&self, signer: Arc<SigningKey>) {
+    async fn take_over(&self, signer: Arc<Signer>) {
         let public = signer.public();
         self.state().signer = signer;
         // Where it cannot be stored, the next process finds it out again in the same way.
@@ -229,7 +229,7 @@ impl Connection {
     pub(super) fn exchange(
         &self,
         began: Duration,
-        make: impl FnOnce(Arc<str>, Arc<SigningKey>, Trust, Limits) -> Exchange,
+        make: impl FnOnce(Arc<str>, Arc<Signer>, Trust, Limits) -> Exchange,
     ) -> Exchange {
         let config = &self.0.setup.config;
         let state = self.state();

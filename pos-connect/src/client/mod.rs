@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
-#[cfg(not(target_arch = "wasm32"))]
-use std::sync::TryLockError;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use pos_protocol::Timestamp;
+use pos_protocol::enrolment::EnrolmentCode;
 use pos_protocol::id::{InstitutionId, ShopId};
-use pos_protocol::key::{KeyId, SigningKey};
+use pos_protocol::key::{KeyId, Signature};
+#[cfg(not(target_arch = "wasm32"))]
 use zeroize::Zeroizing;
 
 pub use payments::Order;
@@ -26,6 +26,9 @@ pub use reads::{HistoryQuery, InFlight, Pages};
 use running::Running;
 
 use crate::config::{Config, ConfigError};
+#[cfg(target_arch = "wasm32")]
+use crate::crypto::Crypto;
+use crate::crypto::Signer;
 use crate::env::{Environment, System};
 use crate::error::Error;
 use crate::exchange::Trust;
@@ -46,14 +49,27 @@ use crate::transport::Sender;
 pub struct Stores {
     keys: Arc<dyn KeyStore>,
     journal: Arc<dyn Journal>,
+    #[cfg(target_arch = "wasm32")]
+    crypto: Arc<dyn Crypto>,
     /// With the journal: what is under way by it.
     running: Arc<Running>,
 }
 
 impl Stores {
     /// Of a key store and a journal.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
         Self { keys, journal, running: Arc::default() }
+    }
+
+    /// Of a key store, a journal, and whoever signs.
+    #[cfg(target_arch = "wasm32")]
+    pub fn new(
+        keys: Arc<dyn KeyStore>,
+        journal: Arc<dyn Journal>,
+        crypto: Arc<dyn Crypto>,
+    ) -> Self {
+        Self { keys, journal, crypto, running: Arc::default() }
     }
 
     /// The journal.
@@ -78,6 +94,7 @@ pub struct Setup {
 
 impl Setup {
     /// With the given stores, and the system's clock and randomness.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn new(config: Config, keys: Arc<dyn KeyStore>, journal: Arc<dyn Journal>) -> Self {
         Self::of(config, Stores::new(keys, journal))
     }
@@ -108,14 +125,10 @@ impl Setup {
         self
     }
 
-    #[cfg_attr(
-        target_arch = "wasm32",
-        expect(clippy::arc_with_non_send_sync, reason = "one type for both, and one thread there")
-    )]
     fn connect(
         self,
         role: Role,
-        signer: SigningKey,
+        signer: Signer,
         trust: Trust,
         seals: BTreeMap<InstitutionId, SealPin>,
     ) -> Result<Connection, Error> {
@@ -128,10 +141,44 @@ impl Setup {
         Ok(Connection(Arc::new(inner)))
     }
 
-    fn seed(&self) -> Result<Seed, Error> {
+    /// A fresh key.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[expect(clippy::unused_async, reason = "in a browser the host is asked for one")]
+    async fn seed(&self) -> Result<Seed, Error> {
         let mut octets = Zeroizing::new([0; 32]);
         self.environment.fill(&mut *octets)?;
         Ok(Seed::new(octets))
+    }
+
+    /// A fresh key.
+    #[cfg(target_arch = "wasm32")]
+    async fn seed(&self) -> Result<Seed, Error> {
+        Ok(self.stores.crypto.draw().await?)
+    }
+
+    /// Whoever signs by this key.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[expect(clippy::unused_self, reason = "in a browser it is the host")]
+    fn signer(&self, key: &Seed) -> Signer {
+        key.key().into()
+    }
+
+    /// Whoever signs by this key.
+    #[cfg(target_arch = "wasm32")]
+    fn signer(&self, key: &Seed) -> Signer {
+        Signer::new(key.clone(), Arc::clone(&self.stores.crypto))
+    }
+
+    /// A signature by the code's own key.
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn sign_by_code(&self, code: &EnrolmentCode, octets: &[u8]) -> Result<Signature, Error> {
+        Ok(code.enrolment_key().sign(octets))
+    }
+
+    /// A signature by the code's own key.
+    #[cfg(target_arch = "wasm32")]
+    async fn sign_by_code(&self, code: &EnrolmentCode, octets: &[u8]) -> Result<Signature, Error> {
+        Ok(self.stores.crypto.sign(None, Some(&code.enrolment_seed()), octets).await?)
     }
 }
 
@@ -167,7 +214,7 @@ enum Role {
 
 #[derive(Clone)]
 struct State {
-    signer: Arc<SigningKey>,
+    signer: Arc<Signer>,
     /// None only while a registration or sign-in is under way.
     shop_id: Option<ShopId>,
     trust: Trust,
@@ -191,7 +238,6 @@ impl Connection {
     ///
     /// # Errors
     /// `FixTheRequest` (`configuration`) where the settings cannot be used any more.
-    #[cfg(not(target_arch = "wasm32"))]
     pub fn after_fork(&self, stores: Stores) -> Result<Option<Self>, Error> {
         let state = match self.0.state.try_lock() {
             Ok(state) => state.clone(),

@@ -1,6 +1,8 @@
 //! Whose seal keys are passed on: those of the root key that the shop has set, or else that was
 //! named first, and none of it older than what was seen before.
 
+use std::sync::Arc;
+
 use pos_protocol::seal::SignedSealKeySet;
 use pos_protocol::wire::{ContractView, MethodsAnswer, QuoteAnswer};
 
@@ -51,9 +53,11 @@ impl Connection {
         let known = self.state().seals.get(&of.institution).copied();
         let of_root = known.filter(|known| known.root == of.seal_root);
         let version = of_root.map_or(0, |known| known.version);
-        let verified = set
-            .verify(&of.seal_root, &of.institution, now, version)
-            .map_err(|cause| self.told(Error::without_answer(Cause::KeySet(cause))))?;
+        let told = |cause| self.told(Error::without_answer(Cause::KeySet(cause)));
+        let claim = set.claim(&of.seal_root).map_err(told)?;
+        let signer = Arc::clone(&self.state().signer);
+        let payload = signer.prove(claim).await.map_err(|cause| told(cause.into()))?;
+        let verified = payload.read(&of.institution, now, version).map_err(told)?;
         let seen = SealPin { root: of.seal_root, version: verified.version };
         if known != Some(seen) {
             self.state().seals.insert(of.institution.clone(), seen);

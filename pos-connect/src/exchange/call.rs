@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::{IdempotencyKey, OrderId, PaymentId};
-use pos_protocol::key::{Signature, SigningKey};
+use pos_protocol::key::Signature;
 use pos_protocol::money::Money;
 use pos_protocol::sign::call::{CallParts, Unsigned};
 use pos_protocol::sign::{self, POS_CONNECT, header};
@@ -13,6 +13,8 @@ use pos_protocol::wire::{OperationView, route};
 use sha2::{Digest as _, Sha256};
 
 use super::Unverified;
+use crate::crypto::Signer;
+use crate::env::EnvironmentError;
 use crate::journal::Digest;
 
 /// What it takes to make a call, whoever signs it and when.
@@ -165,13 +167,13 @@ impl Call {
     }
 
     /// The message with its headers, and the signature that its answer is bound to.
-    pub(super) fn sign(
+    pub(super) async fn sign(
         &self,
         authority: &str,
-        signer: &SigningKey,
+        signer: &Signer,
         created: Timestamp,
         expires: Timestamp,
-    ) -> (Request, Signature) {
+    ) -> Result<(Request, Signature), EnvironmentError> {
         let key = self.key().map(IdempotencyKey::as_str);
         let parts = CallParts {
             method: self.method,
@@ -183,7 +185,7 @@ impl Call {
         };
         let unsigned = Unsigned::new(&POS_CONNECT, &parts, created, expires, signer.public().id())
             .expect("routes, ids and a checked authority can stand in a call of 1 to 60 s");
-        let signature = signer.sign(unsigned.base());
+        let signature = signer.sign(unsigned.base()).await?;
         let signed = unsigned.into_headers(&signature);
         let mut headers = vec![
             (header::SIGNATURE_INPUT, signed.signature_input),
@@ -202,6 +204,6 @@ impl Call {
             target.push_str(&self.query);
         }
         let body = self.body.as_slice().into();
-        (Request { method: self.method, target, headers, body }, signature)
+        Ok((Request { method: self.method, target, headers, body }, signature))
     }
 }

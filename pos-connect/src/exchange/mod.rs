@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::code::Retry;
-use pos_protocol::key::{PublicKey, Signature, SigningKey};
+use pos_protocol::key::{PublicKey, Signature};
 use pos_protocol::succession::Fingerprint;
 use pos_protocol::wire::{OperationView, Problem, route};
 
@@ -31,6 +31,8 @@ use money::comes_after_verification;
 pub(crate) use money::is_about_the_key;
 pub(crate) use trust::Trust;
 
+use crate::crypto::Signer;
+use crate::env::EnvironmentError;
 use crate::error::Cause;
 use crate::journal::Attempt;
 use crate::transport::SendFailure;
@@ -140,7 +142,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Exchange {
     subject: Subject,
     authority: Arc<str>,
-    signer: Arc<SigningKey>,
+    signer: Arc<Signer>,
     trust: Trust,
     limits: Limits,
     /// Uptime at which the verb ends, set by the first `next`.
@@ -242,7 +244,7 @@ impl Exchange {
     pub(crate) fn new(
         call: Call,
         authority: Arc<str>,
-        signer: Arc<SigningKey>,
+        signer: Arc<Signer>,
         trust: Trust,
         limits: Limits,
     ) -> Self {
@@ -257,7 +259,7 @@ impl Exchange {
         expected: Expected,
         attempts: Vec<Attempt>,
         authority: Arc<str>,
-        signer: Arc<SigningKey>,
+        signer: Arc<Signer>,
         trust: Trust,
         limits: Limits,
     ) -> Self {
@@ -284,7 +286,7 @@ impl Exchange {
     fn about(
         subject: Subject,
         authority: Arc<str>,
-        signer: Arc<SigningKey>,
+        signer: Arc<Signer>,
         trust: Trust,
         limits: Limits,
     ) -> Self {
@@ -321,7 +323,7 @@ impl Exchange {
     }
 
     /// What to do next. `jitter` is random.
-    pub(crate) fn next(&mut self, now: Now, jitter: u32) -> Action {
+    pub(crate) async fn next(&mut self, now: Now, jitter: u32) -> Action {
         let deadline =
             *self.deadline.get_or_insert_with(|| now.uptime.saturating_add(self.limits.total));
         let left = deadline.saturating_sub(now.uptime);
@@ -339,7 +341,13 @@ impl Exchange {
             self.messages = self.messages.saturating_add(1);
         }
         match self.take_state() {
-            State::Ready { message, .. } => Action::Send(self.sign(message, now, left)),
+            State::Ready { message, .. } => match self.sign(message, now, left).await {
+                Ok(outgoing) => Action::Send(outgoing),
+                Err(cause) => {
+                    self.trouble = Some(cause.into());
+                    Action::Done(self.end())
+                }
+            },
             State::Walk { goal, .. } => {
                 self.state = State::Walking { goal };
                 let timeout = left.min(MOST_FOR_QUESTION);
@@ -348,7 +356,7 @@ impl Exchange {
             }
             State::Pinning { from, to, goal } => {
                 // Now that the key is known; `next` is asked again after pinning.
-                self.walked_to(goal, now);
+                self.walked_to(goal, now).await;
                 Action::Pin { from, to }
             }
             State::Over(outcome) => Action::Done(outcome),
@@ -363,9 +371,9 @@ impl Exchange {
     }
 
     /// What came of the last [`Action::Send`].
-    pub(crate) fn take(&mut self, event: Event, now: Now) {
+    pub(crate) async fn take(&mut self, event: Event, now: Now) {
         match event {
-            Event::Answered(response) => self.answered(response, now),
+            Event::Answered(response) => self.answered(response, now).await,
             Event::Failed(failure) => self.failed(failure, now),
             Event::Known { attempts, may_send } => self.known(attempts, may_send),
             Event::NotNoted(cause) => {
@@ -383,7 +391,7 @@ impl Exchange {
 
     /// The verb ended because the server does not take the key, and another key is at hand: goes on
     /// with that.
-    pub(crate) fn sign_as(&mut self, signer: Arc<SigningKey>, now: Now) {
+    pub(crate) fn sign_as(&mut self, signer: Arc<Signer>, now: Now) {
         self.signer = signer;
         self.is_key_taken = false;
         self.refusal = None;
@@ -413,7 +421,12 @@ impl Exchange {
     }
 
     /// Signs the message with times by the server's clock.
-    fn sign(&mut self, message: Message, now: Now, left: Duration) -> Outgoing {
+    async fn sign(
+        &mut self,
+        message: Message,
+        now: Now,
+        left: Duration,
+    ) -> Result<Outgoing, EnvironmentError> {
         let most = match message {
             Message::Call => self.limits.attempt,
             Message::Question => self.limits.attempt.min(MOST_FOR_QUESTION),
@@ -434,7 +447,8 @@ impl Exchange {
         let span = if is_noted { span } else { span.max(LEAST_LIFE) };
         let expires = Timestamp::from_secs(created.plus(span).as_secs());
         let created = Timestamp::from_secs(created.as_secs());
-        let (request, signature) = call.sign(&self.authority, &self.signer, created, expires);
+        let signed = call.sign(&self.authority, &self.signer, created, expires).await;
+        let (request, signature) = signed?;
         let attempt = Attempt { created_ms: created, expires_ms: expires };
         if is_noted {
             self.attempts.push(Tried { attempt, refused: false });
@@ -442,13 +456,13 @@ impl Exchange {
         self.state = State::Sent(Sent { message, signature, at: now });
         let attempt = is_noted.then_some(attempt);
         let least = attempt.map_or(Duration::ZERO, |_| LEAST_AFTER_NOTING);
-        Outgoing { request, timeout, attempt, least }
+        Ok(Outgoing { request, timeout, attempt, least })
     }
 
-    fn answered(&mut self, response: Response, now: Now) {
+    async fn answered(&mut self, response: Response, now: Now) {
         match self.take_state() {
-            State::Sent(sent) => self.judge(sent, response, now),
-            State::Walking { goal } => self.walk(goal, &response, now),
+            State::Sent(sent) => self.judge(sent, response, now).await,
+            State::Walking { goal } => self.walk(goal, &response, now).await,
             // An answer to nothing that was asked.
             other => self.state = other,
         }

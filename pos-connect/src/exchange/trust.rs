@@ -2,12 +2,13 @@
 
 use pos_protocol::Timestamp;
 use pos_protocol::key::PublicKey;
-use pos_protocol::sign::{self, POS_CONNECT};
-use pos_protocol::succession::{self, Fingerprint};
+use pos_protocol::sign::{self, POS_CONNECT, SignError};
+use pos_protocol::succession::{Fingerprint, SuccessionError, Walk};
 use pos_protocol::wire::{AnswerKeys, Problem};
 
 use super::money::comes_after_verification;
 use super::{Exchange, Goal, Held, Message, Now, Response, Sent, State, Unverified};
+use crate::crypto::Signer;
 
 /// How far wall clock and uptime may part between a call and its answer, in milliseconds, before it
 /// counts as a clock that was set.
@@ -26,8 +27,8 @@ pub(crate) struct Trust {
 
 impl Exchange {
     /// Proves an answer and acts on it.
-    pub(super) fn judge(&mut self, sent: Sent, response: Response, now: Now) {
-        let verified = self.verify(sent, &response, now);
+    pub(super) async fn judge(&mut self, sent: Sent, response: Response, now: Now) {
+        let verified = self.verify(sent, &response, now).await;
         match verified {
             Ok(server_time) => {
                 self.is_key_taken |= proves_the_key(&response);
@@ -48,7 +49,7 @@ impl Exchange {
         }
     }
 
-    fn verify(
+    async fn verify(
         &mut self,
         sent: Sent,
         response: &Response,
@@ -59,7 +60,9 @@ impl Exchange {
             Some(key) if key.id() == claimed.key_id() => key,
             _ => return Err(Unverified::OtherKey { key_id: claimed.key_id() }),
         };
-        let server_time = claimed.verify(response.status, &response.body, &sent.signature, &key)?;
+        let claim = claimed.claim(response.status, &response.body, &sent.signature, &key)?;
+        let proved = self.signer.prove(claim).await;
+        let server_time = proved.map_err(|_| SignError::WrongSignature)?;
         self.learn_time(server_time, sent.at, now);
         Ok(server_time)
     }
@@ -85,9 +88,9 @@ impl Exchange {
     }
 
     /// Follows the succession from the pin to the server's present answer key.
-    pub(super) fn walk(&mut self, goal: Goal, response: &Response, now: Now) {
+    pub(super) async fn walk(&mut self, goal: Goal, response: &Response, now: Now) {
         let pin = self.trust.pin;
-        match answer_keys(&pin, response) {
+        match answer_keys(&pin, response, &self.signer).await {
             Ok(key) => {
                 self.walked = true;
                 let is_new = self.trust.answer_key != Some(key);
@@ -96,7 +99,7 @@ impl Exchange {
                 if is_new {
                     self.state = State::Pinning { from: pin, to: key, goal };
                 } else {
-                    self.walked_to(goal, now);
+                    self.walked_to(goal, now).await;
                 }
             }
             Err(unverified) => {
@@ -113,9 +116,9 @@ impl Exchange {
     }
 
     /// Goes on with what the answer keys were wanted for.
-    pub(super) fn walked_to(&mut self, goal: Goal, now: Now) {
+    pub(super) async fn walked_to(&mut self, goal: Goal, now: Now) {
         match goal {
-            Goal::Judge(held) => self.judge(held.sent, held.response, held.received),
+            Goal::Judge(held) => self.judge(held.sent, held.response, held.received).await,
             Goal::Send(message) => self.again(message, now),
         }
     }
@@ -132,13 +135,23 @@ fn proves_the_key(response: &Response) -> bool {
             .is_ok_and(|problem| comes_after_verification(&problem.code))
 }
 
-fn answer_keys(pin: &Fingerprint, response: &Response) -> Result<PublicKey, Unverified> {
+async fn answer_keys(
+    pin: &Fingerprint,
+    response: &Response,
+    signer: &Signer,
+) -> Result<PublicKey, Unverified> {
     if response.status != 200 {
         return Err(Unverified::NoAnswerKeys { status: response.status });
     }
     let keys: AnswerKeys = serde_json::from_slice(&response.body)
         .map_err(|_| Unverified::NoAnswerKeys { status: response.status })?;
-    Ok(succession::walk(pin, &keys.current, &keys.statements)?)
+    let mut walk = Walk::new(&keys.statements)?;
+    while let Some(step) = walk.step()? {
+        let at = walk.at();
+        let proved = signer.prove(step).await;
+        proved.map_err(|source| SuccessionError::BadSignature { at, source })?;
+    }
+    Ok(walk.end(pin, &keys.current)?)
 }
 
 fn signed_ms(time: Timestamp) -> i64 {

@@ -3,21 +3,23 @@
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
 mod memory;
+#[cfg(not(target_arch = "wasm32"))]
+mod seed;
+#[cfg(target_arch = "wasm32")]
+#[path = "kept.rs"]
+mod seed;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use pos_protocol::id::{InstitutionId, ShopId};
-use pos_protocol::key::{PublicKey, SigningKey};
+use pos_protocol::key::PublicKey;
 use pos_protocol::succession::Fingerprint;
-use pos_protocol::text::{base64url, fixed_from_base64url};
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use zeroize::Zeroizing;
+use serde::{Deserialize, Serialize};
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use file::FileKeyStore;
 pub use memory::MemoryKeyStore;
+pub use seed::Seed;
 
 use crate::env::{Shared, Task};
 #[cfg(not(target_arch = "wasm32"))]
@@ -153,7 +155,7 @@ impl StoredKeys {
                 self.next_key.get_or_insert(seed);
             }
             Change::Promote(key) => {
-                if let Some(next) = self.next_key.take_if(|next| next.key().public() == key) {
+                if let Some(next) = self.next_key.take_if(|next| next.public() == key) {
                     self.module_key = next;
                 }
             }
@@ -170,50 +172,10 @@ impl StoredKeys {
     }
 }
 
-/// The 32 secret octets of a private key. They print as `[redacted]` and are wiped when dropped.
-#[derive(Clone)]
-pub struct Seed(Zeroizing<[u8; 32]>);
-
-impl Seed {
-    /// Takes octets drawn from the system's randomness.
-    pub const fn new(octets: Zeroizing<[u8; 32]>) -> Self {
-        Self(octets)
-    }
-
-    /// The octets, for a store that keeps them.
-    pub fn octets(&self) -> &[u8; 32] {
-        &self.0
-    }
-
-    /// The private key.
-    pub fn key(&self) -> SigningKey {
-        SigningKey::from_seed(&self.0)
-    }
-}
-
-impl fmt::Debug for Seed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Seed([redacted])")
-    }
-}
-
-impl Serialize for Seed {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&Zeroizing::new(base64url(&*self.0)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Seed {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Zeroizing::new(String::deserialize(deserializer)?);
-        fixed_from_base64url(&text)
-            .map(|octets| Self(Zeroizing::new(octets)))
-            .ok_or_else(|| D::Error::custom("a seed is 32 octets in base64url without padding"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     fn seed(octet: u8) -> Seed {

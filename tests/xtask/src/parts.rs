@@ -40,7 +40,6 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "tests",   budget_min: 3, quick: true,  run: tests },
     Part { name: "bins",    budget_min: 2, quick: false, run: bins },
     Part { name: "load",    budget_min: 1, quick: false, run: load },
-    Part { name: "wasm",    budget_min: 2, quick: false, run: sizes::wasm },
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },

@@ -1,36 +1,17 @@
-//! Sizes that the product promises to keep small: the module in a browser, the server.
+//! Sizes that the product promises to keep small: the server's. Those of the packages are their parts'.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{child::Children, failure::Failure, parts::Figures, setup};
-
-/// The crate that exports every verb of the module, so that nothing is left out of its size.
-const PROBE: &str = "pos-wasm-probe";
+use crate::{child::Children, failure::Failure, parts::Figures};
 
 /// The server's goal, stripped.
 const SERVER_MAX_BYTES: u64 = 15_000_000;
 
 /// The goal for the memory of a server that has nothing to do.
 const IDLE_MAX_BYTES: u64 = 30_000_000;
-
-/// Builds the connection module for browsers and measures it.
-pub(crate) fn wasm(children: &Children<'_>) -> Result<Figures, Failure> {
-    setup::wasm_target(children)?;
-    // What only browsers compile is seen by no other part.
-    let mut lint = children.cargo(&["clippy", "--locked", "--profile", "wasm", "-p", PROBE]);
-    lint.args(["-p", "pos-connect", "--target", setup::WASM, "--", "-D", "warnings"]);
-    children.run(&mut lint)?;
-    let mut build = children.cargo(&["build", "--locked", "--profile", "wasm", "-p", PROBE]);
-    children.run(build.args(["--target", setup::WASM]))?;
-    let name = format!("{}.wasm", PROBE.replace('-', "_"));
-    let path = children.workspace.target.join(setup::WASM).join("wasm").join(name);
-    let raw = bytes_in(&path)?;
-    let gzipped = children.read(children.command("gzip").args(["-9", "-n", "-c"]).arg(&path))?;
-    Ok(vec![format!("module as wasm: raw {raw} bytes, gzip -9 {} bytes", gzipped.len())])
-}
 
 /// Measures the server as it was last built: its binary, and its memory before the first call.
 pub(crate) fn server(children: &Children<'_>) -> Result<Figures, Failure> {

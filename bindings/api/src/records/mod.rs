@@ -3,6 +3,7 @@
 //! its place here.
 
 mod access;
+#[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 mod instrument;
 mod offers;
 mod payments;
@@ -13,6 +14,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 pub use access::{KeyInfo, Registration, Session};
+#[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 pub use instrument::{Instrument, SealBinding};
 pub use offers::{
     Candidate, Check, CheckRequest, Contract, CurrencyLimits, Methods, Quote, QuoteRequest,

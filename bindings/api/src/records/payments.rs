@@ -290,7 +290,10 @@ impl From<wire::HistoryPage> for HistoryPage {
 /// What the server has under an idempotency key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[record]
-#[expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::large_enum_variant, reason = "one is made for each answer, and none is kept")
+)]
 pub enum KeyStatus {
     /// The key belongs to this operation.
     Found {

@@ -79,6 +79,17 @@ impl Config {
             answer_key,
             seal_roots,
         } = self;
+        // A browser and Node decide on these; a setting that does nothing would deceive.
+        #[cfg(target_arch = "wasm32")]
+        for (field, is_set) in [
+            ("ca_pem", ca_pem.is_some()),
+            ("connect_timeout_s", connect_timeout_s.is_some()),
+            ("proxy", proxy.is_some()),
+        ] {
+            if is_set {
+                return Err(Error::argument(field, &"is for the browser or Node to decide"));
+            }
+        }
         let span = |seconds: u32| Duration::from_secs(seconds.into());
         let unusable = |field| move |rule: ConfigError| Error::setting(field, &rule);
         let mut config = pos_connect::Config::new(&server_url).map_err(unusable("server_url"))?;

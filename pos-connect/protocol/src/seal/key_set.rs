@@ -8,9 +8,13 @@ use super::envelope::Envelope;
 use super::key::SealPublicKey;
 use crate::Timestamp;
 use crate::id::InstitutionId;
-use crate::key::{BadSignature, KeyId, PublicKey, Signature, SigningKey};
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+use crate::key::SigningKey;
+use crate::key::{BadSignature, Claim, KeyId, PublicKey, Signature};
 use crate::sign::length_prefixed;
-use crate::text::{base64url, from_base64url};
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+use crate::text::base64url;
+use crate::text::from_base64url;
 
 /// Keys that a set may hold.
 pub const MAX_SEAL_KEYS: usize = 16;
@@ -108,6 +112,7 @@ pub struct NoSealKey;
 
 impl SealKeySet {
     /// Signs the set with the institution's root key. The same set gives the same octets.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn sign(&self, root: &SigningKey) -> SignedSealKeySet {
         let payload = serde_json::to_vec(self).expect("ids, numbers and keys have a JSON form");
         let signature = root.sign(&signed_octets(&payload));
@@ -155,6 +160,7 @@ impl SignedSealKeySet {
     ///
     /// # Errors
     /// [`InvalidKeySet`] saying what is wrong; see there for what to do.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn verify(
         &self,
         root: &PublicKey,
@@ -162,9 +168,36 @@ impl SignedSealKeySet {
         now: Timestamp,
         last_seen_version: u64,
     ) -> Result<SealKeySet, InvalidKeySet> {
+        self.claim(root)?.prove()?.read(institution, now, last_seen_version)
+    }
+
+    /// What the root key is said to have signed; [`SignedPayload::read`] checks the rest.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet::Malformed`].
+    pub fn claim(&self, root: &PublicKey) -> Result<Claim<SignedPayload>, InvalidKeySet> {
         let payload = self.payload().ok_or(InvalidKeySet::Malformed)?;
-        root.verify(&signed_octets(&payload), &self.signature)?;
-        let set: SealKeySet = serde_json::from_slice(&payload)?;
+        let octets = signed_octets(&payload);
+        Ok(Claim::new(*root, octets, self.signature, SignedPayload(payload)))
+    }
+}
+
+/// The octets of a key set, as the root key has signed them.
+#[derive(Debug)]
+pub struct SignedPayload(Vec<u8>);
+
+impl SignedPayload {
+    /// Checks the set and reads it, as [`SignedSealKeySet::verify`] does.
+    ///
+    /// # Errors
+    /// [`InvalidKeySet`].
+    pub fn read(
+        &self,
+        institution: &InstitutionId,
+        now: Timestamp,
+        last_seen_version: u64,
+    ) -> Result<SealKeySet, InvalidKeySet> {
+        let set: SealKeySet = serde_json::from_slice(&self.0)?;
         if set.institution != *institution {
             let expected = institution.clone();
             return Err(InvalidKeySet::Foreign { expected, found: set.institution });

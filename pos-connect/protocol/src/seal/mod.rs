@@ -53,7 +53,7 @@ pub use instrument::{
 pub use key::{SealPublicKey, SealSecretKey};
 pub use key_set::{
     InvalidKeySet, MAX_KEY_SET_OCTETS, MAX_SEAL_KEYS, NoSealKey, SealKey, SealKeySet,
-    SignedSealKeySet,
+    SignedPayload, SignedSealKeySet,
 };
 
 use crate::Timestamp;

@@ -7,7 +7,7 @@ use super::params::{self, Params};
 use super::received::{self, Field, member};
 use super::{CONTENT_TYPE, Profile, header};
 use crate::Timestamp;
-use crate::key::{KeyId, PublicKey, Signature};
+use crate::key::{Claim, KeyId, PublicKey, Signature};
 use crate::text::base64;
 
 /// An answer ready to be signed with the answer key: sign [`base`](Self::base), then
@@ -131,19 +131,20 @@ impl Claimed {
         self.params.key_id
     }
 
-    /// Proves the answer, and gives the server's time (whole seconds). `status` and `body` are as
-    /// received, `call` is the signature of the call as it was sent.
+    /// What is to be proved of the answer; it gives the server's time (whole seconds). `status` and
+    /// `body` are as received, `call` is the signature of the call as it was sent.
     ///
     /// # Errors
-    /// [`KeyId`](SignError::KeyId), [`DigestMismatch`](SignError::DigestMismatch) or
-    /// [`WrongSignature`](SignError::WrongSignature), the last also for the answer to another call.
-    pub fn verify(
+    /// [`KeyId`](SignError::KeyId) or [`DigestMismatch`](SignError::DigestMismatch). One that is
+    /// not proved is a [`WrongSignature`](SignError::WrongSignature), also as the answer to another
+    /// call.
+    pub fn claim(
         &self,
         status: u16,
         body: &[u8],
         call: &Signature,
         key: &PublicKey,
-    ) -> Result<Timestamp, SignError> {
+    ) -> Result<Claim<Timestamp>, SignError> {
         if key.id() != self.params.key_id {
             return Err(SignError::KeyId);
         }
@@ -152,8 +153,23 @@ impl Claimed {
             return Err(SignError::DigestMismatch);
         }
         let (base, _) = base(self.profile, status, &digest::written(&digest), call, &self.params);
-        key.verify(base.as_bytes(), &self.signature).map_err(|_| SignError::WrongSignature)?;
-        Ok(Timestamp::from_secs(self.params.created_s))
+        let time = Timestamp::from_secs(self.params.created_s);
+        Ok(Claim::new(*key, base.into_bytes(), self.signature, time))
+    }
+
+    /// Proves the answer, and gives the server's time: [`claim`](Self::claim), then its proof.
+    ///
+    /// # Errors
+    /// Those of the claim, or [`WrongSignature`](SignError::WrongSignature).
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+    pub fn verify(
+        &self,
+        status: u16,
+        body: &[u8],
+        call: &Signature,
+        key: &PublicKey,
+    ) -> Result<Timestamp, SignError> {
+        self.claim(status, body, call, key)?.prove().map_err(|_| SignError::WrongSignature)
     }
 }
 
@@ -161,6 +177,7 @@ impl Claimed {
 ///
 /// # Errors
 /// Those of both. Whatever it is, the answer was not given.
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
 pub fn verify(
     profile: &'static Profile,
     received: &Received<'_>,

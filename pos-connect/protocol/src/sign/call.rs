@@ -9,7 +9,9 @@ use super::params::{self, Params};
 use super::received::{self, Field, is_visible, member};
 use super::{CONTENT_TYPE, Profile, header};
 use crate::Timestamp;
-use crate::key::{KeyId, PublicKey, Signature};
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+use crate::key::PublicKey;
+use crate::key::{KeyId, Signature};
 use crate::text::base64;
 
 /// The longest span between `created` and `expires`, and the oldest `created` that is taken.
@@ -239,6 +241,7 @@ impl Claimed {
     /// covered, [`DigestMismatch`](SignError::DigestMismatch),
     /// [`Malformed`](SignError::Malformed) for a part that cannot stand in a call,
     /// [`KeyId`](SignError::KeyId), [`WrongSignature`](SignError::WrongSignature).
+    #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
     pub fn verify(&self, parts: &CallParts<'_>, key: &PublicKey) -> Result<(), SignError> {
         if key.id() != self.params.key_id {
             return Err(SignError::KeyId);

@@ -27,7 +27,7 @@ fn after(attempts: Vec<Attempt>) -> Line {
 fn after_believing(attempts: Vec<Attempt>, trust: Trust) -> Line {
     let mut line = Line::payment();
     let limits = Limits { attempt: Duration::from_secs(20), total: Duration::from_secs(40) };
-    let signer = Arc::new(key(SHOP));
+    let signer = Arc::new(key(SHOP).into());
     line.exchange = Exchange::resume(expected(), attempts, AUTHORITY.into(), signer, trust, limits);
     line
 }
@@ -94,12 +94,12 @@ fn a_retry_carries_times_of_its_own() {
 #[test]
 fn an_answer_that_comes_twice_counts_once() {
     let mut line = Line::payment();
-    let Action::Send(outgoing) = line.exchange.next(line.now, 0) else { panic!() };
+    let Action::Send(outgoing) = at_once(line.exchange.next(line.now, 0)) else { panic!() };
     let body = serde_json::to_vec(&operation("processing")).unwrap();
     let answer = || signed(FIRST, 202, body.clone(), signature_of(&outgoing), line.server_time());
     let (first, second) = (answer(), answer());
-    line.exchange.take(Event::Answered(first), line.now);
-    line.exchange.take(Event::Answered(second), line.now);
+    at_once(line.exchange.take(Event::Answered(first), line.now));
+    at_once(line.exchange.take(Event::Answered(second), line.now));
     assert_eq!(state_of(&line.run([Then::Says(200, found("done"))])), "done");
 }
 
@@ -364,7 +364,7 @@ fn nothing_means_what_the_vectors_say() {
         }
         // It ends, or it has heard everything and asks again.
         let found = loop {
-            match line.exchange.next(line.now, 7) {
+            match at_once(line.exchange.next(line.now, 7)) {
                 Action::Done(Outcome::NotMade) => break "not_made",
                 Action::Done(Outcome::NeedsHuman) => break "needs_human",
                 Action::Wait(span) => line.pass(span),
@@ -372,7 +372,7 @@ fn nothing_means_what_the_vectors_say() {
                     let Some(body) = answers.pop() else { break "not_known" };
                     let body = serde_json::to_vec(&body).unwrap();
                     let answer = signed(FIRST, 200, body, signature_of(&outgoing), signed_at);
-                    line.exchange.take(Event::Answered(answer), line.now);
+                    at_once(line.exchange.take(Event::Answered(answer), line.now));
                 }
                 other => panic!("{}: {other:?}", case["name"]),
             }
@@ -523,9 +523,9 @@ fn what_the_journal_does_not_take_is_not_sent() {
 fn a_key_that_is_in_the_journal_is_asked_for_first() {
     for may_send in [true, false] {
         let mut line = Line::payment();
-        let Action::Send(_) = line.exchange.next(line.now, 0) else { panic!() };
+        let Action::Send(_) = at_once(line.exchange.next(line.now, 0)) else { panic!() };
         let known = Event::Known { attempts: vec![attempt(0, 19)], may_send };
-        line.exchange.take(known, line.now);
+        at_once(line.exchange.take(known, line.now));
         let mut sent_again = false;
         let outcome = line.run_with(|line, outgoing| {
             line.pass(Duration::from_millis(50));
@@ -553,7 +553,7 @@ fn another_key_goes_on_where_the_first_was_refused() {
     let outcome = line.run([revoked(), revoked()]);
     let Outcome::Unknown(Some(Cause::Refused(refusal))) = outcome else { panic!("{outcome:?}") };
     assert_eq!(refusal.code.as_str(), "key_revoked");
-    line.exchange.sign_as(Arc::new(key(SHOP)), line.now);
+    line.exchange.sign_as(Arc::new(key(SHOP).into()), line.now);
     let asked = nothing(line.server_time(), json!([]));
     let outcome = line.run([Then::Says(200, asked), Then::Says(200, operation("done"))]);
     assert_eq!(state_of(&outcome), "done");

@@ -5,20 +5,30 @@
 //! one message. A point that is written with a y beyond the field's prime is read, under the id of
 //! the octets as they are.
 
+// Natively always; in a browser, which can do both itself, only where it is asked for.
+#[cfg(not(any(not(target_arch = "wasm32"), feature = "dalek")))]
+#[path = "bare.rs"]
+mod algorithm;
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+#[path = "dalek.rs"]
+mod algorithm;
+
 use std::fmt;
 use std::str::FromStr;
 
-use ed25519_dalek::{Signer as _, Verifier as _};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroizing;
+
+#[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
+pub use algorithm::SigningKey;
+use algorithm::{Point, point};
 
 use crate::text::{base64url, fixed_from_base64url};
 
 /// An Ed25519 public key that passed the checks of strict verification (RFC 8032 section 5.1.7).
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct PublicKey(ed25519_dalek::VerifyingKey);
+pub struct PublicKey(Point);
 
 /// Why octets are not a public key that this protocol takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,8 +46,7 @@ impl PublicKey {
     /// # Errors
     /// [`InvalidKey`] for octets that are no point, or one of small order.
     pub fn from_octets(octets: &[u8; 32]) -> Result<Self, InvalidKey> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(octets).map_err(|_| InvalidKey)?;
-        if key.is_weak() { Err(InvalidKey) } else { Ok(Self(key)) }
+        point(octets).map(Self).ok_or(InvalidKey)
     }
 
     /// The 32 octets of RFC 8032.
@@ -49,18 +58,6 @@ impl PublicKey {
     pub fn id(&self) -> KeyId {
         let jwk = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(self.octets()));
         KeyId(Sha256::digest(jwk).into())
-    }
-
-    /// Checks `signature` over `message`, strictly.
-    ///
-    /// # Errors
-    /// [`BadSignature`] when it was not made by this key over exactly these octets.
-    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
-        if signature.r_has_small_order() {
-            return Err(BadSignature);
-        }
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0.verify(message, &signature).map_err(|_| BadSignature)
     }
 }
 
@@ -208,11 +205,17 @@ impl Signature {
     /// Whether R is an encoding of a point of small order. Verifying compares R with the encoding of
     /// the point that it computes, so other encodings of such points are refused there.
     fn r_has_small_order(&self) -> bool {
-        let mut y = [0; 32];
-        y.copy_from_slice(&self.0[..32]);
-        y[31] &= 0x7f;
-        SMALL_ORDER_Y.contains(&y)
+        let mut r = [0; 32];
+        r.copy_from_slice(&self.0[..32]);
+        has_small_order(&r)
     }
+}
+
+/// Whether these octets stand for a point of small order.
+fn has_small_order(octets: &[u8; 32]) -> bool {
+    let mut y = *octets;
+    y[31] &= 0x7f;
+    SMALL_ORDER_Y.contains(&y)
 }
 
 /// The y of the eight points of small order, each least octet first: of order 1, 2, 4 (two points),
@@ -259,35 +262,39 @@ impl<'de> Deserialize<'de> for Signature {
     }
 }
 
-/// A private key held in memory. It cannot be printed, and its octets are wiped when it is dropped.
-pub struct SigningKey(ed25519_dalek::SigningKey);
-
-impl SigningKey {
-    /// The key of this 32-octet seed (RFC 8032 section 5.1.5). The seed is the whole secret: draw
-    /// it from the system's randomness.
-    pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(seed))
-    }
-
-    /// The seed, for a key store that keeps it.
-    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
-    }
-
-    /// The public half.
-    pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
-    }
-
-    /// Signs `message`.
-    pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
-    }
+/// What holds if `key` has signed these octets. Readers lay it out; whoever has the means proves it.
+#[derive(Debug)]
+#[must_use]
+pub struct Claim<T> {
+    /// Who is said to have signed.
+    pub key: PublicKey,
+    /// What was signed.
+    pub octets: Vec<u8>,
+    /// The signature.
+    pub signature: Signature,
+    value: T,
 }
 
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({}, [redacted])", self.public().id())
+impl<T> Claim<T> {
+    pub(crate) const fn new(
+        key: PublicKey,
+        octets: Vec<u8>,
+        signature: Signature,
+        value: T,
+    ) -> Self {
+        Self { key, octets, signature, value }
+    }
+
+    /// What is claimed, once its signature was verified elsewhere, strictly.
+    ///
+    /// # Errors
+    /// [`BadSignature`] if it is not good, or its R of small order, which not everybody refuses.
+    pub fn proved(self, is_good: bool) -> Result<T, BadSignature> {
+        if is_good && !self.signature.r_has_small_order() {
+            Ok(self.value)
+        } else {
+            Err(BadSignature)
+        }
     }
 }
 
@@ -295,6 +302,7 @@ impl fmt::Debug for SigningKey {
 mod tests {
     use curve25519_dalek::constants::EIGHT_TORSION;
     use curve25519_dalek::{EdwardsPoint, Scalar};
+    use ed25519_dalek::Verifier as _;
     use sha2::Sha512;
 
     use super::*;

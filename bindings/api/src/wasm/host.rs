@@ -1,0 +1,136 @@
+//! What the host brings: where keys and open calls are kept, and Ed25519.
+
+use std::sync::Arc;
+
+use js_sys::{Promise, Uint8Array};
+use pos_connect::env::{EnvironmentError, Task};
+use pos_connect::keys::Seed;
+use pos_connect::protocol::key::{PublicKey, Signature};
+use pos_connect::{Crypto, Stores};
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use wasm_bindgen_futures::JsFuture;
+use zeroize::Zeroizing;
+
+use super::journal::HostJournal;
+use super::keys::HostKeys;
+
+#[wasm_bindgen(typescript_custom_section)]
+const STORE: &str = "import type { Store } from \"../store.js\";";
+
+// Every method gives its value or a promise of it. `npm/src/store.d.ts` says what each does.
+#[wasm_bindgen]
+extern "C" {
+    /// The class that the package's JavaScript defines.
+    #[derive(Clone)]
+    #[wasm_bindgen(typescript_type = "Store")]
+    pub type Host;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn load(this: &Host) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn replace(this: &Host, old: JsValue, new: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    pub(super) fn calls(this: &Host) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = loadCall)]
+    pub(super) fn load_call(this: &Host, key: &str) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = replaceCall)]
+    pub(super) fn replace_call(
+        this: &Host,
+        key: &str,
+        old: JsValue,
+        new: JsValue,
+    ) -> Result<JsValue, JsValue>;
+
+    /// The conversion of every value to a text.
+    #[wasm_bindgen(catch, js_name = String)]
+    fn text_of(value: &JsValue) -> Result<String, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn draw(this: &Host) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn sign(
+        this: &Host,
+        key: Option<Box<[u8]>>,
+        secret: Option<Box<[u8]>>,
+        octets: &[u8],
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch)]
+    fn verify(this: &Host, key: &[u8], octets: &[u8], signature: &[u8])
+    -> Result<JsValue, JsValue>;
+}
+
+impl Host {
+    /// What a connection is made of.
+    pub(crate) fn stores(&self) -> Stores {
+        let (keys, journal) = (HostKeys(self.clone()), HostJournal::new(self.clone()));
+        Stores::new(Arc::new(keys), Arc::new(journal), Arc::new(HostCrypto(self.clone())))
+    }
+}
+
+/// What the host threw, as far as it can be said.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct Thrown(String);
+
+impl Thrown {
+    /// For the log: a name and a message, or the text of whatever was thrown instead.
+    pub(super) fn new(thrown: &JsValue) -> Self {
+        Self(text_of(thrown).unwrap_or_else(|_| "something without a text was thrown".into()))
+    }
+}
+
+/// What a method of the host gives in the end.
+pub(super) async fn settled(given: Result<JsValue, JsValue>) -> Result<JsValue, Thrown> {
+    let settled = match given {
+        Ok(given) => JsFuture::from(Promise::resolve(&given)).await,
+        thrown => thrown,
+    };
+    settled.map_err(|thrown| Thrown::new(&thrown))
+}
+
+/// A text, or none.
+pub(super) fn text(given: &JsValue) -> Result<Option<String>, Thrown> {
+    match given.as_string() {
+        None if !(given.is_null() || given.is_undefined()) => {
+            Err(Thrown("neither a text nor null was given".into()))
+        }
+        text => Ok(text),
+    }
+}
+
+/// Who draws keys, signs and verifies.
+pub(super) struct HostCrypto(pub(super) Host);
+
+impl Crypto for HostCrypto {
+    fn draw(&self) -> Task<'_, Result<Seed, EnvironmentError>> {
+        Box::pin(async {
+            let drawn = settled(self.0.draw()).await.map_err(|_| EnvironmentError::Key)?;
+            let octets = Zeroizing::new(Uint8Array::new(&drawn).to_vec());
+            let (public, secret) = octets.split_first_chunk::<32>().ok_or(EnvironmentError::Key)?;
+            let public = PublicKey::from_octets(public).map_err(|_| EnvironmentError::Key)?;
+            Ok(Seed::new(public, secret.try_into().ok().map(Zeroizing::new)))
+        })
+    }
+
+    fn sign(
+        &self,
+        key: Option<PublicKey>,
+        secret: Option<&[u8; 32]>,
+        octets: &[u8],
+    ) -> Task<'_, Result<Signature, EnvironmentError>> {
+        let boxed = |octets: &[u8; 32]| octets.as_slice().into();
+        let (key, secret) = (key.map(|key| boxed(key.octets())), secret.map(boxed));
+        let asked = self.0.sign(key, secret, octets);
+        Box::pin(async {
+            let signature = settled(asked).await.map_err(|_| EnvironmentError::Key)?;
+            let signature = Uint8Array::new(&signature).to_vec().try_into();
+            signature.map(Signature::from_octets).map_err(|_| EnvironmentError::Key)
+        })
+    }
+
+    fn verify(&self, key: &PublicKey, octets: &[u8], signature: &Signature) -> Task<'_, bool> {
+        let asked = self.0.verify(key.octets(), octets, signature.octets());
+        Box::pin(async { matches!(settled(asked).await, Ok(told) if told.is_truthy()) })
+    }
+}

@@ -1,0 +1,148 @@
+//! A host's texts, one for each call under way, as the module's journal.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+
+use js_sys::Array;
+use pos_connect::IdempotencyKey;
+use pos_connect::env::Task;
+use pos_connect::journal::{
+    Attempt, Begun, Entries, Entry, Finished, Journal, JournalError, Known, UnreadableEntry,
+};
+use wasm_bindgen::prelude::JsValue;
+
+use super::host::{Host, Thrown, settled, text};
+use crate::records::json;
+
+pub(super) struct HostJournal {
+    host: Host,
+    /// What this instance entered.
+    ours: RefCell<HashSet<IdempotencyKey>>,
+}
+
+impl HostJournal {
+    pub(super) fn new(host: Host) -> Self {
+        Self { host, ours: RefCell::default() }
+    }
+
+    async fn text(&self, key: &IdempotencyKey) -> Result<Option<String>, JournalError> {
+        text(&settled(self.host.load_call(key.as_str())).await.map_err(failed)?).map_err(failed)
+    }
+
+    /// Writes `new` where `old` is; none is no entry. Says whether it was there.
+    async fn replaced(
+        &self,
+        key: &IdempotencyKey,
+        old: Option<String>,
+        new: Option<String>,
+    ) -> Result<bool, JournalError> {
+        let value = |text: Option<String>| text.map_or(JsValue::NULL, JsValue::from);
+        let asked = self.host.replace_call(key.as_str(), value(old), value(new));
+        Ok(settled(asked).await.map_err(failed)?.is_truthy())
+    }
+
+    fn known(&self, text: &str) -> Result<Known, JournalError> {
+        let entry = entry(text)?;
+        let ours = self.ours.borrow().contains(&entry.key);
+        Ok(Known { entry, ours })
+    }
+}
+
+impl Journal for HostJournal {
+    fn begin(&self, entry: Entry) -> Task<'_, Result<Begun, JournalError>> {
+        Box::pin(async move {
+            loop {
+                if let Some(text) = self.text(&entry.key).await? {
+                    return Ok(Begun::Known(self.known(&text)?));
+                }
+                if self.replaced(&entry.key, None, Some(json(&entry))).await? {
+                    self.ours.borrow_mut().insert(entry.key);
+                    return Ok(Begun::New);
+                }
+            }
+        })
+    }
+
+    fn attempt(&self, key: IdempotencyKey, attempt: Attempt) -> Task<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            loop {
+                let old = self.text(&key).await?.ok_or(JournalError::NoEntry)?;
+                let mut entry = entry(&old)?;
+                entry.attempts.push(attempt);
+                if self.replaced(&key, Some(old), Some(json(&entry))).await? {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn finish(
+        &self,
+        key: IdempotencyKey,
+        attempts: Vec<Attempt>,
+    ) -> Task<'_, Result<Finished, JournalError>> {
+        Box::pin(async move {
+            loop {
+                let Some(old) = self.text(&key).await? else { return Ok(Finished::Removed) };
+                let entry = entry(&old)?;
+                if !entry.beyond(&attempts).is_empty() {
+                    return Ok(Finished::Grown(entry));
+                }
+                if self.replaced(&key, Some(old), None).await? {
+                    self.ours.borrow_mut().remove(&key);
+                    return Ok(Finished::Removed);
+                }
+            }
+        })
+    }
+
+    fn get(&self, key: IdempotencyKey) -> Task<'_, Result<Option<Known>, JournalError>> {
+        Box::pin(async move {
+            let text = self.text(&key).await?;
+            text.map(|text| self.known(&text)).transpose()
+        })
+    }
+
+    fn entries(&self) -> Task<'_, Result<Entries, JournalError>> {
+        Box::pin(async {
+            let mut entries = Entries::default();
+            for key in Array::from(&settled(self.host.calls()).await.map_err(failed)?) {
+                let Some(Ok(key)) = key.as_string().map(|key| key.parse()) else { continue };
+                match self.text(&key).await {
+                    // It was settled meanwhile.
+                    Ok(None) => {}
+                    Ok(Some(text)) => match entry(&text) {
+                        Ok(entry) => entries.readable.push(entry),
+                        Err(cause) => unreadable(&mut entries, key, cause),
+                    },
+                    Err(cause) => unreadable(&mut entries, key, cause),
+                }
+            }
+            Ok(entries)
+        })
+    }
+
+    fn remove(&self, key: IdempotencyKey) -> Task<'_, Result<(), JournalError>> {
+        Box::pin(async move {
+            while let Some(old) = self.text(&key).await? {
+                if self.replaced(&key, Some(old), None).await? {
+                    break;
+                }
+            }
+            self.ours.borrow_mut().remove(&key);
+            Ok(())
+        })
+    }
+}
+
+fn unreadable(entries: &mut Entries, key: IdempotencyKey, cause: JournalError) {
+    entries.unreadable.push(UnreadableEntry { key: Some(key), cause });
+}
+
+fn entry(text: &str) -> Result<Entry, JournalError> {
+    serde_json::from_str(text).map_err(|wrong| JournalError::Host(Box::new(wrong)))
+}
+
+fn failed(cause: Thrown) -> JournalError {
+    JournalError::Host(Box::new(cause))
+}
