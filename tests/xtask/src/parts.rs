@@ -43,6 +43,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "judges",  budget_min: 1, quick: false, run: judges::run },
     Part { name: "openapi", budget_min: 1, quick: false, run: openapi },
     Part { name: "demo",    budget_min: 1, quick: false, run: demo },
+    Part { name: "npm",     budget_min: 3, quick: false, run: bindings::npm::run },
     Part { name: "python",  budget_min: 2, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_min: 1, quick: false, run: bindings::php::run },
     Part { name: "c",       budget_min: 1, quick: false, run: bindings::c::run },

@@ -14,15 +14,20 @@ struct Tool {
     packages: &'static [&'static str],
 }
 
+/// Fails in an older one, whose WebCrypto has no Ed25519.
+const NODE_20: &str = "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)";
+
 #[rustfmt::skip]
 const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
     Tool { probe: &["test", "-f", "/usr/include/cjson/cJSON.h"], packages: &["libcjson-dev"] },
     Tool { probe: &["valgrind", "--version"],                packages: &["valgrind"] },
     Tool { probe: &["faketime", "--version"],                packages: &["faketime"] },
-    Tool { probe: &["git", "--version"],                     packages: &["git"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },
-    Tool { probe: &["npm", "--version"],                     packages: &["nodejs", "npm"] },
+    Tool { probe: &["chromium", "--version"],                packages: &["chromium"] },
+    Tool { probe: &["git", "--version"],                     packages: &["git"] },
+    Tool { probe: &["node", "--input-type=module", "--eval", NODE_20], packages: &["nodejs"] },
+    Tool { probe: &["npm", "--version"],                     packages: &["npm"] },
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
     Tool { probe: &["php", "-r", PHP_PROBE],                 packages: &["php8.2-cli"] },
@@ -50,6 +55,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     children.run(&mut children.cargo(&["fetch", "--locked"]))?;
     judges::ENVIRONMENT.install(children)?;
     bindings::python::prepare(children)?;
+    bindings::npm::install(children)?;
     deny::install(children)?;
     Ok(Vec::new())
 }

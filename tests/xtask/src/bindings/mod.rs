@@ -2,6 +2,7 @@
 //! the test bed.
 
 pub(crate) mod c;
+pub(crate) mod npm;
 pub(crate) mod php;
 pub(crate) mod python;
 pub(crate) mod scenarios;

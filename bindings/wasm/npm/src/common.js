@@ -1,0 +1,19 @@
+// What every entry gives.
+
+import init, { Connection, verify as proved } from "./wasm/pos_connect_wasm.js";
+import { webCrypto } from "./crypto.js";
+import { Store } from "./store.js";
+
+const isOctets = (value) => value instanceof Uint8Array;
+
+/** Proves that the server gave this answer. */
+const verify = async (answerKey, callSignature, status, headers, body, fallback) => {
+  if (!isOctets(callSignature)) throw new TypeError("callSignature: must be a Uint8Array");
+  if (!isOctets(body)) throw new TypeError("body: must be a Uint8Array");
+  const crypto = new Store(null, null, null, fallback ?? webCrypto);
+  return proved(crypto, answerKey, callSignature, status, headers, body);
+};
+
+const isPosError = (thrown) => thrown instanceof Error && thrown.name === "PosError";
+
+export { init, Connection, Store, isPosError, verify };

@@ -1,0 +1,65 @@
+// IndexedDB: texts in one object store, keys that no script can read in another.
+
+import { drawKept, hex, signKept, webCrypto } from "./crypto.js";
+import { Store } from "./store.js";
+
+const done = (request) =>
+  new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+
+const opened = (name) => {
+  const request = indexedDB.open(name, 1);
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore("texts");
+    request.result.createObjectStore("keys");
+  };
+  return done(request);
+};
+
+class Database {
+  #name;
+  #open;
+  constructor(name) {
+    this.#name = name;
+  }
+  async #store(store, mode) {
+    // "strict": a call that was noted must be on the disk before it is sent.
+    const database = await (this.#open ??= opened(this.#name));
+    return database.transaction(store, mode, { durability: "strict" }).objectStore(store);
+  }
+  async load(name) {
+    return (await done((await this.#store("texts", "readonly")).get(name))) ?? null;
+  }
+  async replace(name, old, next) {
+    const texts = await this.#store("texts", "readwrite");
+    const written = new Promise((resolve, reject) => {
+      texts.transaction.oncomplete = resolve;
+      texts.transaction.onabort = () => reject(texts.transaction.error);
+    });
+    // Within one transaction, which nothing else may be awaited in.
+    const found = (await done(texts.get(name))) ?? null;
+    if (found === old) next === null ? texts.delete(name) : texts.put(next, name);
+    await written;
+    return found === old;
+  }
+  async names() {
+    return done((await this.#store("texts", "readonly")).getAllKeys());
+  }
+  async draw() {
+    const [pair, x] = await drawKept();
+    await done((await this.#store("keys", "readwrite")).add(pair, hex(x)));
+    return x;
+  }
+  async sign(key, secret, octets) {
+    if (secret) return webCrypto.sign(secret, octets);
+    const pair = await done((await this.#store("keys", "readonly")).get(hex(key)));
+    return signKept(pair, octets);
+  }
+}
+
+export const inBrowser = (name = "pos-connect", fallback) => {
+  const database = new Database(name);
+  return new Store(database, database, fallback ? undefined : database, fallback);
+};

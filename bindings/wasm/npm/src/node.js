@@ -1,0 +1,14 @@
+import { readFile } from "node:fs/promises";
+
+import { init, Connection, Store, isPosError, verify } from "./common.js";
+import { Folder } from "./folder.js";
+
+Store.inFolder = (folder, options = {}) => {
+  const texts = new Folder(folder);
+  const keys = { load: () => texts.load("keys"), replace: (old, next) => texts.replace("keys", old, next) };
+  return Store.ofHost(keys, texts, options);
+};
+const file = new URL("./wasm/pos_connect_wasm_bg.wasm", import.meta.url);
+await init({ module_or_path: await readFile(file) });
+
+export { Connection, Store, isPosError, verify };

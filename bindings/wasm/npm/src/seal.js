@@ -1,0 +1,5 @@
+import init, { seal } from "./wasm/pos_connect_wasm_seal.js";
+
+await init();
+
+export { seal };

@@ -1,0 +1,134 @@
+// Where a shop's keys and open calls are kept. What the module calls is not for shops.
+
+import { base64url, held, octetsOf, pkcs8Of, signKept, webCrypto } from "./crypto.js";
+
+/** Texts by name in this page or process, with one step to look and write. */
+export class MemoryTexts {
+  #texts = new Map();
+  load(name) {
+    return this.#texts.get(name) ?? null;
+  }
+  replace(name, old, next) {
+    if (this.load(name) !== old) return false;
+    if (next === null) this.#texts.delete(name);
+    else this.#texts.set(name, next);
+    return true;
+  }
+  names() {
+    return [...this.#texts.keys()];
+  }
+}
+
+/** Keys as octets, which are part of the text that is kept. */
+const octets = (crypto) => ({
+  draw: () => crypto.draw(),
+  sign: (_, secret, octets) => crypto.sign(secret, octets),
+});
+
+/** The one key that the shop gave; there is no other to draw. */
+const given = (key) => {
+  const ready = held(pkcs8Of(key));
+  ready.catch(() => {});
+  return {
+    draw: async () => (await ready)[1],
+    sign: async (_, secret, octets) =>
+      secret ? webCrypto.sign(secret, octets) : signKept((await ready)[0], octets),
+  };
+};
+
+const FIELDS = ["module_key", "next_key"];
+
+/** The text with another form of its keys; one that cannot be read stays for the module to refuse. */
+const withKeys = async (text, change) => {
+  let keys;
+  try {
+    keys = JSON.parse(text);
+  } catch {
+    return text;
+  }
+  for (const field of FIELDS) {
+    if (typeof keys?.[field] === "string") keys[field] = await change(keys[field]);
+  }
+  return JSON.stringify(keys);
+};
+
+const named = (value, names, what) => {
+  for (const name of names) {
+    if (typeof value?.[name] !== "function") throw new TypeError(`${what}: no method ${name}`);
+  }
+  return value;
+};
+
+export class Store {
+  #keys;
+  #texts;
+  #signs;
+  #crypto;
+  #seen = {};
+
+  /** @internal */
+  constructor(keys, texts, signs, crypto = webCrypto) {
+    this.#keys = keys;
+    this.#texts = texts;
+    this.#signs = signs ?? octets(crypto);
+    this.#crypto = crypto;
+  }
+
+  static inMemory(fallback) {
+    const texts = new MemoryTexts();
+    return new this(texts, texts, undefined, fallback);
+  }
+
+  static ofHost(keys, journal, { privateKey, fallback } = {}) {
+    named(keys, ["load", "replace"], "keys");
+    named(journal, ["load", "replace", "names"], "journal");
+    const signs = privateKey && given(new Uint8Array(privateKey));
+    return new this(
+      {
+        load: () => keys.load(),
+        replace: (_, old, next) => keys.replace(old, next),
+      },
+      journal,
+      signs,
+      fallback,
+    );
+  }
+
+  // What the module calls.
+  // Every language keeps a key as its secret octets alone; the module wants the public half too.
+  async load() {
+    const kept = await this.#keys.load("keys");
+    if (typeof kept !== "string") return kept;
+    const text = await withKeys(kept, async (key) =>
+      /^[\w-]{43}$/.test(key)
+        ? key + "." + base64url(await this.#crypto.publicOf(octetsOf(key)))
+        : key,
+    );
+    this.#seen = { text, kept };
+    return text;
+  }
+  async replace(old, next) {
+    const { text, kept } = this.#seen;
+    const after = await withKeys(next, (key) => (key[0] === "." ? key : key.slice(0, 43)));
+    return this.#keys.replace("keys", old === text ? kept : old, after);
+  }
+  async calls() {
+    const names = await this.#texts.names();
+    return names.filter((name) => name.startsWith("call:")).map((name) => name.slice(5));
+  }
+  loadCall(key) {
+    return this.#texts.load("call:" + key);
+  }
+  replaceCall(key, old, next) {
+    return this.#texts.replace("call:" + key, old, next);
+  }
+  draw() {
+    return this.#signs.draw();
+  }
+  sign(key, secret, octets) {
+    return this.#signs.sign(key, secret, octets);
+  }
+  verify(key, octets, signature) {
+    return this.#crypto.verify(key, octets, signature);
+  }
+}

@@ -1,0 +1,163 @@
+// The installed package in Chromium, against the same bed.
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import { entry, launch, serve } from "./chromium.js";
+
+const told = JSON.parse(await readFile(process.env.POS_BED, "utf8"));
+const keys = await readFile(process.env.POS_KEYS, "utf8");
+const pkg = dirname(fileURLToPath(import.meta.resolve("pos-connect")));
+const tests = dirname(fileURLToPath(import.meta.url));
+const [main, sealing] = [await entry(pkg, "."), await entry(pkg, "./seal")];
+
+let userData;
+let server;
+let browser;
+
+before(async () => {
+  userData = await mkdtemp(join(tmpdir(), "pos-chromium-"));
+  server = await serve(pkg, tests);
+  browser = await launch(userData);
+});
+after(async () => {
+  await browser?.close();
+  await server?.close();
+  await rm(userData, { recursive: true });
+});
+
+const open = async (page) => {
+  page ??= await browser.newPage();
+  await page.goto(server.url);
+  await page.evaluate(
+    async ({ main, sealing, told, keys }) => {
+      const [pos, { seal }, { world }] = await Promise.all([
+        import(main),
+        import(sealing),
+        import("/tests/cases.js"),
+      ]);
+      globalThis.w = {
+        ...world({ pos, seal, told, keys }),
+        keys,
+        unregistered: () => told.unregistered[2],
+        until: async (holds) => {
+          while (!(await holds())) await new Promise((resolve) => setTimeout(resolve));
+        },
+      };
+    },
+    { main, sealing, told, keys },
+  );
+  return page;
+};
+
+test("all that holds in Node holds in a page", async () => {
+  const page = await open();
+  const failed = await page.evaluate(async () => (await import("/tests/cases.js")).run(w));
+  assert.deepEqual(failed, {});
+});
+
+test("an open call survives a reload, and is asked for", async () => {
+  const page = await open();
+  const key = await page.evaluate(async () => {
+    const { user_id, code } = w.told.unregistered[3];
+    const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser("reload"));
+    await line.register(user_id, "a password of my own choice", code);
+    return w.key();
+  });
+  // The call never comes back: the page goes away while it is under way.
+  await page.route(`${told.server.tls_url}/v1/payments`, () => {});
+  await page.evaluate(async (key) => {
+    const line = new w.pos.Connection(
+      w.config({ attemptTimeoutS: 5 }),
+      w.pos.Store.inBrowser("reload"),
+    );
+    void line.pay(w.order("approve", 1200), key).catch(() => {});
+    await w.until(async () => (await line.inFlight()).open.length > 0);
+  }, key);
+  await open(page);
+  await page.unroute(`${told.server.tls_url}/v1/payments`);
+  const found = await page.evaluate(async (key) => {
+    const line = new w.pos.Connection(
+      w.config({ totalTimeoutS: 45 }),
+      w.pos.Store.inBrowser("reload"),
+    );
+    const { open } = await line.inFlight();
+    const settled = await line.resume(key).catch((error) => error);
+    return { open, code: settled.code, left: (await line.inFlight()).open };
+  }, key);
+  assert.equal(found.open[0].idempotencyKey, key);
+  assert.equal(found.code, "not_made", "it never reached the server, which is proved by its time");
+  assert.deepEqual(found.left, []);
+});
+
+test("a key that no script can read outlives the browser", async () => {
+  const page = await open();
+  const before = await page.evaluate(async () => {
+    const { user_id, code } = w.told.unregistered[4];
+    const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser("kept"));
+    await line.register(user_id, "a password of my own choice", code);
+    return line.keyId();
+  });
+  await browser.close();
+  browser = await launch(userData);
+  // A server of the same origin, as a shop's has.
+  const again = await open();
+  const found = await again.evaluate(async () => {
+    const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser("kept"));
+    const keyId = await line.keyId();
+    const listed = (await line.listKeys()).map((key) => key.keyId);
+    const database = await new Promise((resolve) => {
+      const request = indexedDB.open("kept");
+      request.onsuccess = () => resolve(request.result);
+    });
+    const all = (store) =>
+      new Promise((resolve) => {
+        const request = database.transaction(store).objectStore(store).getAll();
+        request.onsuccess = () => resolve(request.result);
+      });
+    const [pair] = await all("keys");
+    const [text] = await all("texts");
+    const refused = await crypto.subtle
+      .exportKey("pkcs8", pair.privateKey)
+      .then(() => "exported", (error) => error.name);
+    return { keyId, listed, extractable: pair.privateKey.extractable, refused, text };
+  });
+  assert.equal(found.keyId, before);
+  assert.deepEqual(found.listed, [before]);
+  assert.deepEqual([found.extractable, found.refused], [false, "InvalidAccessError"]);
+  assert.match(JSON.parse(found.text).module_key, /^\.[\w-]{43}$/, "the public half alone");
+});
+
+test("a shopper's page seals without the shop's module", async () => {
+  const page = await browser.newPage();
+  await page.goto(server.url);
+  server.asked.length = 0;
+  const place = told.institutions[0];
+  const envelope = await page.evaluate(
+    async ({ sealing, place, one }) => {
+      const { seal } = await import(sealing);
+      return seal(
+        { type: "card", number: one.instrument.number, expiryYear: 2039, expiryMonth: 12 },
+        {
+          institution: place.id,
+          contractNumber: place.contract_number,
+          operation: "sale",
+          orderId: "page-1",
+          amount: 1200,
+          currency: "JPY",
+        },
+        JSON.stringify(place.seal_keys),
+        place.seal_root,
+      );
+    },
+    { sealing, place, one: place.instruments.approve },
+  );
+  assert.ok(!envelope.includes(place.instruments.approve.instrument.number));
+  assert.ok(JSON.parse(envelope));
+  const asked = server.asked.filter((path) => path.startsWith("/pkg/"));
+  assert.ok(asked.length > 0 && asked.every((path) => path.includes("seal")), String(asked));
+});

@@ -1,0 +1,82 @@
+// The installed package in Node. NODE_EXTRA_CA_CERTS holds the bed's certificate.
+
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+
+import * as pos from "pos-connect";
+import { fallback } from "pos-connect/fallback";
+import { seal } from "pos-connect/seal";
+
+import { Texts, Vault, cases, thrown, world } from "./cases.js";
+
+const told = JSON.parse(await readFile(process.env.POS_BED, "utf8"));
+const keys = await readFile(process.env.POS_KEYS, "utf8");
+const folder = await mkdtemp(join(tmpdir(), "pos-npm-"));
+after(() => rm(folder, { recursive: true }));
+
+const w = {
+  ...world({ pos, seal, told, keys }),
+  keys,
+  unregistered: () => told.unregistered[0],
+  until: async (holds) => {
+    while (!(await holds())) await new Promise((resolve) => setImmediate(resolve));
+  },
+};
+
+for (const [name, work] of Object.entries(cases)) test(name, () => work(w));
+
+test("a folder holds keys and open calls in files that nobody else can read", async () => {
+  const path = join(folder, "shop");
+  const { user_id, code } = told.unregistered[1];
+  const line = new pos.Connection(w.config(), pos.Store.inFolder(path));
+  await line.register(user_id, "a password of my own choice", code);
+  assert.deepEqual(await readdir(path), ["keys.json"]);
+  const { module_key } = JSON.parse(await readFile(join(path, "keys.json"), "utf8"));
+  assert.match(module_key, /^[\w-]{43}$/, "as every other language keeps it");
+  const again = new pos.Connection(w.config(), pos.Store.inFolder(path));
+  assert.equal(await again.keyId(), await line.keyId());
+  assert.equal((await again.listKeys()).length, 1);
+});
+
+test("a private key of the shop's own signs and is not in the text", async () => {
+  const { module_key } = JSON.parse(keys);
+  const { public: x } = told.shop.module_key;
+  const vault = new Vault(keys.replace(module_key, "." + x));
+  const privateKey = Buffer.from(module_key, "base64url");
+  const store = (key) => pos.Store.ofHost(vault, new Texts(), { privateKey: key });
+  const line = new pos.Connection(w.config(), store(privateKey));
+  assert.equal((await line.pay(w.order("approve", 700))).state, "done");
+  assert.ok(!vault.text.includes(module_key));
+  const prefix = Buffer.from("302e020100300506032b657004220420", "hex");
+  const pkcs8 = new pos.Connection(w.config(), store(Buffer.concat([prefix, privateKey])));
+  assert.equal(await pkcs8.keyId(), await line.keyId());
+  const broken = new pos.Connection(w.config(), store(Buffer.from("no key")));
+  const error = await thrown(() => broken.methods());
+  assert.equal(error.code, "environment");
+});
+
+test("the fallback signs and verifies as WebCrypto does", async () => {
+  const store = pos.Store.ofHost(new Vault(keys), new Texts(), { fallback });
+  const line = new pos.Connection(w.config(), store);
+  assert.equal((await line.pay(w.order("approve", 900))).state, "done");
+  const drawn = fallback.draw();
+  const [x, secret] = [drawn.subarray(0, 32), drawn.subarray(32)];
+  assert.deepEqual(fallback.publicOf(secret), x);
+  const octets = new TextEncoder().encode("a message");
+  const signature = fallback.sign(secret, octets);
+  assert.ok(fallback.verify(x, octets, signature));
+  signature[0] ^= 1;
+  assert.ok(!fallback.verify(x, octets, signature));
+  assert.throws(() => fallback.sign(new Uint8Array(3), octets));
+});
+
+test("bad arguments leak nothing", async () => {
+  const line = w.line();
+  for (let round = 0; round < 2_000; round += 1) {
+    await assert.rejects(line.pay({ amount: round }), TypeError);
+  }
+  assert.equal((await line.pay(w.order("approve", 800))).state, "done");
+});
