@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use pos_connect::protocol::key::PublicKey;
-use pos_connect::protocol::seal::InvalidKeySet;
 #[cfg(not(target_arch = "wasm32"))]
-use pos_connect::{ErrorKind, protocol::key::Signature};
-use pos_connect::{ModuleCode, SealError, SignedSealKeySet};
+use pos_connect::protocol::key::Signature;
+use pos_connect::protocol::seal::InvalidKeySet;
+use pos_connect::{ErrorKind, ModuleCode, SealError, SignedSealKeySet};
 
 use crate::error::{Error, Retry};
 use crate::records::{Instrument, SealBinding, json, read, read_json};

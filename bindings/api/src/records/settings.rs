@@ -6,6 +6,9 @@ use std::time::Duration;
 use pos_connect::ConfigError;
 use pos_connect::protocol::succession::Fingerprint;
 use pos_connect_macros::record;
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::{self, StringDeserializer};
 
 use super::{Language, read};
 use crate::error::Error;
@@ -118,7 +121,8 @@ impl Config {
             config = config.with_user_agent(name).map_err(unusable("user_agent"))?;
         }
         if let Some(text) = answer_key {
-            let pin: Fingerprint = serde_json::from_value(text.into())
+            let text: StringDeserializer<value::Error> = text.into_deserializer();
+            let pin = Fingerprint::deserialize(text)
                 .map_err(|rule| Error::argument("answer_key", &rule))?;
             config = config.with_answer_key(pin);
         }

@@ -1,8 +1,15 @@
 // What every entry gives.
 
-import init, { Connection, verify as proved } from "./wasm/pos_connect_wasm.js";
+import init, { Connection as Line, verify as proved } from "./wasm/pos_connect_wasm.js";
 import { webCrypto } from "./crypto.js";
 import { Store } from "./store.js";
+
+class Connection extends Line {
+  constructor(config, store) {
+    if (!(store instanceof Store)) throw new TypeError("store: must be a Store");
+    super(config, store);
+  }
+}
 
 const isOctets = (value) => value instanceof Uint8Array;
 

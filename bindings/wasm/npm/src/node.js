@@ -3,6 +3,9 @@ import { readFile } from "node:fs/promises";
 import { init, Connection, Store, isPosError, verify } from "./common.js";
 import { Folder } from "./folder.js";
 
+const ofHost = Store.ofHost;
+Store.ofHost = (keys, journal, options) =>
+  ofHost.call(Store, keys, typeof journal === "string" ? new Folder(journal) : journal, options);
 Store.inFolder = (folder, options = {}) => {
   const texts = new Folder(folder);
   const keys = { load: () => texts.load("keys"), replace: (old, next) => texts.replace("keys", old, next) };

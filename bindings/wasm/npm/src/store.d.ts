@@ -45,8 +45,8 @@ export class Store {
   private readonly kept: unknown;
   /** Nothing outlives the page or process: for tests, and for people's sessions. */
   static inMemory(fallback?: Fallback): Store;
-  /** Keys in one text, open calls in others, kept by the host. */
-  static ofHost(keys: KeyStorage, journal: Journal, options?: HostOptions): Store;
+  /** Keys in one text, open calls in others, kept by the host; in Node the latter also in a folder. */
+  static ofHost(keys: KeyStorage, journal: Journal | string, options?: HostOptions): Store;
   /**
    * In a browser: IndexedDB. The private key is drawn there and no script can read it. With a
    * fallback it is octets that every script of the page can read.
