@@ -54,7 +54,6 @@ where
 }
 
 /// Reads a value that travels as JSON text: an envelope, a set of seal keys.
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn read_json<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, Error> {
     pos_connect::wire::read_body(text.as_bytes()).map_err(|error| {
         let field = match &error.field {
@@ -63,13 +62,6 @@ pub(crate) fn read_json<T: DeserializeOwned>(field: &str, text: &str) -> Result<
         };
         Error::argument(field, &error.message)
     })
-}
-
-/// The same, as loosely as the module reads answers: the strict way is code of its own for each type,
-/// twice, which a browser would have to download. The server reads strictly.
-#[cfg(target_arch = "wasm32")]
-pub(crate) fn read_json<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, Error> {
-    serde_json::from_str(text).map_err(|wrong| Error::argument(field, &wrong))
 }
 
 /// Writes one; no type of the module fails to.

@@ -91,7 +91,10 @@ export const runner = ({ pos, seal, stores }) => {
       const { type, ...fields } = value;
       return { value: { variant: `KeyStatus.${type}`, fields: toJson(fields) } };
     } catch (error) {
-      if (pos.isPosError(error)) return { error: toJson({ ...error }) };
+      if (pos.isPosError(error)) {
+        const { name: _, ...fields } = error;
+        return { error: toJson(fields) };
+      }
       if (error instanceof TypeError) return { refused: error.name };
       return { failed: String(error?.stack ?? error) };
     }
