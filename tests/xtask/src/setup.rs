@@ -31,6 +31,7 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
     Tool { probe: &["php", "-r", PHP_PROBE],                 packages: &["php8.2-cli"] },
+    Tool { probe: &["php", "-r", SQLITE_PROBE],              packages: &["php8.2-sqlite3"] },
     Tool { probe: &["make", "--version"],                    packages: &["make"] },
     Tool { probe: &["phpize", "--version"],                  packages: &["php8.2-dev"] },
     Tool { probe: &["composer", "--version"],                packages: &["composer"] },
@@ -42,6 +43,9 @@ const TOOLS: &[Tool] = &[
 
 /// The extensions that the tests in PHP use, as Debian's `php` has them.
 const PHP_PROBE: &str = "exit(PHP_VERSION_ID >= 80200 && extension_loaded('FFI') && extension_loaded('pcntl') ? 0 : 1);";
+
+/// Where the example shop in PHP keeps its orders.
+const SQLITE_PROBE: &str = "exit(extension_loaded('pdo_sqlite') ? 0 : 1);";
 
 /// A reader of PHP's comments that is not ours.
 const PHPDOC_PROBE: &str =

@@ -2,6 +2,7 @@
 //! the test bed.
 
 pub(crate) mod c;
+pub(crate) mod examples;
 pub(crate) mod npm;
 pub(crate) mod php;
 pub(crate) mod python;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{copy, failed, read, remove, write};
+use super::{copy, examples, failed, read, remove, write};
 use crate::{build, child::Children, failure::Failure, parts::Figures};
 
 const SOURCE: &str = "bindings/php";
@@ -34,6 +34,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
         children.run(&mut shop.tests(children, bridge, "bridges"))?;
     }
     children.run(&mut shop.tests(children, "ffi", "once"))?;
+    examples::play(children, "php", &shop.project, &["php", "try_it.php"], None)?;
     let speeds = ["ffi", "extension"].into_iter().map(|bridge| shop.speed(children, bridge));
     speeds.collect()
 }
