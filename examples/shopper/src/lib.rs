@@ -13,20 +13,32 @@ use anyhow::Context as _;
 use pos_tests::testbed::Testbed;
 use pos_tests::{Bed, BedOptions};
 
+use crate::shop::Shop;
+
+/// How a shop is opened. In both commands, the word `{port}` stands for the port that it is to listen on.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    /// Its `try_it` program.
+    pub try_it: Vec<String>,
+    /// The same shop without a test bed of its own, by the settings in its environment.
+    pub serve: Vec<String>,
+    /// The folder of the installed npm package `pos-connect`. Without one, the page gets a file in its
+    /// place that only has to arrive, because this program seals.
+    pub seal: Option<PathBuf>,
+}
+
 /// Opens a shop and plays everything there.
-///
-/// In `command`, the word `{port}` stands for the port that the shop is to listen on. `seal` is the
-/// folder of the installed npm package `pos-connect`; without one, the page gets a file in its place
-/// that only has to arrive, because this program seals.
 ///
 /// # Errors
 /// What was not as it must be.
-pub async fn play(command: &[String], seal: Option<PathBuf>) -> anyhow::Result<()> {
-    let options = BedOptions { unregistered: 1, ..BedOptions::default() };
+pub async fn play(commands: &Commands) -> anyhow::Result<()> {
+    let options = BedOptions { unregistered: 2, ..BedOptions::default() };
     let testbed = Testbed::open(Bed::start(&options).await?).await?;
-    let mut shop = shop::Shop::open(command, &testbed, seal).await.context("opening the shop")?;
-    let played = story::play(&shop, testbed.bed()).await;
-    let ended = shop.end().await;
-    played?;
-    ended
+    let mut shop = Shop::try_it(commands, &testbed, 0).await.context("opening the shop")?;
+    story::play(&shop, testbed.bed()).await?;
+    shop.end().await?;
+    shop.has_left_nothing()?;
+    let mut shop = Shop::try_it(commands, &testbed, 1).await.context("opening another")?;
+    story::crash(&mut shop, commands, &testbed).await.context("a crash while paying")?;
+    shop.end().await
 }

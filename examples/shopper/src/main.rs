@@ -1,18 +1,21 @@
-//! `pos-shopper [--seal FOLDER] COMMAND...`: opens an example shop by this command and plays the
-//! shopper there.
+//! `pos-shopper [--seal FOLDER] TRY_IT... -- SERVE...`: opens an example shop by these commands and plays
+//! the shopper there.
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
+use pos_shopper::Commands;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let mut seal = None;
     if words.len() > 1 && words.first().is_some_and(|word| word == "--seal") {
-        words.remove(0);
-        seal = Some(PathBuf::from(words.remove(0)));
+        seal = words.drain(..2).nth(1).map(PathBuf::from);
     }
-    ensure!(!words.is_empty(), "usage: pos-shopper [--seal FOLDER] COMMAND...");
-    Box::pin(pos_shopper::play(&words, seal)).await
+    let usage = "usage: pos-shopper [--seal FOLDER] TRY_IT... -- SERVE...";
+    let mut commands = words.split(|word| word == "--").map(<[String]>::to_vec);
+    let (try_it, serve) = (commands.next().context(usage)?, commands.next().context(usage)?);
+    ensure!(commands.next().is_none() && !try_it.is_empty() && !serve.is_empty(), usage);
+    Box::pin(pos_shopper::play(&Commands { try_it, serve, seal })).await
 }

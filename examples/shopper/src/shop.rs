@@ -1,8 +1,9 @@
 //! A shop as a process of its own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -10,9 +11,12 @@ use anyhow::{Context as _, ensure};
 use pos_tests::line::{Place, Request, Response};
 use pos_tests::testbed::Testbed;
 use pos_tests::{process, wait};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Child;
 use tokio::time::{sleep, timeout};
+
+use crate::Commands;
 
 /// How long a shop that was asked to end may take.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -28,32 +32,48 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Starts the program and waits until it answers.
-    pub(crate) async fn open(
-        command: &[String],
+    /// Starts the `try_it` program, with the unused code at this place, and waits until the shop
+    /// answers.
+    pub(crate) async fn try_it(
+        commands: &Commands,
         testbed: &Testbed,
-        seal: Option<PathBuf>,
+        nth: usize,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let [port] = process::free_ports()?;
-        let mut words = command.iter().map(|word| word.replace("{port}", &port.to_string()));
-        // In a group of its own, which is ended as a terminal does.
-        let mut program = tokio::process::Command::new(words.next().context("a command")?);
-        let child = program
-            .args(words)
-            .env("POS_TESTBED", already_started(testbed, &folder)?)
-            .env("SEAL_FOLDER", seal_folder(&folder, seal)?)
-            .env("TMPDIR", scratch(&folder)?)
-            .stdin(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| command.join(" "))?;
+        fs::create_dir(folder.path().join("scratch"))?;
+        seal_folder(&folder, commands.seal.as_deref())?;
+        let testbed = already_started(testbed, &folder, nth)?;
+        let (place, child) =
+            start(&commands.try_it, &folder, &[("POS_TESTBED", testbed.as_os_str())])?;
         let group = format!("-{}", child.id().context("a program that just started")?);
-        let place = Place::new(&format!("http://127.0.0.1:{port}"), "")?;
         let mut shop = Self { place, child, group, folder };
         timeout(wait::LIMIT, shop.opened()).await.context("the shop never answered")??;
         Ok(shop)
+    }
+
+    /// Kills it and starts it again, on what it has left behind.
+    pub(crate) async fn crash(
+        &mut self,
+        commands: &Commands,
+        testbed: &Testbed,
+    ) -> anyhow::Result<()> {
+        self.signal("-KILL");
+        self.child.wait().await?;
+        let left = self.left_behind()?.context("the shop left nothing behind")?;
+        let told = testbed.announcement()?;
+        let server = |name: &str| told["server"][name].as_str().unwrap_or_default();
+        let ca_pem = self.folder.path().join("ca.pem");
+        fs::write(&ca_pem, server("ca_pem"))?;
+        let settings = [
+            ("SHOP_FOLDER", left.as_os_str()),
+            ("POS_SERVER_URL", server("tls_url").as_ref()),
+            ("POS_AUTHORITY", server("authority").as_ref()),
+            ("POS_CA_PEM", server("ca_pem").as_ref()),
+            ("NODE_EXTRA_CA_CERTS", ca_pem.as_os_str()),
+        ];
+        (self.place, self.child) = start(&commands.serve, &self.folder, &settings)?;
+        self.group = format!("-{}", self.child.id().context("a program that just started")?);
+        timeout(wait::LIMIT, self.opened()).await.context("the shop never answered again")?
     }
 
     async fn opened(&mut self) -> anyhow::Result<()> {
@@ -87,14 +107,22 @@ impl Shop {
         Ok(self.place.send(&request).await?)
     }
 
-    /// Ends it as Ctrl-C does; it must leave nothing behind.
+    /// Ends it as Ctrl-C does.
     pub(crate) async fn end(&mut self) -> anyhow::Result<()> {
         self.signal("-INT");
         timeout(END_LIMIT, self.child.wait()).await.context("the shop did not end")??;
-        let mut left = fs::read_dir(self.folder.path().join("scratch"))?;
-        let left = left.next().transpose()?.map(|entry| entry.path());
+        Ok(())
+    }
+
+    pub(crate) fn has_left_nothing(&self) -> anyhow::Result<()> {
+        let left = self.left_behind()?;
         ensure!(left.is_none(), "the shop left {left:?} behind");
         Ok(())
+    }
+
+    fn left_behind(&self) -> anyhow::Result<Option<PathBuf>> {
+        let mut left = fs::read_dir(self.folder.path().join("scratch"))?;
+        Ok(left.next().transpose()?.map(|entry| entry.path()))
     }
 
     fn signal(&self, signal: &str) {
@@ -110,10 +138,34 @@ impl Drop for Shop {
     }
 }
 
+fn start(
+    command: &[String],
+    folder: &TempDir,
+    settings: &[(&str, &OsStr)],
+) -> anyhow::Result<(Place, Child)> {
+    let [port] = process::free_ports()?;
+    let mut words = command.iter().map(|word| word.replace("{port}", &port.to_string()));
+    let child = tokio::process::Command::new(words.next().context("a command")?)
+        .args(words)
+        .envs(settings.iter().copied())
+        .env("PORT", port.to_string())
+        .env("SEAL_FOLDER", folder.path().join("outer/pos-connect"))
+        .env("TMPDIR", folder.path().join("scratch"))
+        .stdin(Stdio::null())
+        // In a group of its own, which is ended as a terminal does.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| command.join(" "))?;
+    Ok((Place::new(&format!("http://127.0.0.1:{port}"), "")?, child))
+}
+
 /// A program that tells of this bed in place of one that starts another.
-fn already_started(testbed: &Testbed, folder: &TempDir) -> anyhow::Result<PathBuf> {
+fn already_started(testbed: &Testbed, folder: &TempDir, nth: usize) -> anyhow::Result<PathBuf> {
+    let mut announced = testbed.announcement()?;
+    announced["unregistered"] = json!([announced["unregistered"][nth]]);
     let told = folder.path().join("told.json");
-    fs::write(&told, format!("{}\n", testbed.announcement()?))?;
+    fs::write(&told, format!("{announced}\n"))?;
     let program = folder.path().join("testbed");
     fs::write(&program, format!("#!/bin/sh\ncat '{}'\nexec cat >/dev/null\n", told.display()))?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
@@ -121,7 +173,7 @@ fn already_started(testbed: &Testbed, folder: &TempDir) -> anyhow::Result<PathBu
 }
 
 /// What the page loads `seal` from, with a file beside it that is nobody's business.
-fn seal_folder(folder: &TempDir, seal: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+fn seal_folder(folder: &TempDir, seal: Option<&Path>) -> anyhow::Result<()> {
     let outer = folder.path().join("outer");
     fs::create_dir(&outer)?;
     fs::write(outer.join("secret.js"), "no page may have this")?;
@@ -132,13 +184,7 @@ fn seal_folder(folder: &TempDir, seal: Option<PathBuf>) -> anyhow::Result<PathBu
         fs::create_dir(&inner)?;
         fs::write(inner.join("seal.js"), "export const seal = () => {};\n")?;
     }
-    Ok(inner)
-}
-
-fn scratch(folder: &TempDir) -> anyhow::Result<PathBuf> {
-    let scratch = folder.path().join("scratch");
-    fs::create_dir(&scratch)?;
-    Ok(scratch)
+    Ok(())
 }
 
 fn encoded(value: &str) -> String {

@@ -1,10 +1,12 @@
 //! What happens at every shop.
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use pos_tests::bed::LedgerOperation;
 use pos_tests::line::Response;
+use pos_tests::testbed::Testbed;
 use pos_tests::{Bed, wait};
 
+use crate::Commands;
 use crate::page::Page;
 use crate::shop::Shop;
 
@@ -19,6 +21,32 @@ pub(crate) async fn play(shop: &Shop, bed: &Bed) -> anyhow::Result<()> {
     shopper.is_refused_and_takes_another_card().await.context("being refused")?;
     shopper.sends_nonsense().await.context("sending nonsense")?;
     shopper.clicks_twice_while_the_bank_is_silent().await.context("an outcome that is not known")
+}
+
+/// The shop is killed while it pays, and opened again: the order is being asked about, and paid once.
+pub(crate) async fn crash(
+    shop: &mut Shop,
+    commands: &Commands,
+    testbed: &Testbed,
+) -> anyhow::Result<()> {
+    let bed = testbed.bed();
+    let shopper = Shopper { shop, bed };
+    let order = shopper.order().await?;
+    let sealed = shopper.page(&order).await?.seal(bed, "fault:delayed_answer")?;
+    // The answer takes 5 s; by then nobody waits for it.
+    tokio::select! {
+        clicked = shopper.click(&order, &sealed) => {
+            clicked?;
+            bail!("the shop was told before the bank answered");
+        }
+        () = wait::until("the bank has the payment", async || {
+            shopper.is_booked(&order, &[("done", YEN)]).await.ok()
+        }) => {}
+    }
+    shop.crash(commands, testbed).await?;
+    let shopper = Shopper { shop, bed };
+    shopper.click(&order, &sealed).await?;
+    shopper.is_paid_in_the_end(&order).await
 }
 
 struct Shopper<'a> {
@@ -91,13 +119,18 @@ impl Shopper<'_> {
         let order = self.order().await?;
         let sealed = self.page(&order).await?.seal(self.bed, "fault:processed_then_cut")?;
         tokio::try_join!(self.click(&order, &sealed), self.click(&order, &sealed))?;
-        let page = wait::within(wait::LIMIT, async || match self.page(&order).await {
+        self.is_paid_in_the_end(&order).await
+    }
+
+    /// Until the outcome is known, the order is being asked about and nothing else.
+    async fn is_paid_in_the_end(&self, order: &str) -> anyhow::Result<()> {
+        let page = wait::within(wait::LIMIT, async || match self.page(order).await {
             Ok(page) if page.told().is_ok_and(|(state, _)| state == "asking") => None,
             found => Some(found),
         });
         let page = page.await.context("the bank is asked for ever")??;
         ensure!(page.told()?.0 == "paid", "{}", page.0);
-        self.is_booked(&order, &[("done", YEN)]).await
+        self.is_booked(order, &[("done", YEN)]).await
     }
 
     /// Orders tea and gives the page of the order.

@@ -7,24 +7,34 @@ use std::path::Path;
 use super::{copy, failed};
 use crate::{child::Children, failure::Failure};
 
-/// Puts the shop of `examples/{name}` into the project, and plays the shopper there; `command` is what its
-/// README starts it by, run in the project. `seal` is the installed npm package, where it is at hand.
-pub(crate) fn play(
-    children: &Children<'_>,
-    name: &str,
-    project: &Path,
-    command: &[&str],
-    seal: Option<&Path>,
-) -> Result<(), Failure> {
-    let examples = children.workspace.root.join("examples");
-    copy_all(&examples.join(name), project)?;
-    // Where the shop looks for what all shops have in common.
-    copy_all(&examples.join("page"), &project.join("../page"))?;
-    let mut shopper = children.command(children.workspace.program("pos-shopper"));
-    if let Some(seal) = seal {
-        shopper.arg("--seal").arg(seal);
+/// An example shop.
+pub(crate) struct Shop {
+    /// Its folder.
+    pub(crate) name: &'static str,
+    /// The second command of its README, in the project.
+    pub(crate) try_it: &'static [&'static str],
+    /// How it is opened without a test bed of its own.
+    pub(crate) serve: &'static [&'static str],
+}
+
+/// In PHP.
+pub(crate) const PHP: Shop = Shop {
+    name: "php",
+    try_it: &["php", "try_it.php", "{port}"],
+    serve: &["php", "-d", "ffi.enable=true", "-S", "127.0.0.1:{port}", "public/index.php"],
+};
+
+impl Shop {
+    /// Puts the shop into a project that has the package installed, and plays the shopper there.
+    pub(crate) fn play(&self, children: &Children<'_>, project: &Path) -> Result<(), Failure> {
+        let examples = children.workspace.root.join("examples");
+        copy_all(&examples.join(self.name), project)?;
+        // Where the shop looks for what all shops have in common.
+        copy_all(&examples.join("page"), &project.join("../page"))?;
+        let mut shopper = children.command(children.workspace.program("pos-shopper"));
+        shopper.args(self.try_it).arg("--").args(self.serve);
+        children.run(shopper.current_dir(project))
     }
-    children.run(shopper.args(command).arg("{port}").current_dir(project))
 }
 
 /// A folder with its folders, but for what was installed there by hand.

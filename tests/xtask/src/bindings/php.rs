@@ -34,7 +34,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
         children.run(&mut shop.tests(children, bridge, "bridges"))?;
     }
     children.run(&mut shop.tests(children, "ffi", "once"))?;
-    examples::play(children, "php", &shop.project, &["php", "try_it.php"], None)?;
+    examples::PHP.play(children, &shop.project)?;
     let speeds = ["ffi", "extension"].into_iter().map(|bridge| shop.speed(children, bridge));
     speeds.collect()
 }
