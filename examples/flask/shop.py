@@ -12,9 +12,12 @@ import time
 
 import click
 import pos_connect as pos
-from flask import Flask, abort, redirect, render_template, request, url_for
+from flask import Flask, abort, redirect, render_template, request, send_from_directory, url_for
 
 FOLDER = pathlib.Path(os.environ.get("SHOP_FOLDER", "instance")).absolute()
+EXAMPLES = pathlib.Path(__file__).absolute().parent.parent
+# What the npm package `pos-connect` has for a browser.
+SEAL = os.environ.get("SEAL_FOLDER", EXAMPLES / "node_modules/pos-connect")
 SHELF = {"tea": ("Green tea, 100 g", 1200), "cup": ("A cup for it", 3400)}
 
 app = Flask(__name__)
@@ -144,6 +147,16 @@ def paid(order_id):
         state, text = pay(find(order_id))
         change(order_id, "asking", state=state, text=text)
     return redirect(url_for("checkout", order_id=order_id))
+
+
+@app.get("/pay.js")
+def script():
+    return send_from_directory(EXAMPLES / "page", "pay.js")
+
+
+@app.get("/pos-connect/<path:file>")
+def seal(file):
+    return send_from_directory(SEAL, file)
 
 
 def ask(order):
