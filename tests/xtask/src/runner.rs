@@ -18,11 +18,11 @@ const LIMIT_IN_BUDGETS: u64 = 3;
 /// The whole run ends when it has taken what all its budgets allow together: a part that takes longer
 /// than its own lives on what the others left. A part that is run alone has its own limit only.
 fn limit(part: &Part, chosen: &[&Part], taken: Duration) -> Duration {
-    let alone = Duration::from_mins(LIMIT_IN_BUDGETS.saturating_mul(part.budget_min));
+    let alone = Duration::from_secs(LIMIT_IN_BUDGETS.saturating_mul(part.budget_s));
     if chosen.len() == 1 {
         return alone;
     }
-    let whole = Duration::from_mins(chosen.iter().map(|part| part.budget_min).sum());
+    let whole = Duration::from_secs(chosen.iter().map(|part| part.budget_s).sum());
     alone.min(whole.saturating_sub(taken))
 }
 
@@ -50,7 +50,7 @@ pub(crate) fn run(
     let chosen: Vec<_> = parts.iter().filter(|part| selected(part, selection)).collect();
     if *selection == Selection::List {
         for part in parts {
-            println!("{:<10} {:>3} min", part.name, part.budget_min);
+            println!("{:<10} {:>5}", part.name, budget(part));
         }
         return ExitCode::SUCCESS;
     }
@@ -61,7 +61,7 @@ pub(crate) fn run(
     let mut rows = Vec::new();
     let mut failed: usize = 0;
     for part in &chosen {
-        println!("\n==> {} (budget {} min)", part.name, part.budget_min);
+        println!("\n==> {} (budget {})", part.name, budget(part));
         let started = Instant::now();
         let limit = limit(part, &chosen, rows.iter().map(|row: &Row<'_>| row.taken).sum());
         let result = (part.run)(&Children::within(limit, workspace));
@@ -93,16 +93,20 @@ struct Row<'a> {
 
 impl Row<'_> {
     fn line(&self) -> String {
-        let budget_min = self.part.budget_min;
-        let over = self.taken > Duration::from_mins(budget_min);
+        let over = self.taken > Duration::from_secs(self.part.budget_s);
         let outcome = if self.result.is_ok() { "passed" } else { "FAILED" };
         format!(
-            "{:<10} {outcome}  {:>7} of {budget_min} min{}",
+            "{:<10} {outcome}  {:>7} of {}{}",
             self.part.name,
             clock(self.taken),
+            budget(self.part),
             if over { "  OVER BUDGET" } else { "" }
         )
     }
+}
+
+fn budget(part: &Part) -> String {
+    clock(Duration::from_secs(part.budget_s))
 }
 
 fn selected(part: &Part, selection: &Selection) -> bool {
@@ -143,7 +147,7 @@ mod tests {
     use super::*;
 
     fn part(name: &'static str, quick: bool) -> Part {
-        Part { name, budget_min: 1, quick, run: |_| Ok(Vec::new()) }
+        Part { name, budget_s: 60, quick, run: |_| Ok(Vec::new()) }
     }
 
     fn row(part: &Part, seconds: u64, result: Result<Figures, Failure>) -> String {
@@ -153,17 +157,17 @@ mod tests {
     #[test]
     fn a_row_tells_time_budget_and_outcome() {
         let fmt = part("fmt", true);
-        assert_eq!(row(&fmt, 59, Ok(Vec::new())), "fmt        passed     0:59 of 1 min");
+        assert_eq!(row(&fmt, 59, Ok(Vec::new())), "fmt        passed     0:59 of 1:00");
         let failure = Failure::Check("unformatted".to_owned());
-        assert_eq!(row(&fmt, 7, Err(failure)), "fmt        FAILED     0:07 of 1 min");
+        assert_eq!(row(&fmt, 7, Err(failure)), "fmt        FAILED     0:07 of 1:00");
         let late = row(&fmt, 3661, Ok(Vec::new()));
-        assert_eq!(late, "fmt        passed    61:01 of 1 min  OVER BUDGET");
+        assert_eq!(late, "fmt        passed    61:01 of 1:00  OVER BUDGET");
     }
 
     #[test]
     fn the_whole_has_a_deadline_and_a_part_its_limit() {
         let minutes = Duration::from_mins;
-        let (short, long) = (part("fmt", true), Part { budget_min: 4, ..part("wasm", true) });
+        let (short, long) = (part("fmt", true), Part { budget_s: 240, ..part("wasm", true) });
         let both = [&short, &long];
         assert_eq!(limit(&short, &both, minutes(0)), minutes(3));
         assert_eq!(limit(&long, &both, minutes(0)), minutes(5));

@@ -24,6 +24,10 @@ pub(crate) const PHP: Shop = Shop {
     serve: &["php", "-d", "ffi.enable=true", "-S", "127.0.0.1:{port}", "public/index.php"],
 };
 
+/// In Node.
+pub(crate) const NODE: Shop =
+    Shop { name: "node", try_it: &["node", "try_it.js", "{port}"], serve: &["node", "shop.js"] };
+
 impl Shop {
     /// Puts the shop into a project that has the package installed, and plays the shopper there.
     pub(crate) fn play(&self, children: &Children<'_>, project: &Path) -> Result<(), Failure> {

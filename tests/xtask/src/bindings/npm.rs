@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{copy, make, read, remove, write};
+use super::{copy, examples, make, read, remove, write};
 use crate::{build, child::Children, failure::Failure, parts::Figures, setup};
 
 const SOURCE: &str = "bindings/wasm/npm";
@@ -38,6 +38,27 @@ const FEATURES: [&str; 6] = [
 /// The part: the package is put together, packed, installed into an empty folder, and tested from there
 /// in Node and in Chromium, types included.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
+    let app = app(children)?;
+    let tools = install(children)?;
+    let tsc = tools.join("node_modules/.bin/tsc");
+    children.run(children.command(tsc).args(["--project"]).arg(app.join("tests/types")))?;
+    for file in ["node.test.js", "browser.test.js"] {
+        let mut test = children.command("node");
+        test.arg(app.join("tests/run.js")).arg(app.join("tests").join(file));
+        test.env("POS_TESTBED", children.workspace.program("pos-testbed"));
+        children.run(&mut test)?;
+    }
+    let mut sizes = children.command("node");
+    let package = tools.join("pos-connect");
+    let printed = children.read(sizes.arg(app.join("tests/sizes.js")).arg(package))?;
+    let figures = figures(&String::from_utf8_lossy(&printed))?;
+    // The last, because the shop brings its own `package.json`.
+    examples::NODE.play(children, &app)?;
+    Ok(figures)
+}
+
+/// An empty project into which the packed package is installed, with the tests beside it.
+pub(crate) fn app(children: &Children<'_>) -> Result<PathBuf, Failure> {
     build::everything(children)?;
     let tools = install(children)?;
     let package = assemble(children, &tools)?;
@@ -52,17 +73,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     let tests = children.workspace.root.join(SOURCE).join("tests");
     copy(&tests, &app.join("tests"))?;
     copy(&tests.join("types"), &app.join("tests/types"))?;
-    let tsc = tools.join("node_modules/.bin/tsc");
-    children.run(children.command(tsc).args(["--project"]).arg(app.join("tests/types")))?;
-    for file in ["node.test.js", "browser.test.js"] {
-        let mut test = children.command("node");
-        test.arg(app.join("tests/run.js")).arg(app.join("tests").join(file));
-        test.env("POS_TESTBED", children.workspace.program("pos-testbed"));
-        children.run(&mut test)?;
-    }
-    let mut sizes = children.command("node");
-    let printed = children.read(sizes.arg(app.join("tests/sizes.js")).arg(&package))?;
-    figures(&String::from_utf8_lossy(&printed))
+    Ok(app)
 }
 
 /// The tools that npm has, by the versions of the lock file. Where they are.

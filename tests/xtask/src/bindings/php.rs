@@ -1,12 +1,13 @@
 //! PHP: the Composer package and the extension that it may be called over.
 
 use std::env::consts;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{copy, examples, failed, read, remove, write};
-use crate::{build, child::Children, failure::Failure, parts::Figures};
+use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
 
 const SOURCE: &str = "bindings/php";
 
@@ -81,9 +82,7 @@ impl Shop {
     fn php(&self, children: &Children<'_>, bridge: &str) -> Command {
         let mut php = children.command("php");
         if bridge == "extension" {
-            let library = self.project.join("vendor/pos-connect/pos-connect").join(library_path());
-            php.arg("-d").arg(format!("extension={}", self.extension.display()));
-            php.arg("-d").arg(format!("pos_connect_bridge.library={}", library.display()));
+            php.args(extension_flags(children.workspace));
         }
         php.env("POS_BRIDGE", bridge)
             .env("POS_AUTOLOAD", self.autoload())
@@ -95,6 +94,19 @@ impl Shop {
     fn autoload(&self) -> PathBuf {
         self.project.join("vendor/autoload.php")
     }
+}
+
+/// What makes a PHP that was installed here use the extension.
+pub(crate) fn extension_flags(at: &Workspace) -> [OsString; 4] {
+    let made = at.target.join("xtask");
+    let library = made.join("project-php/vendor/pos-connect/pos-connect").join(library_path());
+    let setting = |name: &str, path: PathBuf| format!("{name}={}", path.display()).into();
+    [
+        "-d".into(),
+        setting("extension", made.join("extension-php/modules/pos_connect_bridge.so")),
+        "-d".into(),
+        setting("pos_connect_bridge.library", library),
+    ]
 }
 
 /// Puts the package together: what is written by hand, what is generated, and the library.

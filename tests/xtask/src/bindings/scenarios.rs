@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use super::{c, python};
+use super::{c, npm, php, python};
 use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
 
 /// The page whose table a run writes.
@@ -31,7 +31,11 @@ const RUNNERS: &[Runner] = &[
     Runner { name: "rust",            install: |_| Ok(()),                                command: rust },
     Runner { name: "python-blocking", install: |all| python::install(all).map(drop),      command: |at| python(at, &[]) },
     Runner { name: "python-async",    install: |_| Ok(()),                                command: |at| python(at, &["--async"]) },
+    Runner { name: "php-ffi",         install: |all| php::install(all).map(drop),         command: |at| php(at, &[]) },
+    Runner { name: "php-extension",   install: |_| Ok(()),                                command: php_extension },
     Runner { name: "c",               install: |all| c::install(all).map(drop),           command: |at| vec![c::runner(at).into()] },
+    Runner { name: "node",            install: |all| npm::app(all).map(drop),             command: |at| node(at, &[]) },
+    Runner { name: "chromium",        install: |_| Ok(()),                                command: |at| node(at, &["--chromium"]) },
 ];
 
 fn rust(at: &Workspace) -> Vec<OsString> {
@@ -43,6 +47,25 @@ fn python(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
     package.push(at.target.join("xtask/package-python"));
     let runner = at.root.join("bindings/uniffi/python/tests/runner.py");
     let words = ["env".into(), package, "python3".into(), "-B".into(), runner.into()];
+    words.into_iter().chain(flags.iter().map(Into::into)).collect()
+}
+
+fn php(at: &Workspace, flags: &[OsString]) -> Vec<OsString> {
+    let mut autoload = OsString::from("POS_AUTOLOAD=");
+    autoload.push(at.target.join("xtask/project-php/vendor/autoload.php"));
+    let runner = at.root.join("bindings/php/tests/runner.php").into();
+    let words = [OsString::from("env"), autoload, "php".into()];
+    words.into_iter().chain(flags.iter().cloned()).chain([runner]).collect()
+}
+
+fn php_extension(at: &Workspace) -> Vec<OsString> {
+    php(at, &php::extension_flags(at))
+}
+
+/// From the project that has the package installed.
+fn node(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
+    let runner = at.target.join("xtask/npm/app/tests/runner.mjs");
+    let words = [OsString::from("node"), runner.into()];
     words.into_iter().chain(flags.iter().map(Into::into)).collect()
 }
 
