@@ -173,7 +173,7 @@ mod tests {
             }
         );
         let given = expanded(&request, given);
-        let left_out = r#"#[cfg_attr (feature = "json" , serde (default))] holder"#;
+        let left_out = r#"# [cfg_attr (feature = "json" , serde (default))] holder"#;
         assert!(given.contains(&format!("number : String , {left_out}")), "{given}");
     }
 }
