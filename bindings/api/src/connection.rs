@@ -183,8 +183,8 @@ impl Connection {
         self.is_session.load(Ordering::Acquire)
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     /// What a verb told, or what is to be said where it was not heard to its end.
+    #[cfg(not(target_arch = "wasm32"))]
     fn told<T>(
         &self,
         told: Result<Result<T, Error>, Unheard>,

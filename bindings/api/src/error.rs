@@ -35,18 +35,15 @@ impl From<pos_connect::Retry> for Retry {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
 /// The key of the payment that a verb is about, where the host has given one.
 pub(crate) struct About(Option<String>);
 
-#[cfg(not(target_arch = "wasm32"))]
 impl From<&String> for About {
     fn from(key: &String) -> Self {
         Self(Some(key.clone()))
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
 impl From<&Option<String>> for About {
     fn from(key: &Option<String>) -> Self {
         Self(key.clone())
@@ -292,9 +289,9 @@ impl Error {
         )
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     /// A verb was not heard to its end: one about a payment may have moved money, now or earlier
     /// under its key.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn unheard(cause: &Unheard, about: Option<About>) -> Self {
         let environment = || Self::module(ModuleCode::Environment, Some(cause));
         match (cause, about) {

@@ -68,6 +68,7 @@ pub use store::Store;
 #[cfg(not(target_arch = "wasm32"))]
 pub use store::{KeyStorage, KeyStorageError, Store};
 
+#[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use process::PerProcess;
 

@@ -462,7 +462,6 @@ mod tests {
                     self.connection().spoken(answer())
                 }
             }
-
             #[cfg(all(feature = "wasm-connection", target_arch = "wasm32"))]
             const _: () = {
                 use crate::wasm::Line;
