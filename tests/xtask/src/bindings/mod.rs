@@ -7,6 +7,7 @@ pub(crate) mod npm;
 pub(crate) mod php;
 pub(crate) mod python;
 pub(crate) mod scenarios;
+pub(crate) mod speed;
 
 use std::fs;
 use std::path::Path;

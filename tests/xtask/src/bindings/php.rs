@@ -30,80 +30,79 @@ const PROJECT: &str = r#"{
 /// The part: the package installed by Composer into an empty project; its tests there over both
 /// bridges, under php-fpm, and of what a wrong installation is told.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
-    let shop = install(children)?;
+    let project = install(children)?;
     for bridge in ["ffi", "extension"] {
-        children.run(&mut shop.tests(children, bridge, "bridges"))?;
+        children.run(&mut tests(children, bridge, "bridges"))?;
     }
-    children.run(&mut shop.tests(children, "ffi", "once"))?;
-    examples::PHP.play(children, &shop.project)?;
-    let speeds = ["ffi", "extension"].into_iter().map(|bridge| shop.speed(children, bridge));
-    speeds.collect()
+    children.run(&mut tests(children, "ffi", "once"))?;
+    examples::PHP.play(children, &project)?;
+    ["ffi", "extension"].into_iter().map(|bridge| speed(children, bridge)).collect()
 }
 
-/// Installs the package into an empty project and builds the extension, as a shop would.
-pub(crate) fn install(children: &Children<'_>) -> Result<Shop, Failure> {
+/// Builds the extension and installs the package into an empty project, as a shop would; gives the
+/// project.
+pub(crate) fn install(children: &Children<'_>) -> Result<PathBuf, Failure> {
     build::everything(children)?;
     package(children)?;
-    Ok(Shop { project: installed(children)?, extension: extension(children)? })
+    extension(children)?;
+    installed(children)
 }
 
-/// A project that has the package, and the extension that its PHP may load.
-pub(crate) struct Shop {
-    project: PathBuf,
-    extension: PathBuf,
+fn tests(children: &Children<'_>, bridge: &str, folder: &str) -> Command {
+    let mut php = php(children, bridge);
+    php.args(["-d", "zend.exception_ignore_args=0", "/usr/bin/phpunit", "--do-not-cache-result"]);
+    php.args(["--fail-on-warning", "--fail-on-risky", "--bootstrap"]);
+    php.arg(autoload(children.workspace));
+    php.arg(children.workspace.root.join(SOURCE).join("tests").join(folder));
+    php
 }
 
-impl Shop {
-    fn tests(&self, children: &Children<'_>, bridge: &str, folder: &str) -> Command {
-        let tests = children.workspace.root.join(SOURCE).join("tests");
-        let mut php = self.php(children, bridge);
-        php.args([
-            "-d",
-            "zend.exception_ignore_args=0",
-            "/usr/bin/phpunit",
-            "--do-not-cache-result",
-        ]);
-        php.args(["--fail-on-warning", "--fail-on-risky", "--bootstrap"]).arg(self.autoload());
-        php.arg(tests.join(folder));
-        php
+/// One line with what a call costs.
+fn speed(children: &Children<'_>, bridge: &str) -> Result<String, Failure> {
+    let printed = children.read(&mut script(children, bridge, "speed.php"))?;
+    let line = String::from_utf8_lossy(&printed).trim().to_owned();
+    if line.starts_with(&format!("php {bridge}: ")) && !line.contains('\n') {
+        return Ok(line);
     }
+    Err(Failure::Check(format!("the cost of a call was not shown: `{line}`")))
+}
 
-    /// One line with what a call costs.
-    fn speed(&self, children: &Children<'_>, bridge: &str) -> Result<String, Failure> {
-        let script = children.workspace.root.join(SOURCE).join("tests/speed.php");
-        let printed = children.read(self.php(children, bridge).arg(script))?;
-        let line = String::from_utf8_lossy(&printed).trim().to_owned();
-        if line.starts_with(&format!("php {bridge}: ")) && !line.contains('\n') {
-            return Ok(line);
-        }
-        Err(Failure::Check(format!("the cost of a call was not shown: `{line}`")))
-    }
+/// A script of the tests by the PHP that was installed here.
+pub(crate) fn script(children: &Children<'_>, bridge: &str, name: &str) -> Command {
+    let mut php = php(children, bridge);
+    php.arg(children.workspace.root.join(SOURCE).join("tests").join(name));
+    php
+}
 
-    fn php(&self, children: &Children<'_>, bridge: &str) -> Command {
-        let mut php = children.command("php");
-        if bridge == "extension" {
-            php.args(extension_flags(children.workspace));
-        }
-        php.env("POS_BRIDGE", bridge)
-            .env("POS_AUTOLOAD", self.autoload())
-            .env("POS_EXTENSION", &self.extension)
-            .env("POS_TESTBED", children.workspace.program("pos-testbed"));
-        php
+fn php(children: &Children<'_>, bridge: &str) -> Command {
+    let mut php = children.command("php");
+    if bridge == "extension" {
+        php.args(extension_flags(children.workspace));
     }
+    php.env("POS_BRIDGE", bridge)
+        .env("POS_AUTOLOAD", autoload(children.workspace))
+        .env("POS_EXTENSION", built_extension(children.workspace))
+        .env("POS_TESTBED", children.workspace.program("pos-testbed"));
+    php
+}
 
-    fn autoload(&self) -> PathBuf {
-        self.project.join("vendor/autoload.php")
-    }
+/// What loads the package's classes, after [`install`].
+pub(crate) fn autoload(at: &Workspace) -> PathBuf {
+    at.target.join("xtask/project-php/vendor/autoload.php")
+}
+
+fn built_extension(at: &Workspace) -> PathBuf {
+    at.target.join("xtask/extension-php/modules/pos_connect_bridge.so")
 }
 
 /// What makes a PHP that was installed here use the extension.
 pub(crate) fn extension_flags(at: &Workspace) -> [OsString; 4] {
-    let made = at.target.join("xtask");
-    let library = made.join("project-php/vendor/pos-connect/pos-connect").join(library_path());
+    let package = at.target.join("xtask/project-php/vendor/pos-connect/pos-connect");
+    let library = package.join(library_path());
     let setting = |name: &str, path: PathBuf| format!("{name}={}", path.display()).into();
     [
         "-d".into(),
-        setting("extension", made.join("extension-php/modules/pos_connect_bridge.so")),
+        setting("extension", built_extension(at)),
         "-d".into(),
         setting("pos_connect_bridge.library", library),
     ]
@@ -149,7 +148,7 @@ fn installed(children: &Children<'_>) -> Result<PathBuf, Failure> {
 }
 
 /// The extension as a shop builds it.
-fn extension(children: &Children<'_>) -> Result<PathBuf, Failure> {
+fn extension(children: &Children<'_>) -> Result<(), Failure> {
     let built = children.workspace.scratch("extension-php")?;
     remove(&built)?;
     copy(&children.workspace.root.join(SOURCE).join("ext"), &built)?;
@@ -162,5 +161,5 @@ fn extension(children: &Children<'_>) -> Result<PathBuf, Failure> {
     for (program, arguments) in steps {
         children.run(children.command(program).args(arguments).current_dir(&built))?;
     }
-    Ok(built.join("modules/pos_connect_bridge.so"))
+    Ok(())
 }

@@ -52,7 +52,7 @@ fn python(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
 
 fn php(at: &Workspace, flags: &[OsString]) -> Vec<OsString> {
     let mut autoload = OsString::from("POS_AUTOLOAD=");
-    autoload.push(at.target.join("xtask/project-php/vendor/autoload.php"));
+    autoload.push(php::autoload(at));
     let runner = at.root.join("bindings/php/tests/runner.php").into();
     let words = [OsString::from("env"), autoload, "php".into()];
     words.into_iter().chain(flags.iter().cloned()).chain([runner]).collect()
