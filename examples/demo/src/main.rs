@@ -41,12 +41,12 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments, teller: &mut Teller) -> Result<(), tell::Failure> {
     teller.chapter("Start", "the operator's server and three institutions, processes of their own");
     let options = BedOptions { shops: 0, ..BedOptions::default() };
-    let bed = teller.waiting("starting", Bed::start(&options)).await?;
+    let bed = Box::pin(teller.waiting("starting", Bed::start(&options))).await?;
     teller.line(&format!("server        {}", bed.server.address().url));
     for one in bed.institutions.all() {
         teller.line(&format!("institution   {}  {}", one.url, one.id));
     }
-    let told = story::tell(&bed, teller).await;
+    let told = Box::pin(story::tell(&bed, teller)).await;
     if told.is_err() {
         teller.logs(&bed.logs().await);
     }

@@ -27,8 +27,8 @@ pub(crate) async fn tell(bed: &Bed, teller: &mut Teller) -> Result<ShopKit, Fail
     payments(&shop, teller).await?;
     declines(&shop, teller).await?;
     parts(&shop, teller).await?;
-    same_key(&shop, teller).await?;
-    silence(&shop, teller).await?;
+    Box::pin(same_key(&shop, teller)).await?;
+    Box::pin(silence(&shop, teller)).await?;
     history(bed, &shop, teller).await?;
     Ok(kit)
 }
@@ -144,7 +144,7 @@ async fn silence(shop: &Shop<'_>, teller: &mut Teller) -> Result<(), Failure> {
     let order = shop.order(Purchase::sale("card:visa", "fault:no_answer", 2_200)).await?;
     let key = raw::fresh_key();
     let pay = shop.connection.pay(&order, Some(key.clone()));
-    let told: OperationView = teller.waiting("no answer yet", pay).await?;
+    let told: OperationView = Box::pin(teller.waiting("no answer yet", pay)).await?;
     teller.claim(
         &format!("the shop is told to wait: {}, and never that it failed", told.state.wire()),
         is_open(&told),

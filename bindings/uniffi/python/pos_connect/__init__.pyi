@@ -194,7 +194,9 @@ class _ErrorGiveUp(Error):
 class Retry(enum.Enum):
     """Whether and how the same call may be made again."""
     NEVER = 0
-    """The same call can never succeed: change it first, under a new idempotency key."""
+    """The same call can never succeed. Where the kind is `AskForStatus`, ask what became of it; else
+    change it first, under a new idempotency key.
+    """
     SAME_KEY = 1
     """Make the same call again with the same idempotency key."""
     AFTER = 2
@@ -1218,7 +1220,7 @@ class BlockingConnection:
 
         # Errors
         `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
-        key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
+        key that neither the journal nor the server knows; `Wait` (`not_made`) when it is proved that nothing was made.
         """
     def revoke_key(self, key_id: str) -> KeyInfo:
         """Ends a key of the shop at once, for good."""
@@ -1353,7 +1355,7 @@ class Connection:
 
         # Errors
         `AskForStatus` while it is not known: ask again later; `FixTheRequest` (`not_in_journal`) for a
-        key that the journal does not know; `Wait` (`not_made`) when it is proved that nothing was made.
+        key that neither the journal nor the server knows; `Wait` (`not_made`) when it is proved that nothing was made.
         """
     async def revoke_key(self, key_id: str) -> KeyInfo:
         """Ends a key of the shop at once, for good."""
@@ -1386,7 +1388,8 @@ class KeyStorage(abc.ABC):
     """A key storage of the host's own: a secret manager, a database. What it keeps is one text with
     secrets in it; keep it where only the shop's software can read it.
 
-    It is called on the thread that called the verb, and must not call a blocking verb itself. Each method has reached the lasting store when it returns, and looking and writing are one step
+    It is called on the thread that called the verb; it must not call a blocking verb itself, nor fork. Each
+    method has reached the lasting store when it returns, and looking and writing are one step
     among all processes that share it.
     """
     @abc.abstractmethod
