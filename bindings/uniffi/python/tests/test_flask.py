@@ -32,7 +32,7 @@ class Gunicorn:
         words = [
             "gunicorn", "--preload", "--workers", str(WORKERS), "--worker-class", "sync",
             "--bind", "127.0.0.1:0", "--no-control-socket", "--access-logfile", "-",
-            "--access-logformat", "worker=%(p)s", "shop:app",
+            "--access-logformat", "worker=%(p)s %(U)s", "shop:app",
         ]  # fmt: skip
         self._process = subprocess.Popen(
             [sys.executable, "-B", "-m", *words], cwd=SHOP, env=settings, text=True,
@@ -146,12 +146,13 @@ class Shop(unittest.TestCase):
         """Until every worker has answered, at most a hundred times."""
         workers = set()
         with concurrent.futures.ThreadPoolExecutor(2 * WORKERS) as shoppers:
-            for _ in range(10):
+            for turn in range(10):
                 bought = [shoppers.submit(self.buy) for _ in range(10)]
                 for one in bought:
                     self.assertEqual(one.result(LIMIT_S), ("paid", "Paid. Thank you!"))
-                self.shop.call("GET", "/nowhere")
-                self.shop.wait_for(r"worker=<(\d+)>")
+                # The last of this turn in the log.
+                self.shop.call("GET", f"/turn-{turn}")
+                self.shop.wait_for(rf"worker=<(\d+)> /turn-{turn}$")
                 workers |= set(self.shop.answered())
                 if len(workers) == WORKERS:
                     break
