@@ -43,11 +43,11 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "judges",  budget_s: 30, quick: false, run: judges::run },
     Part { name: "openapi", budget_s: 15, quick: false, run: openapi },
     Part { name: "demo",    budget_s: 30, quick: false, run: demo },
-    Part { name: "npm",     budget_s: 300, quick: false, run: bindings::npm::run },
+    Part { name: "npm",     budget_s: 225, quick: false, run: bindings::npm::run },
     Part { name: "python",  budget_s: 120, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_s: 80, quick: false, run: bindings::php::run },
     Part { name: "c",       budget_s: 40, quick: false, run: bindings::c::run },
-    Part { name: "scenarios", budget_s: 105, quick: false, run: bindings::scenarios::run },
+    Part { name: "scenarios", budget_s: 180, quick: false, run: bindings::scenarios::run },
     Part { name: "sizes",   budget_s: 20, quick: false, run: server_sizes },
 ];
 
