@@ -10,7 +10,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{HeaderMap, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode};
 use hyper_util::rt::TokioIo;
 use pos_protocol::key::{Signature, SigningKey};
 use pos_protocol::sign::{self, POS_CONNECT, answer, call};
@@ -163,7 +163,9 @@ async fn pass_on(
     state: &State,
     request: hyper::Request<Incoming>,
 ) -> Result<hyper::Response<Full<Bytes>>, CutOff> {
-    let forgery = state.planned().pop_front();
+    // A browser asks first whether it may call. That is no call: nothing of it is spoilt.
+    let is_call = request.method() != Method::OPTIONS;
+    let forgery = if is_call { state.planned().pop_front() } else { None };
     let call = signature_of(request.headers());
     let answered = if forgery.is_some_and(Forgery::withholds_the_call) {
         refusal()
@@ -186,7 +188,7 @@ async fn pass_on(
         }
         Some(Forgery::RefusedByProxy) => resigned(answered.clone(), call.as_ref(), &state.foreign),
     };
-    if forgery.is_none() {
+    if forgery.is_none() && is_call {
         *state.earlier() = Some(answered);
     }
     Ok(written(told))
