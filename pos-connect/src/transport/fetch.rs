@@ -92,7 +92,7 @@ impl Sender {
         let url = format!("{}{}", self.origin, request.target);
         let init = init(request, &abort.controller).map_err(broken)?;
         let sent = async {
-            let answer = JsFuture::from(fetch(&url, &init)).await.map_err(broken)?;
+            let answer = JsFuture::from(fetch(&url, &init)).await.map_err(unanswered)?;
             read(&answer.unchecked_into()).await
         };
         sent.await.map_err(|failure| match failure {
@@ -187,4 +187,16 @@ async fn read(answer: &Answer) -> Result<Response, SendFailure> {
 
 fn broken(thrown: JsValue) -> SendFailure {
     SendFailure::Broken(thrown.into())
+}
+
+/// Node tells by `cause.code` that nobody listens at the address; a browser tells nothing.
+fn unanswered(thrown: JsValue) -> SendFailure {
+    let code = Reflect::get(&thrown, &"cause".into())
+        .and_then(|cause| Reflect::get(&cause, &"code".into()))
+        .ok()
+        .and_then(|code| code.as_string());
+    match code.as_deref() {
+        Some("ECONNREFUSED") => SendFailure::Connect(thrown.into()),
+        _ => broken(thrown),
+    }
 }
