@@ -15,9 +15,9 @@ use std::time::Duration;
 
 /// A value for each process: a child that was forked makes its own, of what it inherited.
 ///
-/// It is a pointer and never a lock, because a lock could be held by another thread of the parent while
-/// it forks. A child that gets the id of a dead ancestor, which is
-/// possible once the system has used up all numbers, takes that one's value for its own.
+/// It is a pointer and never a lock, because a lock could be held by another thread of the parent
+/// while it forks. A child that gets the id of a dead ancestor, which is possible once the system has
+/// used up all numbers, takes that one's value for its own.
 pub struct PerProcess<T> {
     present: AtomicPtr<Made<T>>,
     /// The process of which a thread is making the value.
@@ -86,7 +86,8 @@ impl<T: Send + Sync> PerProcess<T> {
     }
 }
 
-/// How long another thread of this process is left to make the value before it is looked for again.
+/// How long another thread of this process is left to make the value before it is looked for again: it
+/// is waited for by looking, because whatever could be waited on could be inherited and never told.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// No process has this id.
@@ -163,7 +164,7 @@ mod tests {
                     let value = slot.get(|parent| {
                         // Nobody else is at it, however long it takes.
                         let _held = parent.unwrap().try_lock().map_err(|held| held.to_string())?;
-                        thread::sleep(Duration::from_millis(20));
+                        (0..1_000).for_each(|_| thread::yield_now());
                         Ok::<_, String>(Mutex::new(Some(Counted(Arc::clone(&dropped)))))
                     });
                     found.lock().unwrap().push(ptr::from_ref(value.unwrap()).addr());

@@ -14,19 +14,7 @@ use pos_connect::ModuleCode;
 use crate::error::Error;
 use crate::process::PerProcess;
 
-/// One that several threads made at once may be dropped within a verb, where waiting for its
-/// threads would be a panic.
-struct Turning(Option<Runtime>);
-
-impl Drop for Turning {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-static PRESENT: PerProcess<Turning> = PerProcess::empty();
+static PRESENT: PerProcess<Runtime> = PerProcess::empty();
 
 /// Why a verb was not heard to its end, by nothing that it did itself.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +32,7 @@ pub(crate) enum Unheard {
 
 /// The runtime of this process.
 fn runtime() -> Result<&'static Runtime, Unheard> {
-    let made = PRESENT.get(|_| {
+    Ok(PRESENT.get(|_| {
         Builder::new_multi_thread()
             // It only turns the sockets: a verb is polled by whoever calls it.
             .worker_threads(1)
@@ -55,9 +43,7 @@ fn runtime() -> Result<&'static Runtime, Unheard> {
             })
             .enable_all()
             .build()
-            .map(|runtime| Turning(Some(runtime)))
-    })?;
-    Ok(made.0.as_ref().expect("it is taken by the drop alone"))
+    })?)
 }
 
 thread_local! {

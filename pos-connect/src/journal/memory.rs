@@ -104,3 +104,52 @@ impl Journal for MemoryJournal {
         })
     }
 }
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use pos_protocol::Timestamp;
+
+    use super::*;
+    use crate::journal::{Digest, Owner};
+
+    #[tokio::test]
+    async fn a_child_only_asks_for_what_the_parent_has_under_way_or_says_that_it_was_lost() {
+        let key: IdempotencyKey = "0123456789abcdef".parse().unwrap();
+        let attempt =
+            Attempt { created_ms: Timestamp::from_secs(1), expires_ms: Timestamp::from_secs(20) };
+        let entry = Entry {
+            key: key.clone(),
+            owner: Owner {
+                authority: "pos.example".into(),
+                shop_id: "shp_014d2pf2dbzzzzzzzzzzzzzzzz".parse().unwrap(),
+            },
+            operation: "sale".into(),
+            order_id: None,
+            payment_id: None,
+            amount: None,
+            currency: None,
+            digest: Digest([3; 32]),
+            attempts: vec![attempt],
+        };
+        let parent = MemoryJournal::default();
+        parent.begin(entry.clone()).await.unwrap();
+        let of = |journal: &MemoryJournal| {
+            let known = journal.entries.lock().unwrap().get(&key).cloned();
+            known.map(|known| (known.entry == entry, known.ours))
+        };
+        let child = parent.after_fork();
+        assert_eq!((of(&parent), of(&child)), (Some((true, true)), Some((true, false))));
+        assert_eq!(of(&child.after_fork()), Some((true, false)));
+
+        let held = parent.entries.lock().unwrap();
+        let lost = parent.after_fork();
+        drop(held);
+        let asked = lost.get(key.clone()).await.unwrap_err();
+        assert!(
+            matches!(asked, JournalError::Host(_)),
+            "nothing is known of it, not even that it is not"
+        );
+        assert!(lost.begin(entry.clone()).await.is_err());
+        assert!(lost.after_fork().get(key.clone()).await.is_err(), "nor in a child's child");
+    }
+}

@@ -74,10 +74,31 @@ impl Host {
 pub(super) struct Thrown(String);
 
 impl Thrown {
+    /// What is wrong with what it gave.
+    pub(super) fn because(why: &str) -> Self {
+        Self(why.into())
+    }
+
     /// For the log: a name and a message, or the text of whatever was thrown instead.
     pub(super) fn new(thrown: &JsValue) -> Self {
         Self(text_of(thrown).unwrap_or_else(|_| "something without a text was thrown".into()))
     }
+}
+
+/// How often a change is tried while others write between: far more than share a storage.
+const TRIES: usize = 100;
+
+/// Tries a change of what the host keeps until it was made, but not for ever: a host whose `replace`
+/// never takes would keep the whole program busy. `once` gives none where somebody else wrote between.
+pub(super) async fn tried<T, E: From<Thrown>>(
+    mut once: impl AsyncFnMut() -> Result<Option<T>, E>,
+) -> Result<T, E> {
+    for _ in 0..TRIES {
+        if let Some(done) = once().await? {
+            return Ok(done);
+        }
+    }
+    Err(Thrown::because("`replace` said again and again that something else is kept").into())
 }
 
 /// What a method of the host gives in the end.
@@ -93,7 +114,7 @@ pub(super) async fn settled(given: Result<JsValue, JsValue>) -> Result<JsValue, 
 pub(super) fn text(given: &JsValue) -> Result<Option<String>, Thrown> {
     match given.as_string() {
         None if !(given.is_null() || given.is_undefined()) => {
-            Err(Thrown("neither a text nor null was given".into()))
+            Err(Thrown::because("neither a text nor null was given"))
         }
         text => Ok(text),
     }

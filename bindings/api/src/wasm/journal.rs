@@ -11,7 +11,7 @@ use pos_connect::journal::{
 };
 use wasm_bindgen::prelude::JsValue;
 
-use super::host::{Host, Thrown, settled, text};
+use super::host::{Host, Thrown, settled, text, tried};
 use crate::records::json;
 
 pub(super) struct HostJournal {
@@ -26,7 +26,7 @@ impl HostJournal {
     }
 
     async fn text(&self, key: &IdempotencyKey) -> Result<Option<String>, JournalError> {
-        text(&settled(self.host.load_call(key.as_str())).await.map_err(failed)?).map_err(failed)
+        Ok(text(&settled(self.host.load_call(key.as_str())).await?)?)
     }
 
     /// Writes `new` where `old` is; none is no entry. Says whether it was there.
@@ -38,7 +38,7 @@ impl HostJournal {
     ) -> Result<bool, JournalError> {
         let value = |text: Option<String>| text.map_or(JsValue::NULL, JsValue::from);
         let asked = self.host.replace_call(key.as_str(), value(old), value(new));
-        Ok(settled(asked).await.map_err(failed)?.is_truthy())
+        Ok(settled(asked).await?.is_truthy())
     }
 
     fn known(&self, text: &str) -> Result<Known, JournalError> {
@@ -51,28 +51,30 @@ impl HostJournal {
 impl Journal for HostJournal {
     fn begin(&self, entry: Entry) -> Task<'_, Result<Begun, JournalError>> {
         Box::pin(async move {
-            loop {
+            tried(async || {
                 if let Some(text) = self.text(&entry.key).await? {
-                    return Ok(Begun::Known(self.known(&text)?));
+                    return Ok(Some(Begun::Known(self.known(&text)?)));
                 }
-                if self.replaced(&entry.key, None, Some(json(&entry))).await? {
-                    self.ours.borrow_mut().insert(entry.key);
-                    return Ok(Begun::New);
+                if !self.replaced(&entry.key, None, Some(json(&entry))).await? {
+                    return Ok(None);
                 }
-            }
+                self.ours.borrow_mut().insert(entry.key.clone());
+                Ok(Some(Begun::New))
+            })
+            .await
         })
     }
 
     fn attempt(&self, key: IdempotencyKey, attempt: Attempt) -> Task<'_, Result<(), JournalError>> {
         Box::pin(async move {
-            loop {
+            tried(async || {
                 let old = self.text(&key).await?.ok_or(JournalError::NoEntry)?;
                 let mut entry = entry(&old)?;
                 entry.attempts.push(attempt);
-                if self.replaced(&key, Some(old), Some(json(&entry))).await? {
-                    return Ok(());
-                }
-            }
+                let is_noted = self.replaced(&key, Some(old), Some(json(&entry))).await?;
+                Ok(is_noted.then_some(()))
+            })
+            .await
         })
     }
 
@@ -82,17 +84,19 @@ impl Journal for HostJournal {
         attempts: Vec<Attempt>,
     ) -> Task<'_, Result<Finished, JournalError>> {
         Box::pin(async move {
-            loop {
-                let Some(old) = self.text(&key).await? else { return Ok(Finished::Removed) };
+            tried(async || {
+                let Some(old) = self.text(&key).await? else { return Ok(Some(Finished::Removed)) };
                 let entry = entry(&old)?;
                 if !entry.beyond(&attempts).is_empty() {
-                    return Ok(Finished::Grown(entry));
+                    return Ok(Some(Finished::Grown(entry)));
                 }
-                if self.replaced(&key, Some(old), None).await? {
-                    self.ours.borrow_mut().remove(&key);
-                    return Ok(Finished::Removed);
+                if !self.replaced(&key, Some(old), None).await? {
+                    return Ok(None);
                 }
-            }
+                self.ours.borrow_mut().remove(&key);
+                Ok(Some(Finished::Removed))
+            })
+            .await
         })
     }
 
@@ -106,7 +110,7 @@ impl Journal for HostJournal {
     fn entries(&self) -> Task<'_, Result<Entries, JournalError>> {
         Box::pin(async {
             let mut entries = Entries::default();
-            for key in Array::from(&settled(self.host.calls()).await.map_err(failed)?) {
+            for key in Array::from(&settled(self.host.calls()).await?) {
                 let Some(Ok(key)) = key.as_string().map(|key| key.parse()) else { continue };
                 match self.text(&key).await {
                     // It was settled meanwhile.
@@ -124,11 +128,12 @@ impl Journal for HostJournal {
 
     fn remove(&self, key: IdempotencyKey) -> Task<'_, Result<(), JournalError>> {
         Box::pin(async move {
-            while let Some(old) = self.text(&key).await? {
-                if self.replaced(&key, Some(old), None).await? {
-                    break;
-                }
-            }
+            let removed: Result<(), JournalError> = tried(async || {
+                let Some(old) = self.text(&key).await? else { return Ok(Some(())) };
+                Ok(self.replaced(&key, Some(old), None).await?.then_some(()))
+            })
+            .await;
+            removed?;
             self.ours.borrow_mut().remove(&key);
             Ok(())
         })
@@ -143,6 +148,8 @@ fn entry(text: &str) -> Result<Entry, JournalError> {
     serde_json::from_str(text).map_err(|wrong| JournalError::Host(Box::new(wrong)))
 }
 
-fn failed(cause: Thrown) -> JournalError {
-    JournalError::Host(Box::new(cause))
+impl From<Thrown> for JournalError {
+    fn from(cause: Thrown) -> Self {
+        Self::Host(Box::new(cause))
+    }
 }

@@ -4,14 +4,14 @@ use pos_connect::env::Task;
 use pos_connect::keys::{Change, KeyStore, KeyStoreError, StoredKeys};
 use wasm_bindgen::prelude::JsValue;
 
-use super::host::{Host, Thrown, settled, text};
+use super::host::{Host, Thrown, settled, text, tried};
 use crate::records::json;
 
 pub(super) struct HostKeys(pub(super) Host);
 
 impl HostKeys {
     async fn text(&self) -> Result<Option<String>, KeyStoreError> {
-        text(&settled(self.0.load()).await.map_err(failed)?).map_err(failed)
+        Ok(text(&settled(self.0.load()).await?)?)
     }
 
     async fn replaced(
@@ -20,7 +20,7 @@ impl HostKeys {
         keys: &StoredKeys,
     ) -> Result<bool, KeyStoreError> {
         let old = old.map_or(JsValue::NULL, JsValue::from);
-        let told = settled(self.0.replace(old, &json(keys))).await.map_err(failed)?;
+        let told = settled(self.0.replace(old, &json(keys))).await?;
         Ok(told.is_truthy())
     }
 }
@@ -38,31 +38,32 @@ impl KeyStore for HostKeys {
 
     fn change(&self, change: Change) -> Task<'_, Result<StoredKeys, KeyStoreError>> {
         Box::pin(async move {
-            loop {
+            tried(async || {
                 let old = self.text().await?.ok_or(KeyStoreError::Empty)?;
                 let mut keys = keys_of(&old)?;
                 keys.apply(change.clone());
                 // Somebody else wrote between: their change comes first, and this one on top of it.
-                if json(&keys) == old || self.replaced(Some(old), &keys).await? {
-                    return Ok(keys);
-                }
-            }
+                let is_kept = json(&keys) == old || self.replaced(Some(old), &keys).await?;
+                Ok(is_kept.then_some(keys))
+            })
+            .await
         })
     }
 
     fn remove(&self) -> Task<'_, Result<(), KeyStoreError>> {
         // No verb of this surface forgets keys: a shop deletes its own storage.
-        Box::pin(async { Err(failed(Thrown::new(&JsValue::from_str("not offered")))) })
+        Box::pin(async { Err(Thrown::because("not offered").into()) })
     }
 }
 
 fn keys_of(text: &str) -> Result<StoredKeys, KeyStoreError> {
     // The parser's own words would hold what it read: the keys.
-    serde_json::from_str(text).map_err(|_| {
-        failed(Thrown::new(&JsValue::from_str("the JSON that is stored holds no keys")))
-    })
+    serde_json::from_str(text)
+        .map_err(|_| Thrown::because("the JSON that is stored holds no keys").into())
 }
 
-fn failed(cause: Thrown) -> KeyStoreError {
-    KeyStoreError::Host(Box::new(cause))
+impl From<Thrown> for KeyStoreError {
+    fn from(cause: Thrown) -> Self {
+        Self::Host(Box::new(cause))
+    }
 }

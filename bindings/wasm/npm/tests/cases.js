@@ -207,6 +207,12 @@ export const cases = {
     const other = new w.pos.Connection(w.config(), w.pos.Store.ofHost(new Vault(w.keys), journal));
     const unnoted = await thrown(() => other.pay(w.order("approve", 1200)));
     assert(w.pos.isPosError(unnoted) && unnoted.cause.includes("the vault is closed"), String(unnoted));
+    // One that never takes what is written is not asked for ever.
+    const deaf = { load: () => null, replace: () => false, names: () => [] };
+    const unheard = new w.pos.Connection(w.config(), w.pos.Store.ofHost(new Vault(w.keys), deaf));
+    const stuck = await thrown(() => unheard.pay(w.order("approve", 1200)));
+    same(stuck.code, "journal");
+    assert(stuck.cause.includes("again and again"), stuck.cause);
     const odd = w.pos.Store.ofHost({ load: () => 7, replace: () => true }, new Texts());
     const seven = await thrown(() => new w.pos.Connection(w.config(), odd).methods());
     same(seven.code, "key_store");
