@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import subprocess
+import tempfile
+import unittest
 import urllib.request
 
 import pos_connect as pos
@@ -54,24 +56,23 @@ class Bed:
             {"module_key": shop["module_key"]["seed"], "shop_id": shop["id"], "pin": pin}
         )
 
+    def card(self, name):
+        """One that is refused or approved, as its name says."""
+        told = self.told["instruments"][name]["instrument"]
+        fields = ("number", "expiry_year", "expiry_month", "security_code")
+        return pos.Instrument.CARD(holder=None, **{field: told[field] for field in fields})
+
     def order(self, name, order_id, amount, line=None):
         """Sealed as in a shopper's page, by what the bed tells of the institution: under the contract of
         the bed's own shop, or of the one that `line` speaks for."""
         one = self.told["instruments"][name]
         place = next(p for p in self.told["institutions"] if p["id"] == one["institution"])
-        card = one["instrument"]
         if line is not None:
             contracts = line.methods().contracts
             contract = next(c for c in contracts if c.institution == place["id"])
             one = vars(contract)
         envelope = pos.seal(
-            pos.Instrument.CARD(
-                number=card["number"],
-                expiry_year=card["expiry_year"],
-                expiry_month=card["expiry_month"],
-                security_code=card["security_code"],
-                holder=None,
-            ),
+            self.card(name),
             pos.SealBinding(
                 institution=place["id"],
                 contract_number=one["contract_number"],
@@ -90,6 +91,25 @@ class Bed:
             currency="JPY",
             envelope=envelope,
         )
+
+
+class OnABed(unittest.TestCase):
+    """Tests that share a bed."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.bed = Bed()
+        cls.folder = tempfile.TemporaryDirectory()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.bed.close()
+        cls.folder.cleanup()
+
+    def store(self, vault=None):
+        """Of the bed's shop, with a journal for this test."""
+        vault = vault or Vault(self.bed.module_keys())
+        return pos.Store.of_host(vault, os.path.join(self.folder.name, self.id()))
 
 
 class Vault(pos.KeyStorage):

@@ -12,6 +12,7 @@ import re
 import sys
 
 import pos_connect as pos
+from bed import Vault
 
 REFUSALS = (TypeError, AttributeError, ValueError, OverflowError)
 ODD = {
@@ -23,20 +24,6 @@ ODD = {
     "bytes": b"\xff\xfe",
     "object": object(),
 }
-
-
-class Vault(pos.KeyStorage):
-    def __init__(self, text):
-        self.text = text
-
-    def load(self):
-        return self.text
-
-    def replace(self, old, new):
-        if self.text != old:
-            return False
-        self.text = new
-        return True
 
 
 class Raising(pos.KeyStorage):

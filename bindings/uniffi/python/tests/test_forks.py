@@ -8,12 +8,11 @@ import os
 import queue
 import signal
 import socket
-import tempfile
 import threading
 import unittest
 
 import pos_connect as pos
-from bed import PASSWORD, Bed, Vault
+from bed import PASSWORD, OnABed, Vault
 
 
 # Where the workers of a pool find it.
@@ -62,23 +61,7 @@ def note_calls(server, asked):
             asked.put(f"{method.decode()} {target.decode()}")
 
 
-class Forks(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.bed = Bed()
-        cls.folder = tempfile.TemporaryDirectory()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.bed.close()
-        cls.folder.cleanup()
-
-    def path(self):
-        return os.path.join(self.folder.name, self.id())
-
-    def store(self):
-        return pos.Store.of_host(Vault(self.bed.module_keys()), self.path())
-
+class Forks(OnABed):
     def pays(self, line, order):
         return lambda: self.assertEqual(line.pay(order).state, pos.OperationState.DONE)
 
@@ -180,7 +163,7 @@ class Forks(unittest.TestCase):
             keys = json.loads(self.bed.module_keys())
             x = self.bed.told["server"]["answer_key"]
             keys["answer_key"] = {"kty": "OKP", "crv": "Ed25519", "x": x}
-            store = pos.Store.of_host(Vault(json.dumps(keys)), self.path())
+            store = self.store(Vault(json.dumps(keys)))
             line = pos.BlockingConnection(config, store)
             order = self.bed.order("approve", "open-1", 100)
             with self.assertRaises(pos.Error.AskForStatus) as caught:
