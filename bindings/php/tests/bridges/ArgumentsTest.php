@@ -49,6 +49,21 @@ final class ArgumentsTest extends TestCase
         yield 'a field that is none' => [\Error::class, ['price' => 1], 'Unknown named parameter $price'];
     }
 
+    public function testAnAmountIsNeverCutToAWholeOne(): void
+    {
+        // 12.3 times 100 is 1229.9999999999998 to PHP.
+        foreach (require __DIR__ . '/loose.php' as $what => $given) {
+            foreach ([12.5, 12.3 * 100, 1200.0, '12.5', '1e3'] as $amount) {
+                try {
+                    $given($amount, Bed::shared()->line());
+                    self::fail("$what: $amount was taken");
+                } catch (TypeError $refused) {
+                    self::assertStringContainsString('$amount must be of type int, float given', $refused->getMessage());
+                }
+            }
+        }
+    }
+
     /** @dataProvider orders */
     public function testAnOrder(string $class, array $change, string $told): void
     {

@@ -24,7 +24,7 @@ final class DocTypesTest extends TestCase
     public function testEveryDocumentedTypeIsTheDeclaredOne(): void
     {
         $source = dirname(Library::path(), 3) . '/src';
-        $seen = ['types' => 0, 'refined' => 0];
+        $seen = ['types' => 0, 'refined' => 0, 'broken' => 0];
         $files = new RecursiveIteratorIterator(new RecursiveDirectoryIterator($source, FilesystemIterator::SKIP_DOTS));
         foreach ($files as $file) {
             $below = substr($file->getPathname(), strlen($source) + 1, -4);
@@ -55,6 +55,7 @@ final class DocTypesTest extends TestCase
         }
         self::assertGreaterThan(200, $seen['types']);
         self::assertGreaterThan(30, $seen['refined']);
+        self::assertGreaterThan(10, $seen['broken']);
     }
 
     private function property(ReflectionClass $class, ReflectionProperty $property, array &$seen): void
@@ -100,6 +101,7 @@ final class DocTypesTest extends TestCase
             return;
         }
         self::assertCount(1, $parsed->getReturnTagValues(), $where);
+        self::assertStringNotContainsString('float', (string) $routine->getReturnType(), $where);
         self::assertAgree($parsed->getReturnTagValues()[0]->type, $routine->getReturnType(), $class, $where, $seen);
         foreach ($parsed->getThrowsTagValues() as $tag) {
             self::assertTrue(is_subclass_of(self::named((string) $tag->type, $class), Throwable::class), $where);
@@ -125,7 +127,13 @@ final class DocTypesTest extends TestCase
         self::assertNotNull($declared, "$where declares no type");
         $erased = self::erased($told, $class);
         sort($erased);
-        $names = [ltrim((string) $declared, '?'), ...str_starts_with((string) $declared, '?') ? ['null'] : []];
+        $names = [...explode('|', ltrim((string) $declared, '?')), ...str_starts_with((string) $declared, '?') ? ['null'] : []];
+        if (in_array('float', $names, true)) {
+            // Let through to be refused, because PHP would cut it; no comment promises it.
+            self::assertContains('int', $names, $where);
+            $names = array_diff($names, ['float']);
+            $seen['broken']++;
+        }
         sort($names);
         self::assertSame($names, $erased, "$where: `$told` and `$declared`");
         $seen['types']++;

@@ -46,7 +46,6 @@ impl Surface {
             Type::Sequence { inner_type } => call("list", &self.each(inner_type, space)),
             Type::Map { value_type, .. } => call("map", &self.each(value_type, space)),
             Type::Box { inner_type } => self.check(inner_type, at, space),
-            Type::Int64 if at.is_declared => None,
             Type::Int64 => call("number", ", PHP_INT_MIN, PHP_INT_MAX"),
             Type::UInt64 => call("number", ", 0, PHP_INT_MAX"),
             other => match range(other) {

@@ -99,7 +99,7 @@ impl<'a> Call<'a> {
                 Some(value) => format!(" = {}", default(value, &of)?),
                 None => String::new(),
             };
-            let native = self.surface.native(&of, ROOT)?;
+            let native = self.surface.taken(&of, ROOT)?;
             let name = argument.name().to_lower_camel_case();
             parameters.push(format!("{hidden}{native} ${name}{unless}"));
         }

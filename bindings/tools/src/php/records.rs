@@ -86,7 +86,11 @@ impl<'a> Fields<'a> {
         let told = format!("@var {}", self.surface.told(&of, self.space)?);
         let comment = self.surface.comment(field.docstring(), &[told]);
         let hidden = if self.is_secret(field) { "#[\\SensitiveParameter]\n" } else { "" };
-        let native = self.surface.native(&of, self.space)?;
+        let native = if self.surface.is_given(self.of) {
+            self.surface.taken(&of, self.space)?
+        } else {
+            self.surface.native(&of, self.space)?
+        };
         let unless = match field.default_value() {
             Some(value) => format!(" = {}", default(value, &of)?),
             None => String::new(),

@@ -40,6 +40,18 @@ impl Surface {
         })
     }
 
+    /// What the declaration of an argument says. One for a whole number lets a broken one through, for
+    /// `Check` to refuse it: PHP would cut it to a whole one in a file without `strict_types`, and
+    /// an amount is money.
+    pub(super) fn taken(&self, of: &Type, space: Space) -> anyhow::Result<String> {
+        match of {
+            Type::Optional { inner_type } if is_whole(inner_type) => Ok("int|float|null".into()),
+            Type::Box { inner_type } => self.taken(inner_type, space),
+            of if is_whole(of) => Ok("int|float".into()),
+            of => self.native(of, space),
+        }
+    }
+
     /// What a comment says, which is more.
     pub(super) fn told(&self, of: &Type, space: Space) -> anyhow::Result<String> {
         Ok(match of {
@@ -59,6 +71,10 @@ impl Surface {
             },
         })
     }
+}
+
+fn is_whole(of: &Type) -> bool {
+    *of == Type::Int64 || range(of).is_some()
 }
 
 /// The least and the largest value, where PHP's own integers reach further.
