@@ -79,16 +79,22 @@ async fn a_ca_that_is_none_is_refused_at_once() {
 #[tokio::test]
 async fn the_proxy_is_the_one_that_is_named_and_no_other() {
     let behind = Server::start(no_keys).await;
-    // Stands where the proxy is, and answers as one that cannot reach the server.
+    // Stands where the proxy is, and answers as one that does not let anybody through.
     let proxy = proxy_that_says(http(502, &[], b"<html>")).await;
-    let config = behind.config().with_proxy(&proxy.0);
+    let named = proxy.0.replace("http://", "http://shop:se%20cret@");
+    let config = behind.config().with_proxy(named);
     let error = open(&behind, config).await.unwrap().list_keys().await.unwrap_err();
-    assert_eq!((error.kind(), error.code().as_str()), (ErrorKind::Wait, "answer_unverified"));
+    assert_eq!((error.kind(), error.code().as_str()), (ErrorKind::Wait, "server_unreachable"));
     assert!(behind.heard().is_empty(), "nothing went around the proxy");
-    let asked = proxy.1.lock().unwrap().clone();
-    assert!(asked[0].starts_with(&format!("GET {}/v1/answer-keys", behind.url)), "{}", asked[0]);
-    let wrong = open(&behind, behind.config().with_proxy("not a url")).await.unwrap_err();
-    assert_eq!(wrong.code().as_str(), "configuration");
+    let asked = proxy.1.lock().unwrap()[0].clone();
+    let server = behind.url.strip_prefix("http://").unwrap();
+    assert!(asked.starts_with(&format!("CONNECT {server} HTTP/1.1\r\n")), "{asked}");
+    // `shop:se cret` in Base64.
+    assert!(asked.contains("roxy-Authorization: Basic c2hvcDpzZSBjcmV0\r\n"), "{asked}");
+    for url in ["not a url", "socks5://127.0.0.1:1080", "https://proxy.example"] {
+        let wrong = open(&behind, behind.config().with_proxy(url)).await.unwrap_err();
+        assert_eq!(wrong.code().as_str(), "configuration", "{url}");
+    }
 }
 
 type Asked = Arc<std::sync::Mutex<Vec<String>>>;

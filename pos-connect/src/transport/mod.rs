@@ -1,4 +1,4 @@
-//! The one place that sends: reqwest natively, `fetch` in a browser. No redirects, no cookies, no
+//! The one place that sends: hyper natively, `fetch` in a browser. No redirects, no cookies, no
 //! compression; an answer is read up to a limit and no further.
 
 #[cfg(target_arch = "wasm32")]
@@ -42,7 +42,7 @@ pub(crate) enum SendFailure {
 
 /// What the library or the browser says.
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) type Lower = reqwest::Error;
+pub(crate) type Lower = Box<dyn std::error::Error + Send + Sync>;
 /// What the library or the browser says.
 #[cfg(target_arch = "wasm32")]
 pub(crate) type Lower = fetch::JsFailure;

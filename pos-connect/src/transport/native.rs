@@ -1,85 +1,193 @@
-//! Sending by reqwest over rustls with ring.
+//! Sending by hyper over rustls with ring.
 
-use std::error::Error as _;
+use std::error::Error;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use reqwest::redirect;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Uri;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::client::proxy::matcher::Matcher;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tower_service::Service;
 
-use super::{MAX_ANSWER, SendFailure};
+use super::{Lower, MAX_ANSWER, SendFailure};
 use crate::config::{Config, ConfigError};
 use crate::exchange::{Header, Request, Response};
+
+/// How long a connection that is not used is kept.
+const IDLE: Duration = Duration::from_secs(30);
+/// How often the system asks whether a silent connection is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// A pool of connections to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    client: reqwest::Client,
+    client: Client<Dial, Full<Bytes>>,
     origin: Arc<str>,
+    user_agent: HeaderValue,
 }
 
 impl Sender {
     pub(crate) fn new(config: &Config) -> Result<Self, ConfigError> {
-        let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls(config.ca_pem.as_deref())?)
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_nodelay(true)
-            .user_agent(&config.user_agent);
-        if let Some(url) = &config.proxy {
-            let proxy = reqwest::Proxy::all(url).map_err(|_| ConfigError::Proxy)?;
-            builder = builder.proxy(proxy);
-        }
-        let client = builder
-            .build()
-            .map_err(|cause| ConfigError::Certificates { reason: cause.to_string() })?;
-        Ok(Self { client, origin: config.origin.as_str().into() })
+        let https = HttpsConnectorBuilder::new()
+            .with_tls_config(tls(config.ca_pem.as_deref())?)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(Way::new(config.proxy.as_deref())?);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_idle_timeout(IDLE)
+            .pool_timer(TokioTimer::new())
+            .build(Dial { https, patience: config.connect_timeout });
+        let user_agent =
+            HeaderValue::from_str(&config.user_agent).map_err(|_| ConfigError::UserAgent)?;
+        Ok(Self { client, origin: config.origin.as_str().into(), user_agent })
     }
 
     pub(crate) async fn send(
         &self,
         request: &Request,
-        timeout: Duration,
+        patience: Duration,
     ) -> Result<Response, SendFailure> {
-        let url = format!("{}{}", self.origin, request.target);
-        let mut message = match request.method {
-            "POST" => self.client.post(url),
-            _ => self.client.get(url),
-        };
+        let answer = async { read(self.client.request(self.message(request)?).await).await };
+        timeout(patience, answer).await.unwrap_or(Err(SendFailure::Timeout))
+    }
+
+    fn message(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, SendFailure> {
+        let mut message = hyper::Request::builder()
+            .method(request.method)
+            .uri(format!("{}{}", self.origin, request.target))
+            .header(header::ACCEPT, "*/*")
+            .header(header::USER_AGENT, &self.user_agent);
         for (name, value) in &request.headers {
             message = message.header(*name, value);
         }
-        if !request.body.is_empty() {
-            message = message.body(request.body.to_vec());
-        }
-        let answer = message.timeout(timeout).send().await.map_err(failure)?;
-        read(answer).await
+        let body = Full::from(request.body.to_vec());
+        // Nothing that was not made cannot have been sent.
+        message.body(body).map_err(|cause| SendFailure::Connect(cause.into()))
     }
 }
 
-async fn read(mut answer: reqwest::Response) -> Result<Response, SendFailure> {
+async fn read(
+    answer: Result<hyper::Response<Incoming>, legacy::Error>,
+) -> Result<Response, SendFailure> {
+    let answer = answer.map_err(failure)?;
     let status = answer.status().as_u16();
     let mut headers = Vec::new();
     for header in Header::ALL {
         let values = answer.headers().get_all(header.name());
         headers.extend(values.iter().map(|value| (header, value.as_bytes().to_vec())));
     }
+    let mut answer = answer.into_body();
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(failure)? {
+    while let Some(frame) = answer.frame().await {
+        let frame = frame.map_err(|cause| SendFailure::Broken(cause.into()))?;
+        // Trailers say nothing that is signed.
+        let piece = frame.into_data().unwrap_or_default();
         if body.len().saturating_add(piece.len()) > MAX_ANSWER {
             return Err(SendFailure::TooLarge);
         }
         body.extend_from_slice(&piece);
     }
     Ok(Response { status, headers, body })
+}
+
+/// Makes connections, each with TCP, the proxy's consent and TLS in one time.
+#[derive(Clone, Debug)]
+struct Dial {
+    https: HttpsConnector<Way>,
+    patience: Duration,
+}
+
+impl Service<Uri> for Dial {
+    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Error = Lower;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Lower>> {
+        self.https.poll_ready(context)
+    }
+
+    fn call(&mut self, server: Uri) -> Self::Future {
+        let (connecting, patience) = (self.https.call(server), self.patience);
+        Box::pin(async move {
+            let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+            timeout(patience, connecting).await.map_err(late)?
+        })
+    }
+}
+
+type Connecting<T> = Pin<Box<dyn Future<Output = Result<T, Lower>> + Send>>;
+
+/// How TCP gets to the server.
+#[derive(Clone, Debug)]
+enum Way {
+    Straight(HttpConnector),
+    Proxy(Tunnel<HttpConnector>),
+}
+
+impl Way {
+    fn new(proxy: Option<&str>) -> Result<Self, ConfigError> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
+        tcp.set_keepalive_interval(Some(KEEP_ALIVE));
+        tcp.set_keepalive_retries(Some(3));
+        let Some(url) = proxy else { return Ok(Self::Straight(tcp)) };
+        let proxy = Matcher::builder().all(url).build();
+        let proxy = proxy.intercept(&Uri::from_static("https://server"));
+        let is_http = |scheme: Option<&str>| scheme == Some("http");
+        let Some(proxy) = proxy.filter(|proxy| is_http(proxy.uri().scheme_str())) else {
+            return Err(ConfigError::Proxy);
+        };
+        let tunnel = Tunnel::new(proxy.uri().clone(), tcp);
+        Ok(Self::Proxy(match proxy.basic_auth() {
+            Some(secret) => tunnel.with_auth(secret.clone()),
+            None => tunnel,
+        }))
+    }
+}
+
+impl Service<Uri> for Way {
+    type Response = TokioIo<TcpStream>;
+    type Error = Lower;
+    type Future = Connecting<Self::Response>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Lower>> {
+        match self {
+            Self::Straight(tcp) => tcp.poll_ready(context).map_err(Into::into),
+            Self::Proxy(tunnel) => tunnel.poll_ready(context).map_err(Into::into),
+        }
+    }
+
+    fn call(&mut self, server: Uri) -> Self::Future {
+        match self {
+            Self::Straight(tcp) => {
+                let connecting = tcp.call(server);
+                Box::pin(async { Ok(connecting.await?) })
+            }
+            Self::Proxy(tunnel) => {
+                let connecting = tunnel.call(server);
+                Box::pin(async { Ok(connecting.await?) })
+            }
+        }
+    }
 }
 
 /// TLS 1.3 and 1.2 with ring, chosen here so that nothing is installed for the whole process.
@@ -106,29 +214,20 @@ fn tls(ca_pem: Option<&str>) -> Result<ClientConfig, ConfigError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn failure(cause: reqwest::Error) -> SendFailure {
-    // The address may hold ids and goes into logs of others; the code and the key say enough.
-    let cause = cause.without_url();
-    if is_tls(&cause) {
-        SendFailure::Untrusted(cause)
-    } else if cause.is_connect() {
-        SendFailure::Connect(cause)
-    } else if cause.is_timeout() {
-        SendFailure::Timeout
-    } else {
-        SendFailure::Broken(cause)
+fn failure(cause: legacy::Error) -> SendFailure {
+    if !cause.is_connect() {
+        return SendFailure::Broken(cause.into());
     }
-}
-
-/// Whether TLS itself refused the server while the connection was made.
-fn is_tls(cause: &reqwest::Error) -> bool {
-    let tls = cause.source().and_then(tls_below);
-    cause.is_connect() && matches!(tls, Some(rustls::Error::InvalidCertificate(_)))
+    match tls_below(&cause) {
+        // TLS itself refused the server.
+        Some(rustls::Error::InvalidCertificate(_)) => SendFailure::Untrusted(cause.into()),
+        _ => SendFailure::Connect(cause.into()),
+    }
 }
 
 /// The error of TLS in a chain. An I/O error tells of what it wraps by another way than as its
 /// source, and several may lie within each other.
-fn tls_below<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+fn tls_below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
     error
         .downcast_ref::<rustls::Error>()
