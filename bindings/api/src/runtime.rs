@@ -57,9 +57,8 @@ pub(crate) fn refuse_nested() -> Result<(), Error> {
 }
 
 /// `verb` on this process's runtime, polled by the host's own event loop.
-pub(crate) async fn entered<T>(verb: impl Future<Output = T> + Send) -> Result<T, Unheard> {
-    Entered { process: process::id(), handle: runtime()?.handle(), verb: Some(Box::pin(verb)) }
-        .await
+pub(crate) async fn entered<T>(verb: Verb<'_, T>) -> Result<T, Unheard> {
+    Entered { process: process::id(), handle: runtime()?.handle(), verb: Some(verb) }.await
 }
 
 /// Waits for `verb` on the calling thread, on which the host's callbacks run too.
@@ -93,14 +92,17 @@ fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Unhe
     Ok(())
 }
 
-struct Entered<F> {
+/// A verb under way, whichever it is: what turns each would be code of its own.
+pub(crate) type Verb<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+struct Entered<'a, T> {
     process: u32,
     handle: &'static Handle,
-    verb: Option<Pin<Box<F>>>,
+    verb: Option<Verb<'a, T>>,
 }
 
-impl<F: Future> Future for Entered<F> {
-    type Output = Result<F::Output, Unheard>;
+impl<T> Future for Entered<'_, T> {
+    type Output = Result<T, Unheard>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let (process, handle) = (self.process, self.handle);
@@ -114,7 +116,7 @@ impl<F: Future> Future for Entered<F> {
     }
 }
 
-impl<F> Drop for Entered<F> {
+impl<T> Drop for Entered<'_, T> {
     /// A verb that is cancelled gives its sockets back, and that asks for the runtime. In a child
     /// it is forgotten.
     fn drop(&mut self) {
@@ -159,7 +161,7 @@ mod tests {
         assert_eq!(wait(turned()).unwrap(), 7);
         // An executor that knows nothing of tokio, as a host's event loop does not.
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let mut verb = pin!(entered(turned()));
+        let mut verb = pin!(entered(Box::pin(turned())));
         let answer = loop {
             if let Poll::Ready(answer) = verb.as_mut().poll(&mut Context::from_waker(&waker)) {
                 break answer;
@@ -202,7 +204,7 @@ mod tests {
         }
     }
 
-    fn begun(told: &Arc<AtomicUsize>, process: u32) -> Entered<impl Future<Output = ()>> {
+    fn begun(told: &Arc<AtomicUsize>, process: u32) -> Entered<'static, ()> {
         let sockets = Sockets(Arc::clone(told));
         let verb = async move {
             let _sockets = sockets;

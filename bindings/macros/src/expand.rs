@@ -258,7 +258,7 @@ impl<'a> Verb<'a> {
             let about = self.about();
             quote! {
                 #about
-                self.told(crate::runtime::entered(self.#here(#(#arguments),*)).await, about)
+                self.told(crate::runtime::entered(Box::pin(self.#here(#(#arguments),*))).await, about)
             }
         } else {
             quote! { self.#here(#(#arguments),*) }
@@ -387,7 +387,7 @@ mod tests {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
-                    self.told(crate::runtime::entered(self.pay_here(order, the_key)).await, about)
+                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -398,7 +398,7 @@ mod tests {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
                     let about = None;
-                    self.told(crate::runtime::entered(self.pay_here(order, the_key)).await, about)
+                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
