@@ -67,6 +67,27 @@ async fn tls_is_trusted_by_the_given_root_alone() {
 }
 
 #[tokio::test]
+async fn one_version_of_tls_is_offered() {
+    use tokio::io::AsyncReadExt as _;
+    let (_, ca_pem) = certified();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let hello = tokio::spawn(async move {
+        let mut piece = [0; 4096];
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let length = stream.read(&mut piece).await.unwrap();
+        piece[..length].to_vec()
+    });
+    let server = Server::start(no_keys).await;
+    let config = Config::new(&url).unwrap().with_ca_pem(ca_pem);
+    let error = open(&server, config).await.unwrap().list_keys().await.unwrap_err();
+    assert_eq!(error.code().as_str(), "server_unreachable");
+    // RFC 8446, section 4.2.1: the extension `supported_versions` (43) with its one version, 0x0304.
+    let versions = [0, 43, 0, 3, 2, 3, 4];
+    assert!(hello.await.unwrap().windows(7).any(|octets| octets == versions));
+}
+
+#[tokio::test]
 async fn a_ca_that_is_none_is_refused_at_once() {
     let server = Server::start(no_keys).await;
     for pem in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "garbage"] {

@@ -1,6 +1,7 @@
 //! Sending by hyper over rustls with ring.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -19,8 +20,13 @@ use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::{self, Client};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use rustls::pki_types::CertificateDer;
+use rustls::crypto::ring;
+use rustls::crypto::ring::cipher_suite::{TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384};
+use rustls::crypto::{CryptoProvider, KeyProvider};
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::SigningKey;
+use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -190,28 +196,59 @@ impl Service<Uri> for Way {
     }
 }
 
-/// TLS 1.3 and 1.2 with ring, chosen here so that nothing is installed for the whole process.
+/// TLS 1.3 with ring, chosen here so that nothing is installed for the whole process.
 fn tls(ca_pem: Option<&str>) -> Result<ClientConfig, ConfigError> {
-    let unusable = |cause: rustls::Error| ConfigError::Certificates { reason: cause.to_string() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(unusable)?;
-    let Some(pem) = ca_pem else {
-        let verifier = rustls_platform_verifier::Verifier::new(provider).map_err(unusable)?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        return Ok(builder.with_no_client_auth());
+    let provider = CryptoProvider {
+        cipher_suites: vec![TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256],
+        key_provider: &NoKeys,
+        ..ring::default_provider()
     };
+    Ok(ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|cause| unusable(&cause))?
+        .with_root_certificates(match ca_pem {
+            Some(pem) => given_roots(pem)?,
+            None => roots_of_the_system()?,
+        })
+        .with_no_client_auth())
+}
+
+fn given_roots(pem: &str) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let certificate =
-            certificate.map_err(|cause| ConfigError::Certificates { reason: cause.to_string() })?;
-        roots.add(certificate).map_err(unusable)?;
+        let certificate = certificate.map_err(|cause| unusable(&cause))?;
+        roots.add(certificate).map_err(|cause| unusable(&cause))?;
     }
-    if roots.is_empty() {
-        return Err(ConfigError::Certificates { reason: "the PEM text holds none".to_owned() });
+    if roots.is_empty() { Err(unusable(&"the PEM text holds none")) } else { Ok(roots) }
+}
+
+/// One that cannot be read is left out, as every program does with the system's.
+fn roots_of_the_system() -> Result<RootCertStore, ConfigError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    match found.errors.first() {
+        _ if !roots.is_empty() => Ok(roots),
+        Some(cause) => Err(unusable(cause)),
+        None => Err(unusable(&"the system has none")),
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn unusable(cause: &dyn Display) -> ConfigError {
+    ConfigError::Certificates { reason: cause.to_string() }
+}
+
+/// The module proves itself by its signatures, never by a certificate: it has no keys for TLS.
+#[derive(Debug)]
+struct NoKeys;
+
+impl KeyProvider for NoKeys {
+    fn load_private_key(
+        &self,
+        _: PrivateKeyDer<'static>,
+    ) -> Result<Arc<dyn SigningKey>, rustls::Error> {
+        Err(rustls::Error::General("the module has no key for TLS".to_owned()))
+    }
 }
 
 fn failure(cause: legacy::Error) -> SendFailure {
