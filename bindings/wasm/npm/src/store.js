@@ -125,10 +125,11 @@ export class Store {
   draw() {
     return this.#signs.draw();
   }
+  // Octets are lent by the module, whose memory may have moved by when they are used: they are copied.
   sign(key, secret, octets) {
-    return this.#signs.sign(key, secret, octets);
+    return this.#signs.sign(key, secret, octets.slice());
   }
   verify(key, octets, signature) {
-    return this.#crypto.verify(key, octets, signature);
+    return this.#crypto.verify(key.slice(), octets.slice(), signature.slice());
   }
 }

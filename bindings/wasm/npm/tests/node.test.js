@@ -41,6 +41,25 @@ test("a folder holds keys and open calls in files that nobody else can read", as
   assert.equal((await again.listKeys()).length, 1);
 });
 
+test("what is signed and proved stays as it was while the module's memory moves", async () => {
+  let line = null;
+  let length = 2 ** 20;
+  // Too long for the memory that there is: it grows, and whatever was lent of the old is empty.
+  const moved = async () => {
+    length *= 2;
+    const order = { ...w.order("approve", 1200), orderId: "x".repeat(length) };
+    assert.equal((await thrown(() => line.pay(order))).field, "order_id");
+  };
+  const slow = {
+    ...fallback,
+    sign: async (secret, octets) => (await moved(), fallback.sign(secret, octets)),
+    verify: async (...claim) => (await moved(), fallback.verify(...claim)),
+  };
+  const store = pos.Store.ofHost(new Vault(keys), new Texts(), { fallback: slow });
+  line = new pos.Connection(w.config({ attemptTimeoutS: 5, totalTimeoutS: 6 }), store);
+  assert.ok((await line.listKeys()).length > 0);
+});
+
 test("a private key of the shop's own signs and is not in the text", async () => {
   const { module_key } = JSON.parse(keys);
   const { public: x } = told.shop.module_key;
