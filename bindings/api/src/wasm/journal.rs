@@ -52,14 +52,14 @@ impl Journal for HostJournal {
     fn begin(&self, entry: Entry) -> Task<'_, Result<Begun, JournalError>> {
         Box::pin(async move {
             tried(async || {
-                if let Some(text) = self.text(&entry.key).await? {
-                    return Ok(Some(Begun::Known(self.known(&text)?)));
+                if self.replaced(&entry.key, None, Some(json(&entry))).await? {
+                    self.ours.borrow_mut().insert(entry.key.clone());
+                    return Ok(Some(Begun::New));
                 }
-                if !self.replaced(&entry.key, None, Some(json(&entry))).await? {
-                    return Ok(None);
-                }
-                self.ours.borrow_mut().insert(entry.key.clone());
-                Ok(Some(Begun::New))
+                Ok(match self.text(&entry.key).await? {
+                    Some(text) => Some(Begun::Known(self.known(&text)?)),
+                    None => None,
+                })
             })
             .await
         })

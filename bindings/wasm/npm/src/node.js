@@ -1,15 +1,15 @@
 import { readFile } from "node:fs/promises";
 
 import { init, Connection, Store, isPosError, verify } from "./common.js";
-import { Folder } from "./folder.js";
+import { Calls, Folder } from "./folder.js";
 
 const ofHost = Store.ofHost;
 Store.ofHost = (keys, journal, options) =>
-  ofHost.call(Store, keys, typeof journal === "string" ? new Folder(journal) : journal, options);
+  ofHost.call(Store, keys, typeof journal === "string" ? new Calls(journal) : journal, options);
 Store.inFolder = (folder, options = {}) => {
   const texts = new Folder(folder);
   const keys = { load: () => texts.load("keys"), replace: (old, next) => texts.replace("keys", old, next) };
-  return Store.ofHost(keys, texts, options);
+  return Store.ofHost(keys, folder, options);
 };
 const file = new URL("./wasm/pos_connect_wasm_bg.wasm", import.meta.url);
 await init({ module_or_path: await readFile(file) });

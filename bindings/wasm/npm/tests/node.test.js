@@ -1,7 +1,9 @@
 // The installed package in Node. NODE_EXTRA_CA_CERTS holds the bed's certificate.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import fs from "node:fs";
+import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -39,6 +41,73 @@ test("a folder holds keys and open calls in files that nobody else can read", as
   const again = new pos.Connection(w.config(), pos.Store.inFolder(path));
   assert.equal(await again.keyId(), await line.keyId());
   assert.equal((await again.listKeys()).length, 1);
+});
+
+// What the disk was waited for, as the files themselves.
+const waited = [];
+const { fsync } = fs;
+fs.fsync = (file, done) => {
+  waited.push(fs.fstatSync(file).ino);
+  fsync(file, done);
+};
+syncBuiltinESMExports();
+const { Calls, Folder } = await import(new URL("folder.js?watched", import.meta.resolve("pos-connect")));
+fs.fsync = fsync;
+syncBuiltinESMExports();
+
+test("the disk has an open call and its name before it is sent, and is waited for no more", async () => {
+  const path = join(folder, "above", "calls");
+  const calls = new Calls(path);
+  waited.length = 0;
+  assert.equal(await calls.replace("call:a1", null, "{}"), true);
+  const [name] = await readdir(path);
+  const inode = async (of) => (await stat(of)).ino;
+  assert.deepEqual(waited, [await inode(join(path, name)), await inode(path)]);
+  waited.length = 0;
+  assert.equal(await calls.replace("call:a1", "{}", "{1}"), true);
+  assert.deepEqual(waited, [await inode(join(path, name)), await inode(path)]);
+  waited.length = 0;
+  assert.equal(await calls.replace("call:a1", "{1}", null), true);
+  assert.deepEqual([waited, await readdir(path)], [[], []]);
+});
+
+test("of many who write to one name at a time, one does", async () => {
+  const path = join(folder, "many");
+  const calls = new Calls(path);
+  const ten = (change) => Promise.all(Array.from({ length: 10 }, (_, n) => change(n)));
+  const created = await ten((n) => calls.replace("call:A", null, `"${n}"`));
+  assert.equal(created.filter(Boolean).length, 1);
+  const first = calls.load("call:A");
+  const changed = await ten((n) => calls.replace("call:A", first, `"new ${n}"`));
+  assert.equal(changed.filter(Boolean).length, 1);
+  assert.match(calls.load("call:A"), /^"new \d"$/);
+  assert.equal(await calls.replace("call:A", first, null), false);
+  assert.equal(await calls.replace("call:a", null, "{}"), true, "capitals are others");
+  assert.deepEqual(calls.names().sort(), ["call:A", "call:a"]);
+  assert.deepEqual((await readdir(path)).filter((file) => !file.endsWith(".json")), []);
+});
+
+test("a call that a crash cut short was never sent, and half a file beside it hides nothing", async () => {
+  const path = join(folder, "crashed");
+  const calls = new Calls(path);
+  await calls.replace("call:a", null, '{"a":1}');
+  const [file] = await readdir(path);
+  const whole = await readFile(join(path, file), "utf8");
+  for (let length = 0; length < whole.length; length += 1) {
+    await writeFile(join(path, file), whole.slice(0, length));
+    assert.equal(calls.load("call:a"), null, `${length} octets`);
+    assert.equal(await calls.replace("call:a", null, '{"a":2}'), true);
+    assert.equal(calls.load("call:a"), '{"a":2}');
+  }
+  await writeFile(join(path, file + ".new"), '{"a');
+  assert.deepEqual([calls.load("call:a"), calls.names()], ['{"a":2}', ["call:a"]]);
+  assert.equal(await calls.replace("call:a", '{"a":2}', '{"a":3}'), true);
+  assert.equal(calls.load("call:a"), '{"a":3}');
+  // Keys are put in place whole, and those of other hands end as they like.
+  const keys = new Folder(path);
+  await writeFile(join(path, "keys.json"), "{}");
+  assert.equal(await keys.replace("keys", "{}", "{1}"), true);
+  assert.equal(await readFile(join(path, "keys.json"), "utf8"), "{1}");
 });
 
 test("what is signed and proved stays as it was while the module's memory moves", async () => {
