@@ -1,7 +1,6 @@
 // What every entry gives.
 
 import init, { Connection as Line, verify as proved } from "./wasm/pos_connect_wasm.js";
-import { webCrypto } from "./crypto.js";
 import { Store } from "./store.js";
 
 class Connection extends Line {
@@ -17,7 +16,7 @@ const isOctets = (value) => value instanceof Uint8Array;
 const verify = async (answerKey, callSignature, status, headers, body, fallback) => {
   if (!isOctets(callSignature)) throw new TypeError("callSignature: must be a Uint8Array");
   if (!isOctets(body)) throw new TypeError("body: must be a Uint8Array");
-  const crypto = new Store(null, null, null, fallback ?? webCrypto);
+  const crypto = new Store(null, null, null, fallback);
   return proved(crypto, answerKey, callSignature, status, headers, body);
 };
 

@@ -8,7 +8,7 @@ const subtle = () => globalThis.crypto.subtle;
 export const octetsOf = (text) =>
   Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
 
-const joined = (...parts) => {
+export const joined = (...parts) => {
   const all = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   parts.reduce((at, part) => (all.set(part, at), at + part.length), 0);
   return all;
@@ -19,22 +19,39 @@ const publicOf = async (pkcs8) => {
   return octetsOf((await subtle().exportKey("jwk", key)).x);
 };
 
-export const webCrypto = {
-  publicOf: (secret) => publicOf(joined(PKCS8, secret)),
-  async draw() {
-    const pair = await subtle().generateKey(ED25519, true, ["sign", "verify"]);
-    const { x, d } = await subtle().exportKey("jwk", pair.privateKey);
-    return joined(octetsOf(x), octetsOf(d));
-  },
-  async sign(secret, octets) {
-    const pkcs8 = joined(PKCS8, secret);
-    const key = await subtle().importKey("pkcs8", pkcs8, ED25519, false, ["sign"]);
-    return new Uint8Array(await subtle().sign(ED25519, key, octets));
-  },
-  async verify(key, octets, signature) {
-    const verifying = await subtle().importKey("raw", key, ED25519, false, ["verify"]);
-    return subtle().verify(ED25519, verifying, signature, octets);
-  },
+const isSame = (one, other) =>
+  one.length === other.length && one.every((octet, at) => octet === other[at]);
+
+/** What `read` makes of octets, made once while they stay the same. */
+export const keeping = (read) => {
+  let octets = new Uint8Array();
+  let made;
+  return (wanted) => {
+    if (!isSame(octets, wanted)) [octets, made] = [wanted, read(wanted)];
+    return made;
+  };
+};
+
+/** For one store, which signs by one key and believes one: to read a key takes longer than to use it. */
+export const webCrypto = () => {
+  const signing = keeping((secret) =>
+    subtle().importKey("pkcs8", joined(PKCS8, secret), ED25519, false, ["sign"]),
+  );
+  const verifying = keeping((key) => subtle().importKey("raw", key, ED25519, false, ["verify"]));
+  return {
+    publicOf: (secret) => publicOf(joined(PKCS8, secret)),
+    async draw() {
+      const pair = await subtle().generateKey(ED25519, true, ["sign", "verify"]);
+      const { x, d } = await subtle().exportKey("jwk", pair.privateKey);
+      return joined(octetsOf(x), octetsOf(d));
+    },
+    async sign(secret, octets) {
+      return new Uint8Array(await subtle().sign(ED25519, await signing(secret), octets));
+    },
+    async verify(key, octets, signature) {
+      return subtle().verify(ED25519, await verifying(key), signature, octets);
+    },
+  };
 };
 
 /** A pair whose private half no script can read, with its public half as octets. */

@@ -21,6 +21,7 @@ const opened = (name) => {
 class Database {
   #name;
   #open;
+  #crypto = webCrypto();
   constructor(name) {
     this.#name = name;
   }
@@ -53,7 +54,7 @@ class Database {
     return x;
   }
   async sign(key, secret, octets) {
-    if (secret) return webCrypto.sign(secret, octets);
+    if (secret) return this.#crypto.sign(secret, octets);
     const pair = await done((await this.#store("keys", "readonly")).get(hex(key)));
     return signKept(pair, octets);
   }

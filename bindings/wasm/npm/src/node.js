@@ -2,7 +2,9 @@ import { readFile } from "node:fs/promises";
 
 import { init, Connection, Store, isPosError, verify } from "./common.js";
 import { Calls, Folder } from "./folder.js";
+import { openSsl } from "./openssl.js";
 
+Store.crypto = openSsl;
 const ofHost = Store.ofHost;
 Store.ofHost = (keys, journal, options) =>
   ofHost.call(Store, keys, typeof journal === "string" ? new Calls(journal) : journal, options);

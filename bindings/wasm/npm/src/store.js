@@ -26,13 +26,13 @@ const octets = (crypto) => ({
 });
 
 /** The one key that the shop gave; there is no other to draw. */
-const given = (key) => {
+const given = (key, crypto) => {
   const ready = held(pkcs8Of(key));
   ready.catch(() => {});
   return {
     draw: async () => (await ready)[1],
     sign: async (_, secret, octets) =>
-      secret ? webCrypto.sign(secret, octets) : signKept((await ready)[0], octets),
+      secret ? crypto.sign(secret, octets) : signKept((await ready)[0], octets),
   };
 };
 
@@ -60,6 +60,8 @@ const named = (value, names, what) => {
 };
 
 export class Store {
+  /** Who signs where the shop brings nobody; @internal */
+  static crypto = webCrypto;
   #keys;
   #texts;
   #signs;
@@ -67,7 +69,8 @@ export class Store {
   #seen = {};
 
   /** @internal */
-  constructor(keys, texts, signs, crypto = webCrypto) {
+  constructor(keys, texts, signs, fallback) {
+    const crypto = fallback ?? Store.crypto();
     this.#keys = keys;
     this.#texts = texts;
     this.#signs = signs ?? octets(crypto);
@@ -82,7 +85,8 @@ export class Store {
   static ofHost(keys, journal, { privateKey, fallback } = {}) {
     named(keys, ["load", "replace"], "keys");
     named(journal, ["load", "replace", "names"], "journal");
-    const signs = privateKey && given(new Uint8Array(privateKey));
+    const crypto = fallback ?? Store.crypto();
+    const signs = privateKey && given(new Uint8Array(privateKey), crypto);
     return new this(
       {
         load: () => keys.load(),
@@ -90,7 +94,7 @@ export class Store {
       },
       journal,
       signs,
-      fallback,
+      crypto,
     );
   }
 
