@@ -95,7 +95,9 @@ impl Sender {
             let answer = JsFuture::from(fetch(&url, &init)).await.map_err(unanswered)?;
             read(&answer.unchecked_into()).await
         };
-        sent.await.map_err(|failure| match failure {
+        let sent = sent.await;
+        abort.is_over.set(sent.is_ok());
+        sent.map_err(|failure| match failure {
             SendFailure::Broken(_) if abort.timed_out.get() => SendFailure::Timeout,
             other => other,
         })
@@ -106,6 +108,8 @@ impl Sender {
 struct Aborting {
     controller: Rc<AbortController>,
     timed_out: Rc<Cell<bool>>,
+    /// Whether all has come: the exception that tells of an end is not for nothing.
+    is_over: Cell<bool>,
     _timer: Timer,
 }
 
@@ -118,13 +122,15 @@ impl Aborting {
             told.set(true);
             aborted.abort();
         });
-        Self { controller, timed_out, _timer: timer }
+        Self { controller, timed_out, is_over: Cell::default(), _timer: timer }
     }
 }
 
 impl Drop for Aborting {
     fn drop(&mut self) {
-        self.controller.abort();
+        if !self.is_over.get() {
+            self.controller.abort();
+        }
     }
 }
 
