@@ -21,7 +21,7 @@ const STORE: &str = "import type { Store } from \"../store.js\";";
 #[wasm_bindgen]
 extern "C" {
     /// The class that the package's JavaScript defines.
-    #[derive(Clone)]
+    #[derive(Clone, PartialEq)]
     #[wasm_bindgen(typescript_type = "Store")]
     pub type Host;
 

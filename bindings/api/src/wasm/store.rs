@@ -1,6 +1,7 @@
 //! Where a shop's keys and open payments are kept: by the host.
 
-use std::sync::Arc;
+use std::cell::RefCell;
+use std::sync::{Arc, Weak};
 
 use pos_connect::{IdempotencyKey, Stores};
 
@@ -8,20 +9,38 @@ use crate::error::Error;
 use crate::wasm::Host;
 
 /// What the host has brought.
-pub struct Store(Stores);
+pub struct Store {
+    host: Host,
+    stores: Stores,
+}
+
+thread_local! {
+    /// Those that a connection uses. What was entered by one connection, and is under way by it, the
+    /// others of the same store must know.
+    static IN_USE: RefCell<Vec<Weak<Store>>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Store {
+    /// The one of this host's.
     pub(crate) fn new(host: &Host) -> Arc<Self> {
-        Arc::new(Self(host.stores()))
+        IN_USE.with_borrow_mut(|in_use| {
+            in_use.retain(|store| store.strong_count() > 0);
+            let found = in_use.iter().filter_map(Weak::upgrade).find(|store| store.host == *host);
+            found.unwrap_or_else(|| {
+                let store = Arc::new(Self { host: host.clone(), stores: host.stores() });
+                in_use.push(Arc::downgrade(&store));
+                store
+            })
+        })
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "elsewhere a folder may not be usable")]
     pub(crate) const fn stores(&self) -> Result<&Stores, Error> {
-        Ok(&self.0)
+        Ok(&self.stores)
     }
 
     /// Whether a payment call under this key may be open: only a journal that can be read says no.
     pub(crate) async fn may_be_open(&self, key: &IdempotencyKey) -> bool {
-        !matches!(self.0.journal().get(key.clone()).await, Ok(None))
+        !matches!(self.stores.journal().get(key.clone()).await, Ok(None))
     }
 }

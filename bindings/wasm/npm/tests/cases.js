@@ -270,6 +270,28 @@ export const cases = {
     same((await said(card, binding, other.seal_root)).code, "seal_keys_refused");
   },
 
+  async "connections of one store wait for each other's verb of the same key"(w) {
+    const texts = new Texts();
+    let [entered, letGo] = [0, null];
+    const held = new Promise((resolve) => (letGo = resolve));
+    const key = w.key();
+    const replace = async (name, old, next) => {
+      if (name === `call:${key}` && old === null && ++entered === 1) await held;
+      return texts.replace(name, old, next);
+    };
+    const journal = { load: (name) => texts.load(name), replace, names: () => texts.names() };
+    const store = w.pos.Store.ofHost(new Vault(w.keys), journal);
+    const [one, other] = [0, 1].map(() => new w.pos.Connection(w.config(), store));
+    const order = w.order("approve", 1200);
+    const both = [one, other].map((line) => line.pay(order, key));
+    // Later, and yet to its end: by then the other had entered it too, did it not wait.
+    same((await other.pay(w.order("approve", 1300))).state, "done");
+    same(entered, 1);
+    letGo();
+    const [first, second] = await Promise.all(both);
+    same([first.state, second.operationId], ["done", first.operationId]);
+  },
+
   async "an open call survives what forgets it, and is settled"(w) {
     const texts = new Texts();
     const store = () => w.pos.Store.ofHost(new Vault(w.keys), texts);
