@@ -14,7 +14,8 @@ use pos_tests::BedOptions;
 
 use crate::calls::{INSTITUTION, bodies};
 use crate::error::BenchError;
-use crate::figures::Spread;
+use crate::figures::{Spread, us_per_call};
+use crate::process;
 use shop::{Shop, Start};
 
 pub(crate) use rust::run as run_rust;
@@ -49,6 +50,8 @@ pub(crate) struct Outcome {
     cost: Spread,
     /// Payments a second over Rust's.
     rate: Spread,
+    /// Microseconds of a processor for a payment, in the language and in Rust.
+    cpu_us: [Spread; 2],
 }
 
 /// Does everything.
@@ -70,9 +73,10 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
             turns.reverse();
         }
         for (shop, took) in turns {
-            let began = Instant::now();
+            let (began, before) = (Instant::now(), process::cpu_time(shop.id()?)?);
             took.payments_ns = shop.pay(plan.payments).await?;
             took.whole = began.elapsed();
+            took.cpu = process::cpu_time(shop.id()?)?.since(&before).ok();
             took.trivial_ns = shop.trivial(TRIVIAL).await?;
         }
         // The first is to warm up.
@@ -117,6 +121,8 @@ struct Took {
     payments_ns: Vec<u64>,
     /// From the asking to the answer, with all that the language does between the payments.
     whole: Duration,
+    /// None where a thread ended meanwhile: what it had used is not known.
+    cpu: Option<Duration>,
     trivial_ns: u64,
 }
 
@@ -124,6 +130,10 @@ impl Took {
     fn payment_ms(&self) -> f64 {
         let median = Spread::of(self.payments_ns.iter().map(|ns| *ns as f64 / 1e6));
         median.map_or(f64::NAN, |payment| payment.median)
+    }
+
+    fn cpu_us(&self) -> Option<f64> {
+        Some(us_per_call(self.cpu?, self.payments_ns.len()))
     }
 
     fn trivial_us(&self) -> f64 {
@@ -134,6 +144,9 @@ impl Took {
 impl Outcome {
     fn of(name: String, rounds: &[Round]) -> Option<Self> {
         let of = |figure: fn(&Round) -> f64| Spread::of(rounds.iter().map(figure));
+        let cpu_us = |shop: usize| {
+            Spread::of(rounds.iter().filter_map(|round| round.shops.get(shop)?.cpu_us()))
+        };
         Some(Self {
             name,
             trivial_us: [
@@ -149,6 +162,7 @@ impl Outcome {
                 (here - rust) / rust
             })?,
             rate: of(|one| one.shops[1].whole.as_secs_f64() / one.shops[0].whole.as_secs_f64())?,
+            cpu_us: [cpu_us(0)?, cpu_us(1)?],
         })
     }
 }
@@ -157,10 +171,11 @@ impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [here, rust] = &self.trivial_us;
         let [pays, rust_pays] = &self.payment_ms;
+        let [cpu, rust_cpu] = &self.cpu_us;
         writeln!(
             f,
             "{}: a trivial call {:.1} µs (Rust {:.2}), a payment {:.2} ms (Rust {:.2}), {:+.1} % ({:+.1} to \
-             {:+.1}), rate {:.2} of Rust's",
+             {:+.1}), rate {:.2} of Rust's, CPU {:.0} µs (Rust {:.0})",
             self.name,
             here.median,
             rust.median,
@@ -169,12 +184,15 @@ impl fmt::Display for Outcome {
             self.cost.median * 100.0,
             self.cost.least * 100.0,
             self.cost.most * 100.0,
-            self.rate.median
+            self.rate.median,
+            cpu.median,
+            rust_cpu.median
         )?;
         write!(
             f,
-            "language={} trivial_us={:.2} payment_cost={:.4} rate={:.3} ledger=equal",
-            self.name, here.median, self.cost.median, self.rate.median
+            "language={} trivial_us={:.2} payment_cost={:.4} rate={:.3} cpu_us_per_payment={:.0} \
+             ledger=equal",
+            self.name, here.median, self.cost.median, self.rate.median, cpu.median
         )
     }
 }
@@ -185,19 +203,25 @@ mod tests {
 
     fn took(payment_us: u64, trivial_ns: u64) -> Took {
         let whole = Duration::from_micros(payment_us);
-        Took { payments_ns: vec![payment_us.saturating_mul(1000); 3], whole, trivial_ns }
+        let cpu = Some(Duration::from_micros(payment_us));
+        Took { payments_ns: vec![payment_us.saturating_mul(1000); 3], whole, cpu, trivial_ns }
     }
 
     #[test]
     fn the_figures_are_the_medians_of_what_the_rounds_compare() {
         // The machine is half as fast in the second round; only its own round says what that means.
-        let rounds = [
+        let mut rounds = [
             Round { shops: [took(1_100, 4_000_000), took(1_000, 200_000)] },
             Round { shops: [took(2_200, 8_000_000), took(2_000, 200_000)] },
             Round { shops: [took(1_050, 4_000_000), took(1_000, 200_000)] },
         ];
+        // A third of a round's for each payment; a thread that ended takes its round away.
+        rounds[0].shops[0].cpu = None;
         let outcome = Outcome::of("x".into(), &rounds).unwrap().to_string();
-        let last = outcome.lines().last().unwrap();
-        assert_eq!(last, "language=x trivial_us=2.00 payment_cost=0.1000 rate=0.909 ledger=equal");
+        assert_eq!(
+            outcome.lines().last().unwrap(),
+            "language=x trivial_us=2.00 payment_cost=0.1000 rate=0.909 cpu_us_per_payment=542 \
+             ledger=equal"
+        );
     }
 }

@@ -114,6 +114,12 @@ impl Shop {
         Ok(shop)
     }
 
+    /// The process, which runs until it is told to end.
+    pub(crate) fn id(&self) -> Result<u32, BenchError> {
+        let ended = || BenchError::Shop { name: self.name.clone(), said: "it has ended".into() };
+        self.child.id().ok_or_else(ended)
+    }
+
     /// The nanoseconds of each of so many payments.
     pub(crate) async fn pay(&mut self, count: usize) -> Result<Vec<u64>, BenchError> {
         self.ask("pay", count, count).await
