@@ -66,22 +66,24 @@ impl<'a> Children<'a> {
         self.wait(silenced).is_ok_and(|output| output.status.success())
     }
 
-    /// Starts a server and waits for its first line, by which it says that it is ready. It is ended
-    /// when the handle goes.
+    /// Starts a server and waits for its first line, by which it says that it is ready. Its standard
+    /// input stays open as long as the handle, and it is ended when that goes.
     pub(crate) fn start(&self, command: &mut Command) -> Result<Running, Failure> {
         eprintln!("+ {}", shown(command));
-        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let child = piped.spawn();
-        let mut running =
-            Running(child.map_err(|source| Failure::Start { command: shown(command), source })?);
-        let output = running.0.stdout.take();
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let child = child.map_err(|source| Failure::Start { command: shown(command), source })?;
+        let mut running = Running { child, told: String::new() };
+        let output = running.child.stdout.take();
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let first = output.and_then(|output| BufReader::new(output).lines().next());
             sender.send(first.and_then(Result::ok))
         });
         match receiver.recv_timeout(self.limit.saturating_sub(self.started.elapsed())) {
-            Ok(Some(_)) => Ok(running),
+            Ok(Some(first)) => {
+                running.told = first;
+                Ok(running)
+            }
             Ok(None) | Err(_) => {
                 Err(Failure::Check(format!("`{}` did not say that it is ready", shown(command))))
             }
@@ -108,20 +110,28 @@ impl<'a> Children<'a> {
 }
 
 /// A server that runs until this handle goes.
-pub(crate) struct Running(Child);
+pub(crate) struct Running {
+    child: Child,
+    told: String,
+}
 
 impl Running {
     /// Its process id.
     pub(crate) fn id(&self) -> u32 {
-        self.0.id()
+        self.child.id()
+    }
+
+    /// The line by which it said that it is ready.
+    pub(crate) fn told(&self) -> &str {
+        &self.told
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         // One that has already ended cannot be killed, and nothing is lost.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -245,6 +255,7 @@ mod tests {
         let mut server = children.command("sh");
         server.args(["-c", "echo ready; exec tail -f /dev/null"]);
         let running = children.start(&mut server).expect("it says so");
+        assert_eq!(running.told(), "ready");
         let id = running.id().to_string();
         drop(running);
         assert!(!runs_tail(&id), "the server still runs");

@@ -1,13 +1,11 @@
 //! C: the header, and the library in both its forms.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
-use super::{failed, make, read, remove, write};
+use super::{make, pays_at_a_bed, read, remove, write};
 use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
 
-const SOURCE: &str = "bindings/c";
+pub(crate) const SOURCE: &str = "bindings/c";
 const HEADER: &str = "include/pos_connect.h";
 
 /// What our C is held to.
@@ -37,7 +35,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
             children.run(checked.arg(&edge).current_dir(&package))?;
         }
         let pay = compiled(children, &package, "examples/pay", form)?;
-        pay_at_a_bed(children, &pay)?;
+        pays_at_a_bed(children, &mut children.command(pay))?;
     }
     Ok(Vec::new())
 }
@@ -97,38 +95,4 @@ fn compiled(
     compile.arg(format!("-Wl,-rpath,{}", lib.display())).args(["-lcjson", "-lm", "-pthread"]);
     children.run(&mut compile)?;
     Ok(program)
-}
-
-/// Gives the example the one line of a bed of its own.
-fn pay_at_a_bed(children: &Children<'_>, pay: &Path) -> Result<(), Failure> {
-    let testbed = children.workspace.program("pos-testbed");
-    let start = |program: &Path, command: &mut Command| {
-        command.stdin(Stdio::piped()).spawn().map_err(failed("start", program))
-    };
-    let mut command = children.command(&testbed);
-    let mut bed = Ended(start(&testbed, command.stdout(Stdio::piped()))?);
-    let mut line = String::new();
-    if let Some(told) = bed.0.stdout.take() {
-        BufReader::new(told).read_line(&mut line).map_err(failed("read", &testbed))?;
-    }
-    let mut shop = Ended(start(pay, &mut children.command(pay))?);
-    if let Some(mut told) = shop.0.stdin.take() {
-        told.write_all(line.as_bytes()).map_err(failed("write to", pay))?;
-    }
-    let status = shop.0.wait().map_err(failed("wait for", pay))?;
-    if status.success() { Ok(()) } else { Err(Failure::Exit { command: shown(pay), status }) }
-}
-
-fn shown(program: &Path) -> String {
-    program.display().to_string()
-}
-
-/// A child whose input closes when this goes, and which is waited for: the bed ends by it.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        let _ = self.0.wait();
-    }
 }
