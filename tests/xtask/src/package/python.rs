@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::{Built, Figure, Language, shipping};
-use crate::bindings::{self, python::PACKAGE};
+use super::{Built, Figure, Language, Output, shipping};
+use crate::bindings::{self, pays_at_a_bed, python::PACKAGE};
 use crate::{
     child::Children,
     failure::Failure,
@@ -12,7 +12,8 @@ use crate::{
     venv::{self, Environment},
 };
 
-pub(super) const LANGUAGE: Language = Language { name: "python", build, pay };
+pub(super) const LANGUAGE: Language =
+    Language { name: "python", page: "bindings/uniffi/python/README.md", build, pay };
 
 /// What makes wheels.
 const ENVIRONMENT: Environment = Environment {
@@ -25,13 +26,13 @@ const WHEEL_MAX_BYTES: u64 = 1_500_000;
 /// glibc 2.17 of 2014, which every system still in use has, by the linker of zig.
 const OLD: &[&str] = &["--zig", "--compatibility", "manylinux2014"];
 
-fn build(children: &Children<'_>, out: &Path) -> Result<Built, Failure> {
+fn build(children: &Children<'_>, out: &Output) -> Result<Built, Failure> {
     ENVIRONMENT.install(children)?;
     let mut files = Vec::new();
-    for (kind, words) in [("native", &[][..]), ("old", OLD)] {
-        let folder = out.join(format!("python-{kind}"));
-        wheel(children, out, &folder, words)?;
-        files.push(moved(&folder, out)?);
+    for words in [&[][..], OLD] {
+        let folder = out.packages.join("wheel");
+        wheel(children, &out.target, &folder, words)?;
+        files.push(moved(&folder, &out.packages)?);
     }
     let wheel = Figure { name: "wheel", is: bytes_in(&files[0])?, at_most: WHEEL_MAX_BYTES };
     Ok(Built { files, figures: vec![wheel] })
@@ -39,7 +40,7 @@ fn build(children: &Children<'_>, out: &Path) -> Result<Built, Failure> {
 
 fn wheel(
     children: &Children<'_>,
-    out: &Path,
+    target: &Path,
     folder: &Path,
     words: &[&str],
 ) -> Result<(), Failure> {
@@ -52,14 +53,7 @@ fn wheel(
     path.push(env::var_os("PATH").unwrap_or_default());
     maturin.env("PATH", path);
     maturin.current_dir(children.workspace.root.join(PACKAGE));
-    let target = target(children, out);
-    children.run(shipping::shipped(children, &mut maturin, &target)?)
-}
-
-/// The folder that everything is built in; another for a second build, so that it is one.
-fn target(children: &Children<'_>, out: &Path) -> PathBuf {
-    let usual = &children.workspace.target;
-    if out.starts_with(usual.join("xtask")) { out.join("target") } else { usual.clone() }
+    children.run(shipping::shipped(children, &mut maturin, target)?)
 }
 
 /// The one wheel in the folder, put where the others are.
@@ -76,23 +70,20 @@ fn moved(folder: &Path, out: &Path) -> Result<PathBuf, Failure> {
     Ok(to)
 }
 
-/// Both wheels, each in an environment that holds nothing else.
-fn pay(children: &Children<'_>, built: &Built) -> Result<(), Failure> {
+/// The page lets pip choose the wheel; here is each of them, in an environment that holds nothing else.
+fn pay(children: &Children<'_>, built: &Built, shop: &Path) -> Result<(), Failure> {
     for wheel in &built.files {
-        let shop = children.workspace.scratch("package-python-shop")?;
-        bindings::remove(&shop)?;
-        venv::make(children, &shop)?;
+        venv::make(children, shop)?;
         let python = shop.join("bin/python");
         let mut install = children.command(&python);
         install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
         children.run(install.args(["--no-index", "--no-deps"]).arg(wheel))?;
-        for file in installed(children, &shop)? {
+        for file in installed(children, shop)? {
             shipping::tells_no_path(children, &file)?;
         }
         let mut pays = children.command(&python);
-        pays.arg("-B").arg(children.workspace.root.join(PACKAGE).join("tests/pay_once.py"));
-        pays.env("POS_TESTBED", children.workspace.program("pos-testbed")).current_dir(&shop);
-        children.run(&mut pays)?;
+        pays.arg(children.workspace.root.join(PACKAGE).join("examples/pay.py")).current_dir(shop);
+        pays_at_a_bed(children, &mut pays)?;
     }
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{Figure, LANGUAGES, cargo_home};
-use crate::bindings::{read, remove};
+use super::{Figure, LANGUAGES, Output, cargo_home};
+use crate::bindings::{failed, make, read, remove};
 use crate::{child::Children, failure::Failure, sizes::bytes_in};
 
 /// The profile of what is shipped, in the workspace's manifest.
@@ -17,16 +17,25 @@ const PROFILE: &str = "bindings";
 /// The crate of the library.
 const CRATE: &str = "pos-connect-uniffi";
 
+/// The time that is noted in packages, in seconds since 1970: the first that every kind of archive can note, 1980. A
+/// commit's would make packages differ in which nothing has changed, and cargo compiles all again that
+/// depends on ring when it changes.
+pub(super) const TIME: &str = "315532800";
+
 const LIBRARY_MAX_BYTES: u64 = 2_500_000;
 
 const CRATES_MAX: u64 = 120;
 
-/// Builds it, and measures it.
-pub(super) fn library(children: &Children<'_>) -> Result<Vec<Figure>, Failure> {
-    let target = &children.workspace.target;
+/// Builds the library that packages hold, and gives where it is.
+pub(super) fn library(children: &Children<'_>, target: &Path) -> Result<PathBuf, Failure> {
     let mut build = children.cargo(&["build", "--locked", "--profile", PROFILE, "-p", CRATE]);
     children.run(shipped(children, &mut build, target)?)?;
-    let library = target.join(PROFILE).join("libpos_connect_native.so");
+    Ok(target.join(PROFILE).join("libpos_connect_native.so"))
+}
+
+/// What the library comes to.
+pub(super) fn figures(children: &Children<'_>, target: &Path) -> Result<Vec<Figure>, Failure> {
+    let library = library(children, target)?;
     tells_no_path(children, &library)?;
     // The profile has stripped it; this proves that nothing more could be.
     let stripped = children.workspace.scratch("sizes")?.join("libpos_connect_native.so");
@@ -67,11 +76,8 @@ pub(super) fn shipped<'c>(
         flags.push("=");
         flags.push(name);
     }
-    let time = children.read(children.command("git").args(["log", "-1", "--format=%ct"]))?;
-    let time = String::from_utf8_lossy(&time).trim().to_owned();
     command.env("CARGO_TARGET_DIR", target).env("CARGO_ENCODED_RUSTFLAGS", flags);
-    // Archives note when their files were written.
-    Ok(command.env("SOURCE_DATE_EPOCH", time))
+    Ok(command.env("SOURCE_DATE_EPOCH", TIME))
 }
 
 /// What would differ on another machine, with what stands there instead. Of several that fit, rustc
@@ -83,11 +89,7 @@ fn places(children: &Children<'_>, target: &Path) -> Result<Vec<(PathBuf, &'stat
         (cargo_home(), "cargo"),
     ];
     let sources = cargo_home().join("registry/src");
-    let registries = fs::read_dir(&sources).map_err(|source| Failure::Path {
-        action: "read",
-        path: sources.clone(),
-        source,
-    })?;
+    let registries = fs::read_dir(&sources).map_err(failed("read", &sources))?;
     places.extend(registries.flatten().map(|registry| (registry.path(), "crates")));
     let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());
@@ -113,8 +115,10 @@ pub(super) fn tells_no_path(children: &Children<'_>, file: &Path) -> Result<(), 
 pub(super) fn is_made_again(children: &Children<'_>, first: &Path) -> Result<(), Failure> {
     let again = children.workspace.scratch("packages-again")?;
     remove(&again)?;
+    let output = Output { packages: again.join("packages"), target: again.join("target") };
+    make(&output.packages)?;
     for language in LANGUAGES {
-        let built = (language.build)(children, &again)?;
+        let built = (language.build)(children, &output)?;
         for file in built.files {
             let name = file.file_name().unwrap_or_default();
             if read(&file)? != read(&first.join(name))? {
