@@ -7,6 +7,9 @@ use std::{
 
 use crate::failure::Failure;
 
+/// The version of every member and of every package.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The folders that everything here works in.
 pub(crate) struct Workspace {
     /// The repository's root; children start here.

@@ -2,12 +2,17 @@
 
 use std::env::consts;
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{copy, examples, failed, read, remove, write};
-use crate::{build, child::Children, failure::Failure, parts::Figures, workspace::Workspace};
+use super::{copy, examples, make, read, remove, write};
+use crate::{
+    build,
+    child::Children,
+    failure::Failure,
+    parts::Figures,
+    workspace::{VERSION, Workspace},
+};
 
 const SOURCE: &str = "bindings/php";
 
@@ -19,11 +24,11 @@ const PROJECT: &str = r#"{
         {
             "type": "path",
             "url": "../package-php",
-            "options": {"symlink": false, "versions": {"pos-connect/pos-connect": "0.1.0"}}
+            "options": {"symlink": false}
         },
         {"packagist.org": false}
     ],
-    "require": {"pos-connect/pos-connect": "0.1.0"}
+    "require": {"pos-connect/pos-connect": "*"}
 }
 "#;
 
@@ -43,8 +48,13 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
 /// project.
 pub(crate) fn install(children: &Children<'_>) -> Result<PathBuf, Failure> {
     build::everything(children)?;
-    package(children)?;
-    extension(children)?;
+    let package = children.workspace.scratch("package-php")?;
+    remove(&package)?;
+    assemble(children, &children.workspace.program("libpos_connect_native.so"), &package)?;
+    let sources = children.workspace.scratch("extension-php")?;
+    remove(&sources)?;
+    assemble_extension(children, &sources)?;
+    extension(children, &sources)?;
     installed(children)
 }
 
@@ -76,12 +86,13 @@ pub(crate) fn script(children: &Children<'_>, bridge: &str, name: &str) -> Comma
 
 fn php(children: &Children<'_>, bridge: &str) -> Command {
     let mut php = children.command("php");
+    let extension = built_extension(&children.workspace.target.join("xtask/extension-php"));
     if bridge == "extension" {
-        php.args(extension_flags(children.workspace));
+        php.args(installed_extension_flags(children.workspace));
     }
     php.env("POS_BRIDGE", bridge)
         .env("POS_AUTOLOAD", autoload(children.workspace))
-        .env("POS_EXTENSION", built_extension(children.workspace))
+        .env("POS_EXTENSION", extension)
         .env("POS_TESTBED", children.workspace.program("pos-testbed"));
     php
 }
@@ -91,40 +102,61 @@ pub(crate) fn autoload(at: &Workspace) -> PathBuf {
     at.target.join("xtask/project-php/vendor/autoload.php")
 }
 
-fn built_extension(at: &Workspace) -> PathBuf {
-    at.target.join("xtask/extension-php/modules/pos_connect_bridge.so")
+/// What makes a PHP that was installed here use the extension.
+pub(crate) fn installed_extension_flags(at: &Workspace) -> [OsString; 4] {
+    let scratch = at.target.join("xtask");
+    let package = scratch.join("project-php/vendor/pos-connect/pos-connect");
+    extension_flags(&built_extension(&scratch.join("extension-php")), &package)
 }
 
-/// What makes a PHP that was installed here use the extension.
-pub(crate) fn extension_flags(at: &Workspace) -> [OsString; 4] {
-    let package = at.target.join("xtask/project-php/vendor/pos-connect/pos-connect");
-    let library = package.join(library_path());
-    let setting = |name: &str, path: PathBuf| format!("{name}={}", path.display()).into();
+/// What makes PHP call the library of an installed package over this extension.
+pub(crate) fn extension_flags(extension: &Path, package: &Path) -> [OsString; 4] {
+    let setting = |name: &str, path: &Path| format!("{name}={}", path.display()).into();
     [
         "-d".into(),
-        setting("extension", built_extension(at)),
+        setting("extension", extension),
         "-d".into(),
-        setting("pos_connect_bridge.library", library),
+        setting("pos_connect_bridge.library", &package.join(library_path())),
     ]
 }
 
 /// Puts the package together: what is written by hand, what is generated, and the library.
-fn package(children: &Children<'_>) -> Result<(), Failure> {
+pub(crate) fn assemble(
+    children: &Children<'_>,
+    library: &Path,
+    package: &Path,
+) -> Result<(), Failure> {
     let source = children.workspace.root.join(SOURCE);
-    let made = children.workspace.scratch("package-php")?;
-    remove(&made)?;
-    copy(&source.join("src/Native"), &made.join("src/Native"))?;
-    for file in ["composer.json", "preload.php", "README.md"] {
-        write(&made.join(file), &read(&source.join(file))?)?;
+    copy(&source.join("src/Native"), &package.join("src/Native"))?;
+    for file in ["preload.php", "README.md"] {
+        write(&package.join(file), &read(&source.join(file))?)?;
     }
-    let library = children.workspace.program("libpos_connect_native.so");
+    write_manifest(&source, package)?;
     let mut generate = children.command(children.workspace.program("pos-bindgen"));
-    children.run(generate.arg("php").arg(&library).arg(made.join("src")))?;
-    let to = made.join(library_path());
-    if let Some(folder) = to.parent() {
-        fs::create_dir_all(folder).map_err(failed("make", folder))?;
-    }
-    write(&to, &read(&library)?)
+    children.run(generate.arg("php").arg(library).arg(package.join("src")))?;
+    let to = package.join(library_path());
+    make(to.parent().unwrap_or(package))?;
+    write(&to, &read(library)?)
+}
+
+/// Puts the extension's sources together.
+pub(crate) fn assemble_extension(children: &Children<'_>, package: &Path) -> Result<(), Failure> {
+    let source = children.workspace.root.join(SOURCE).join("ext");
+    copy(&source, package)?;
+    write_manifest(&source, package)
+}
+
+/// Composer takes the version from a tag where a package lies in a repository of its own; from an archive or
+/// a folder it reads it here.
+fn write_manifest(source: &Path, package: &Path) -> Result<(), Failure> {
+    let name = "composer.json";
+    let manifest = read(&source.join(name))?;
+    let manifest = with_version(&String::from_utf8_lossy(&manifest), VERSION);
+    write(&package.join(name), manifest.as_bytes())
+}
+
+fn with_version(manifest: &str, version: &str) -> String {
+    manifest.replacen('{', &format!("{{\n    \"version\": \"{version}\","), 1)
 }
 
 /// Where the package looks for the library of this kind of machine.
@@ -136,7 +168,7 @@ fn library_path() -> String {
 fn installed(children: &Children<'_>) -> Result<PathBuf, Failure> {
     let project = children.workspace.scratch("project-php")?;
     remove(&project)?;
-    fs::create_dir_all(&project).map_err(failed("make", &project))?;
+    make(&project)?;
     write(&project.join("composer.json"), PROJECT.as_bytes())?;
     let mut composer = children.command("composer");
     composer.args(["install", "--no-interaction", "--no-progress", "--working-dir"]).arg(&project);
@@ -147,19 +179,33 @@ fn installed(children: &Children<'_>) -> Result<PathBuf, Failure> {
     Ok(project)
 }
 
-/// The extension as a shop builds it.
-fn extension(children: &Children<'_>) -> Result<(), Failure> {
-    let built = children.workspace.scratch("extension-php")?;
-    remove(&built)?;
-    copy(&children.workspace.root.join(SOURCE).join("ext"), &built)?;
-    let configure = built.join("configure");
+/// Builds the extension from its sources, as a shop does, and gives it.
+pub(crate) fn extension(children: &Children<'_>, sources: &Path) -> Result<PathBuf, Failure> {
+    let configure = sources.join("configure");
     let steps: [(&Path, &[&str]); 3] = [
         (Path::new("phpize"), &[]),
         (&configure, &["--quiet"]),
         (Path::new("make"), &["--silent", "CFLAGS=-O2 -Werror"]),
     ];
     for (program, arguments) in steps {
-        children.run(children.command(program).args(arguments).current_dir(&built))?;
+        children.run(children.command(program).args(arguments).current_dir(sources))?;
     }
-    Ok(())
+    Ok(built_extension(sources))
+}
+
+fn built_extension(sources: &Path) -> PathBuf {
+    sources.join("modules/pos_connect_bridge.so")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_gets_its_version() {
+        let manifest = "{\n    \"name\": \"a/b\",\n    \"require\": {}\n}\n";
+        let wanted =
+            "{\n    \"version\": \"1.2.3\",\n    \"name\": \"a/b\",\n    \"require\": {}\n}\n";
+        assert_eq!(with_version(manifest, "1.2.3"), wanted);
+    }
 }

@@ -59,7 +59,7 @@ fn php(at: &Workspace, flags: &[OsString]) -> Vec<OsString> {
 }
 
 fn php_extension(at: &Workspace) -> Vec<OsString> {
-    php(at, &php::extension_flags(at))
+    php(at, &php::installed_extension_flags(at))
 }
 
 /// From the project that has the package installed.

@@ -3,6 +3,8 @@
 //!
 //! A language adds one line to [`LANGUAGES`], a file with its two functions, and the commands in its page.
 
+mod archive;
+mod php;
 mod python;
 mod readme;
 mod shipping;
@@ -41,7 +43,7 @@ struct Output {
     target: PathBuf,
 }
 
-const LANGUAGES: &[Language] = &[python::LANGUAGE];
+const LANGUAGES: &[Language] = &[python::LANGUAGE, php::LANGUAGE];
 
 /// What a language has made.
 struct Built {

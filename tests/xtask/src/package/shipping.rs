@@ -111,6 +111,16 @@ pub(super) fn tells_no_path(children: &Children<'_>, file: &Path) -> Result<(), 
     Ok(())
 }
 
+/// The same for every file in a folder and those below it.
+pub(super) fn tell_no_path(children: &Children<'_>, folder: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(folder).map_err(failed("read", folder))?.flatten() {
+        let path = entry.path();
+        let check = if path.is_dir() { tell_no_path } else { tells_no_path };
+        check(children, &path)?;
+    }
+    Ok(())
+}
+
 /// Every package a second time, in a target folder of its own: the same bytes.
 pub(super) fn is_made_again(children: &Children<'_>, first: &Path) -> Result<(), Failure> {
     let again = children.workspace.scratch("packages-again")?;
