@@ -4,10 +4,11 @@
 //! A language adds one line to [`LANGUAGES`], a file with its two functions, and the commands in its page.
 
 mod archive;
+mod npm;
 mod php;
 mod python;
 mod readme;
-mod shipping;
+pub(crate) mod shipping;
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -43,7 +44,7 @@ struct Output {
     target: PathBuf,
 }
 
-const LANGUAGES: &[Language] = &[python::LANGUAGE, php::LANGUAGE];
+const LANGUAGES: &[Language] = &[python::LANGUAGE, php::LANGUAGE, npm::LANGUAGE];
 
 /// What a language has made.
 struct Built {

@@ -61,7 +61,7 @@ fn crates(children: &Children<'_>) -> Result<u64, Failure> {
 
 /// A command that compiles for shipping into this target folder: paths are cut, so that the place of
 /// the build shows neither in messages of a panic nor in the bytes.
-pub(super) fn shipped<'c>(
+pub(crate) fn shipped<'c>(
     children: &Children<'_>,
     command: &'c mut Command,
     target: &Path,
