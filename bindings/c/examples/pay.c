@@ -1,7 +1,4 @@
-/* A shop that registers, pays and looks. It reads the test bed's one line from standard input:
- *
- *     target/release/pos-testbed | head -n 1 … (see README.md)
- */
+/* A shop that registers, seals and pays. It reads the test bed's one line from standard input (see README.md). */
 
 #include <cjson/cJSON.h>
 #include <pos_connect.h>

@@ -55,7 +55,7 @@ pub(crate) const PARTS: &[Part] = &[
 #[rustfmt::skip]
 pub(crate) const LONGER: &[Part] = &[
     Part { name: "shipped", budget_s: 480, quick: false, run: shipped },
-    Part { name: "package", budget_s: 1200, quick: false, run: package::run },
+    Part { name: "package", budget_s: 1800, quick: false, run: package::run },
     Part { name: "languages", budget_s: 480, quick: false, run: bindings::speed::run },
     Part { name: "bench",   budget_s: 300, quick: false, run: bench },
 ];

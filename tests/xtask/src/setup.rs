@@ -21,6 +21,7 @@ const NODE_20: &str = "process.exit(parseInt(process.versions.node) >= 20 ? 0 : 
 const TOOLS: &[Tool] = &[
     Tool { probe: &["cc", "--version"],                      packages: &["gcc", "libc6-dev"] },
     Tool { probe: &["test", "-f", "/usr/include/cjson/cJSON.h"], packages: &["libcjson-dev"] },
+    Tool { probe: &["pkg-config", "--version"],              packages: &["pkg-config"] },
     Tool { probe: &["valgrind", "--version"],                packages: &["valgrind"] },
     Tool { probe: &["faketime", "--version"],                packages: &["faketime"] },
     Tool { probe: &["gzip", "--version"],                    packages: &["gzip"] },

@@ -4,6 +4,7 @@
 //! A language adds one line to [`LANGUAGES`], a file with its two functions, and the commands in its page.
 
 mod archive;
+mod c;
 mod npm;
 mod php;
 mod python;
@@ -44,7 +45,7 @@ struct Output {
     target: PathBuf,
 }
 
-const LANGUAGES: &[Language] = &[python::LANGUAGE, php::LANGUAGE, npm::LANGUAGE];
+const LANGUAGES: &[Language] = &[python::LANGUAGE, php::LANGUAGE, npm::LANGUAGE, c::LANGUAGE];
 
 /// What a language has made.
 struct Built {

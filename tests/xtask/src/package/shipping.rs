@@ -17,6 +17,9 @@ const PROFILE: &str = "bindings";
 /// The crate of the library.
 const CRATE: &str = "pos-connect-uniffi";
 
+/// The crate of the library for C.
+const C_CRATE: &str = "pos-connect-c";
+
 /// The time that is noted in packages, in seconds since 1970: the first that every kind of archive can note, 1980. A
 /// commit's would make packages differ in which nothing has changed, and cargo compiles all again that
 /// depends on ring when it changes.
@@ -31,6 +34,16 @@ pub(super) fn library(children: &Children<'_>, target: &Path) -> Result<PathBuf,
     let mut build = children.cargo(&["build", "--locked", "--profile", PROFILE, "-p", CRATE]);
     children.run(shipped(children, &mut build, target)?)?;
     Ok(target.join(PROFILE).join("libpos_connect_native.so"))
+}
+
+/// Builds the library for C in both its forms. Their kinds are named, because a crate that is built to be
+/// linked with Rust as well is not optimised as a whole: a third larger, and the archive five times.
+pub(super) fn c_libraries(children: &Children<'_>, target: &Path) -> Result<[PathBuf; 2], Failure> {
+    let mut build = children.cargo(&["rustc", "--locked", "--profile", PROFILE, "-p", C_CRATE]);
+    build.args(["--lib", "--crate-type", "cdylib,staticlib"]);
+    children.run(shipped(children, &mut build, target)?)?;
+    let folder = target.join(PROFILE);
+    Ok(["libpos_connect_c.so", "libpos_connect_c.a"].map(|name| folder.join(name)))
 }
 
 /// What the library comes to.
