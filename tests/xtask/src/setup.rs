@@ -1,7 +1,8 @@
 //! Installs what the other parts need, where it may: Debian packages as root, components of rustup,
 //! a Python environment of its own, cargo-deny. Elsewhere it says exactly what to install.
 
-use std::{path::Path, process::Command};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::{bindings, child::Children, deny, failure::Failure, judges, parts::Figures};
 
@@ -67,9 +68,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
 
 /// Adds the target of [`WASM`] to the toolchain, unless it is there.
 pub(crate) fn wasm_target(children: &Children<'_>) -> Result<(), Failure> {
-    let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
-    let sysroot = String::from_utf8_lossy(&sysroot).trim().to_owned();
-    if Path::new(&sysroot).join("lib/rustlib").join(WASM).is_dir() {
+    if sysroot(children)?.join("lib/rustlib").join(WASM).is_dir() {
         return Ok(());
     }
     rustup(children, &["target", "add", WASM])
@@ -110,7 +109,23 @@ fn rustup_pieces(children: &Children<'_>) -> Result<(), Failure> {
             rustup(children, &["component", "add", component])?;
         }
     }
-    wasm_target(children)
+    wasm_target(children)?;
+    standard_library(children)
+}
+
+/// Adds the source of the standard library to the toolchain, unless it is there: what is shipped is
+/// compiled with it.
+pub(crate) fn standard_library(children: &Children<'_>) -> Result<(), Failure> {
+    if sysroot(children)?.join("lib/rustlib/src/rust/library/std").is_dir() {
+        return Ok(());
+    }
+    rustup(children, &["component", "add", "rust-src"])
+}
+
+/// Where the toolchain is.
+pub(crate) fn sysroot(children: &Children<'_>) -> Result<PathBuf, Failure> {
+    let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
+    Ok(PathBuf::from(String::from_utf8_lossy(&sysroot).trim()))
 }
 
 fn rustup(children: &Children<'_>, arguments: &[&str]) -> Result<(), Failure> {

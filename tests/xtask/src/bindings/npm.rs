@@ -5,7 +5,12 @@ use std::process::Command;
 
 use super::{copy, examples, make, read, remove, write};
 use crate::{
-    build, child::Children, failure::Failure, package::shipping, parts::Figures, setup,
+    build,
+    child::Children,
+    failure::Failure,
+    package::shipping::{self, Place},
+    parts::Figures,
+    setup,
     workspace::VERSION,
 };
 
@@ -154,7 +159,7 @@ pub(crate) fn assemble(
 fn built(children: &Children<'_>, module: &Module, target: &Path) -> Result<PathBuf, Failure> {
     let mut build = children.cargo(&["build"]);
     build.args(PROFILE).args(["-p", module.krate]);
-    children.run(shipping::shipped(children, &mut build, target)?)?;
+    children.run(shipping::shipped(children, &mut build, target, Place::WebAssembly)?)?;
     let name = module.krate.replace('-', "_");
     Ok(target.join(setup::WASM).join("wasm").join(name).with_extension("wasm"))
 }

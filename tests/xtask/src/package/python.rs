@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use super::{Built, Figure, Language, Output, shipping};
+use super::shipping::{self, Place};
+use super::{Built, Figure, Language, Output};
 use crate::bindings::{self, pays_at_a_bed, python::PACKAGE};
 use crate::{
     child::Children,
@@ -29,9 +30,9 @@ const OLD: &[&str] = &["--zig", "--compatibility", "manylinux2014"];
 fn build(children: &Children<'_>, out: &Output) -> Result<Built, Failure> {
     ENVIRONMENT.install(children)?;
     let mut files = Vec::new();
-    for words in [&[][..], OLD] {
+    for (words, place) in [(&[][..], Place::LikeHere), (OLD, Place::Old)] {
         let folder = out.packages.join("wheel");
-        wheel(children, &out.target, &folder, words)?;
+        wheel(children, &out.target, &folder, words, place)?;
         files.push(moved(&folder, &out.packages)?);
     }
     let wheel = Figure { name: "wheel", is: bytes_in(&files[0])?, at_most: WHEEL_MAX_BYTES };
@@ -43,17 +44,19 @@ fn wheel(
     target: &Path,
     folder: &Path,
     words: &[&str],
+    place: Place,
 ) -> Result<(), Failure> {
     let environment = ENVIRONMENT.folder(children)?;
     let mut maturin = children.command(environment.join("bin/maturin"));
     maturin.args(["build", "--compression-level", "9", "--out"]).arg(folder).args(words);
+    maturin.args(["--target", &shipping::host(children)?]);
     // It looks for zig by the first interpreter there.
     let mut path = environment.join("bin").into_os_string();
     path.push(":");
     path.push(env::var_os("PATH").unwrap_or_default());
     maturin.env("PATH", path);
     maturin.current_dir(children.workspace.root.join(PACKAGE));
-    children.run(shipping::shipped(children, &mut maturin, target)?)
+    children.run(shipping::shipped(children, &mut maturin, target, place)?)
 }
 
 /// The one wheel in the folder, put where the others are.

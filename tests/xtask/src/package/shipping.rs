@@ -9,7 +9,7 @@ use std::process::Command;
 
 use super::{Figure, LANGUAGES, Output, cargo_home};
 use crate::bindings::{failed, make, read, remove};
-use crate::{child::Children, failure::Failure, sizes::bytes_in};
+use crate::{child::Children, failure::Failure, setup, sizes::bytes_in};
 
 /// The profile of what is shipped, in the workspace's manifest.
 const PROFILE: &str = "bindings";
@@ -29,11 +29,70 @@ const LIBRARY_MAX_BYTES: u64 = 2_500_000;
 
 const CRATES_MAX: u64 = 120;
 
+/// Where what is shipped will run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In a browser, or in Node.
+    WebAssembly,
+    /// On systems like this one: glibc 2.36, of 2022, reads the short form of relocations.
+    LikeHere,
+    /// On systems of any age.
+    Old,
+}
+
+impl Place {
+    /// What the compiler is told. One item for each word: none has a space in it.
+    fn flags(self) -> Vec<&'static str> {
+        match self {
+            // There a panic ends the instance without a word in any case.
+            Self::WebAssembly => vec!["-Zunstable-options", "-Cpanic=immediate-abort"],
+            Self::LikeHere => {
+                let link = ["-Clink-arg=-Wl,-z,pack-relative-relocs", "-Clink-arg=-Wl,--icf=all"];
+                [SMALL_CRYPTOGRAPHY, &link].concat()
+            }
+            Self::Old => SMALL_CRYPTOGRAPHY.to_vec(),
+        }
+    }
+
+    /// What of the standard library is compiled, with the way in which a panic ends.
+    fn library(self) -> &'static str {
+        match self {
+            Self::WebAssembly => "std,panic_abort",
+            Self::LikeHere | Self::Old => "std,panic_unwind",
+        }
+    }
+}
+
+/// One way of each, as their crates describe it, in place of one for every kind of processor: a shop signs
+/// once for a call, and seals once for a payment.
+const SMALL_CRYPTOGRAPHY: &[&str] = &[
+    "--cfg=curve25519_dalek_backend=\"serial\"",
+    "--cfg=chacha20_backend=\"soft\"",
+    "--cfg=poly1305_backend=\"soft\"",
+    "--cfg=sha2_backend=\"soft\"",
+    "--cfg=sha2_backend_soft=\"compact\"",
+];
+
 /// Builds the library that packages hold, and gives where it is.
 pub(super) fn library(children: &Children<'_>, target: &Path) -> Result<PathBuf, Failure> {
     let mut build = children.cargo(&["build", "--locked", "--profile", PROFILE, "-p", CRATE]);
-    children.run(shipped(children, &mut build, target)?)?;
-    Ok(target.join(PROFILE).join("libpos_connect_native.so"))
+    let folder = native(children, &mut build, target)?;
+    Ok(folder.join("libpos_connect_native.so"))
+}
+
+/// Runs a command that compiles for systems like this one, and gives the folder of what it made.
+fn native(children: &Children<'_>, build: &mut Command, target: &Path) -> Result<PathBuf, Failure> {
+    let host = host(children)?;
+    build.args(["--target", &host]);
+    children.run(shipped(children, build, target, Place::LikeHere)?)?;
+    Ok(target.join(host).join(PROFILE))
+}
+
+/// The kind of this machine, as rustc names it. Named to cargo, so that what runs here (build scripts,
+/// macros) is compiled as ever.
+pub(super) fn host(children: &Children<'_>) -> Result<String, Failure> {
+    let told = children.read(children.command("rustc").args(["--print", "host-tuple"]))?;
+    Ok(String::from_utf8_lossy(&told).trim().to_owned())
 }
 
 /// Builds the library for C in both its forms. Their kinds are named, because a crate that is built to be
@@ -41,8 +100,7 @@ pub(super) fn library(children: &Children<'_>, target: &Path) -> Result<PathBuf,
 pub(super) fn c_libraries(children: &Children<'_>, target: &Path) -> Result<[PathBuf; 2], Failure> {
     let mut build = children.cargo(&["rustc", "--locked", "--profile", PROFILE, "-p", C_CRATE]);
     build.args(["--lib", "--crate-type", "cdylib,staticlib"]);
-    children.run(shipped(children, &mut build, target)?)?;
-    let folder = target.join(PROFILE);
+    let folder = native(children, &mut build, target)?;
     Ok(["libpos_connect_c.so", "libpos_connect_c.a"].map(|name| folder.join(name)))
 }
 
@@ -72,24 +130,27 @@ fn crates(children: &Children<'_>) -> Result<u64, Failure> {
     Ok(u64::try_from(all.len()).unwrap_or(u64::MAX))
 }
 
-/// A command that compiles for shipping into this target folder: paths are cut, so that the place of
-/// the build shows neither in messages of a panic nor in the bytes.
+/// A command that compiles for shipping into this target folder. The standard library is compiled with it,
+/// for size and without what prints the frames of a panic: the one that comes with the compiler is made for
+/// speed. Paths are cut, so that the place of the build shows neither in messages of a panic nor in the bytes.
 pub(crate) fn shipped<'c>(
     children: &Children<'_>,
     command: &'c mut Command,
     target: &Path,
+    place: Place,
 ) -> Result<&'c mut Command, Failure> {
-    let mut flags = OsString::new();
+    setup::standard_library(children)?;
+    let mut flags = OsString::from(place.flags().join("\u{1f}"));
     for (path, name) in places(children, target)? {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push("--remap-path-prefix=");
+        flags.push("\u{1f}--remap-path-prefix=");
         flags.push(path);
         flags.push("=");
         flags.push(name);
     }
     command.env("CARGO_TARGET_DIR", target).env("CARGO_ENCODED_RUSTFLAGS", flags);
+    // cargo takes this of the stable compiler under the name of its own bootstrap alone.
+    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_UNSTABLE_BUILD_STD", place.library());
+    command.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size");
     Ok(command.env("SOURCE_DATE_EPOCH", TIME))
 }
 
@@ -104,9 +165,7 @@ fn places(children: &Children<'_>, target: &Path) -> Result<Vec<(PathBuf, &'stat
     let sources = cargo_home().join("registry/src");
     let registries = fs::read_dir(&sources).map_err(failed("read", &sources))?;
     places.extend(registries.flatten().map(|registry| (registry.path(), "crates")));
-    let sysroot = children.read(children.command("rustc").args(["--print", "sysroot"]))?;
-    let sysroot = PathBuf::from(String::from_utf8_lossy(&sysroot).trim());
-    places.push((sysroot.join("lib/rustlib/src/rust"), "rust"));
+    places.push((setup::sysroot(children)?.join("lib/rustlib/src/rust"), "rust"));
     Ok(places)
 }
 
