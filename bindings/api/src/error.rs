@@ -69,9 +69,8 @@ macro_rules! errors {
         /// Why a verb did not do what was asked. Its kind says what to do: catch by it.
         #[derive(Debug, thiserror::Error)]
         #[cfg_attr(feature = "uniffi", derive(uniffi::Error))]
-        #[cfg_attr(feature = "json", derive(serde::Serialize, serde::Deserialize))]
+        #[cfg_attr(feature = "json", derive(serde::Serialize))]
         #[cfg_attr(feature = "json", serde(tag = "kind", rename_all = "snake_case"))]
-        #[cfg_attr(feature = "json", serde(deny_unknown_fields))]
         #[cfg_attr(
             all(feature = "wasm", target_arch = "wasm32"),
             derive(tsify::Tsify),

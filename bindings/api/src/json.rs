@@ -2,28 +2,35 @@
 
 use pos_connect::ModuleCode;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::given::{Fields, FromJson, Json, Wrong};
 
-/// Reads a value, most often one whose fields are the arguments of a call by their names.
+/// Reads a value.
 ///
 /// # Errors
-/// `FixTheRequest` (`invalid_field`): `field` is the argument, or the field within its record, and
-/// `whole` where the text is no such JSON at all. What stood there is never repeated: it may be a
-/// secret.
-pub fn read<T: DeserializeOwned>(whole: &str, text: &str) -> Result<T, Error> {
-    // A list would be read as the fields in their order, which nobody has promised.
-    if text.trim_start().starts_with('[') {
-        return Err(wrong_argument(whole, AN_OBJECT));
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    let read = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        refusal(whole, &path, &error.into_inner())
-    })?;
-    reader.end().map_err(|cause| refusal(whole, ".", &cause))?;
-    Ok(read)
+/// `FixTheRequest` (`invalid_field`): `field` is the field that is wrong, and `whole` where the text
+/// is no such JSON at all. What stood there is never repeated: it may be a secret.
+pub fn read<T: FromJson>(whole: &str, text: &str) -> Result<T, Error> {
+    let read = Json::read(text).and_then(T::from_json);
+    read.map_err(|wrong| refusal(whole, wrong.path(), &wrong))
+}
+
+/// Reads the arguments of a call by their names; what is not taken is refused.
+///
+/// # Errors
+/// As [`read`], but for the field of a record that is an argument: it is named without the argument,
+/// as in every language.
+pub fn arguments<T>(
+    text: &str,
+    taken: impl FnOnce(&mut Fields) -> Result<T, Wrong>,
+) -> Result<T, Error> {
+    let read = Json::read(text).and_then(|json| json.fields(taken));
+    read.map_err(|wrong| {
+        let path = wrong.path();
+        let field = path.split_once('.').map_or(path, |(_, field)| field);
+        refusal("arguments", field, &wrong)
+    })
 }
 
 /// Writes an answer.
@@ -49,62 +56,26 @@ pub fn panicked() -> Error {
     Error::module(ModuleCode::OutcomeUnknown, None)
 }
 
-const AN_OBJECT: &str = "must be an object";
-
 pub(crate) fn no_such_verb() -> Error {
     wrong_argument("verb", "must be the name of a verb")
 }
 
-fn refusal(whole: &str, path: &str, cause: &serde_json::Error) -> Error {
-    let sentence = cause.to_string();
-    let (rule, name) = rule_in(&sentence);
-    let mut parts: Vec<_> = path.split('.').filter(|part| !part.is_empty()).collect();
-    // serde names the field in its sentence, and the path may stop at the object around it.
-    parts.extend(name.filter(|name| parts.last() != Some(name)));
-    // As in every language: the field of a record, without the argument that it came in.
-    let field = if parts.len() > 1 { parts[1..].join(".") } else { parts.concat() };
-    let field = if field.is_empty() { whole.to_owned() } else { field };
-    Error::argument(field, &rule)
-}
-
-/// What must be, from serde's sentence but for what was there; and the field that it names.
-fn rule_in(sentence: &str) -> (String, Option<&str>) {
-    let sentence = sentence.split(" at line ").next().unwrap_or(sentence);
-    let quoted = || sentence.split('`').nth(1);
-    for (start, rule) in [
-        ("missing field", "is missing"),
-        ("unknown field", "is unknown"),
-        ("duplicate field", "is there twice"),
-    ] {
-        if sentence.starts_with(start) {
-            return (rule.to_owned(), quoted());
-        }
-    }
-    match sentence.rsplit_once(", expected ") {
-        // Records and tagged variants, by their names in Rust.
-        Some((_, expected)) if expected.starts_with("struct ") || expected.contains("variant") => {
-            (AN_OBJECT.to_owned(), None)
-        }
-        Some((_, expected)) => (format!("must be {expected}"), None),
-        None => (format!("is no JSON: {sentence}"), None),
-    }
+fn refusal(whole: &str, field: &str, wrong: &Wrong) -> Error {
+    wrong_argument(if field.is_empty() { whole } else { field }, wrong.rule())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-    use crate::{Instrument, Order};
+    use crate::{Config, Instrument, Order};
 
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "they are read")]
-    struct Arguments {
-        order: Option<Order>,
-        instrument: Option<Instrument>,
-        password: Option<String>,
-        idempotency_key: Option<String>,
+    fn read_all(text: &str) -> Result<(), Error> {
+        arguments(text, |given| {
+            given.take::<Option<Order>>("order")?;
+            given.take::<Option<Instrument>>("instrument")?;
+            given.take::<Option<String>>("password")?;
+            given.take::<Option<String>>("idempotency_key").map(drop)
+        })
     }
 
     #[test]
@@ -122,6 +93,7 @@ mod tests {
             (r#"{"password":4111}"#, "password", "must be a string"),
             (r#"{"password":"\ud800"}"#, "password", "is no JSON: unexpected end of hex escape"),
             (r#"{"password":"a","password":"b"}"#, "password", "is there twice"),
+            (r#"{"order":["4111"]}"#, "order", "must be an object"),
             (&order(rest), "amount", "is missing"),
             (&order(&format!(r#"{rest},"amount":"4111""#)), "amount", "must be u64"),
             (&order(&format!(r#"{rest},"amount":-4111"#)), "amount", "must be u64"),
@@ -131,7 +103,7 @@ mod tests {
             (r#"{"instrument":{"type":"prepaid"}}"#, "number", "is missing"),
             (r#"{"instrument":{"type":"4111"}}"#, "type", "must be one of"),
         ] {
-            let error = read::<Arguments>("arguments", text).err().unwrap();
+            let error = read_all(text).err().unwrap();
             assert_eq!(error.code(), "invalid_field");
             assert!(!error.to_string().contains("4111"), "{error}");
             let starts = error.to_string().starts_with(&format!("{field}: {rule}"));
@@ -141,7 +113,15 @@ mod tests {
         }
         assert_eq!(otherwise, [""; 0]);
         let deep = format!("{{\"order\":{}", "[".repeat(100_000));
-        assert_eq!(read::<Arguments>("arguments", &deep).err().unwrap().field(), Some("order[0]"));
-        assert!(read::<Arguments>("arguments", r#"{"idempotency_key":null}"#).is_ok());
+        assert_eq!(read_all(&deep).err().unwrap().field(), Some("order"));
+        assert!(read_all(r#"{"idempotency_key":null}"#).is_ok());
+    }
+
+    #[test]
+    fn a_field_that_is_no_argument_s_has_its_whole_name() {
+        let config = r#"{"server_url":"u","seal_roots":{"bank":7}}"#;
+        let field = |text| read::<Config>("config", text).err().unwrap().field().map(str::to_owned);
+        assert_eq!(field(config).as_deref(), Some("seal_roots.bank"));
+        assert_eq!(field("7").as_deref(), Some("config"));
     }
 }

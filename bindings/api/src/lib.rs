@@ -19,6 +19,7 @@ mod connection;
 mod error;
 #[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 mod functions;
+pub mod given;
 #[cfg(all(feature = "json", not(target_arch = "wasm32")))]
 pub mod json;
 #[cfg(not(target_arch = "wasm32"))]

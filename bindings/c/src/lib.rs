@@ -13,9 +13,9 @@ mod verify;
 use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
+use pos_connect_api::given::{FromJson, Json, Wrong};
 use pos_connect_api::json::{read, told, wrong_argument};
-use pos_connect_api::{BlockingConnection, Config, Error, Instrument, SealBinding, Store, seal};
-use serde::Deserialize;
+use pos_connect_api::{BlockingConnection, Config, Error, Store, json, seal};
 
 use answer::{answered, text};
 use storage::Host;
@@ -29,11 +29,20 @@ pub use storage::PosKeyStorage;
 pub type PosConnection = u64;
 
 /// Where keys and open payments are kept.
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum Place {
-    InFolder { folder: String },
-    InMemory {},
+    InFolder(String),
+    InMemory,
+}
+
+impl FromJson for Place {
+    fn from_json(json: Json) -> Result<Self, Wrong> {
+        json.fields(|fields| {
+            fields.variant(&[
+                ("in_folder", |fields| fields.take("folder").map(Self::InFolder)),
+                ("in_memory", |_| Ok(Self::InMemory)),
+            ])
+        })
+    }
 }
 
 /// Opens a connection. Nothing is sent yet.
@@ -58,8 +67,8 @@ pub unsafe extern "C" fn pos_open(
             unsafe { (text("config", config), text("store", store), connection.as_mut()) };
         let place = written_to(place)?;
         let store = match read("store", store?)? {
-            Place::InFolder { folder } => Store::in_folder(folder)?,
-            Place::InMemory {} => Store::in_memory(),
+            Place::InFolder(folder) => Store::in_folder(folder)?,
+            Place::InMemory => Store::in_memory(),
         };
         *place = opened(config?, store)?;
         told(&())
@@ -140,18 +149,13 @@ pub extern "C" fn pos_close(connection: PosConnection) -> *mut c_char {
 /// The text ends with a NUL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pos_seal(arguments: *const c_char) -> *mut c_char {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Arguments {
-        instrument: Instrument,
-        binding: SealBinding,
-        seal_keys: String,
-        seal_root: String,
-    }
     answered(|| {
         // SAFETY: as the caller has promised.
         let arguments = unsafe { text("arguments", arguments)? };
-        let Arguments { instrument, binding, seal_keys, seal_root } = read("arguments", arguments)?;
+        let (instrument, binding, seal_keys, seal_root) = json::arguments(arguments, |given| {
+            let (instrument, binding) = (given.take("instrument")?, given.take("binding")?);
+            Ok((instrument, binding, given.take("seal_keys")?, given.take("seal_root")?))
+        })?;
         told(&seal(instrument, binding, seal_keys, seal_root)?)
     })
 }

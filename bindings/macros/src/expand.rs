@@ -170,13 +170,8 @@ impl<'a> Verb<'a> {
         let name = &self.function.sig.ident;
         let rust = format_ident!("{name}_of_js");
         let js = camel_case(&name.to_string());
-        let types = self.function.sig.inputs.iter().filter_map(|input| match input {
-            FnArg::Typed(typed) => Some(&*typed.ty),
-            FnArg::Receiver(_) => None,
-        });
-        let types: Vec<_> = types.collect();
         let (mut inputs, mut read) = (Vec::new(), Vec::new());
-        for (argument, ty) in self.arguments.iter().zip(&types) {
+        for (argument, ty) in self.arguments.iter().zip(&self.types) {
             let js = camel_case(&argument.to_string());
             let (ts, is_optional) = typescript(ty)?;
             let ts = if is_optional {
@@ -222,18 +217,19 @@ impl<'a> Verb<'a> {
 
     fn arm(&self) -> TokenStream {
         let (name, verb) = (self.name(), &self.function.sig.ident);
-        let (arguments, types) = (&self.arguments, &self.types);
+        let arguments = &self.arguments;
         let can_fail = match &self.function.sig.output {
             ReturnType::Type(_, of) => is_named(of, "Result"),
             ReturnType::Default => false,
         };
         let fails = can_fail.then(|| quote!(?));
+        let names = arguments.iter().map(|name| name.to_string());
+        let given = if arguments.is_empty() { quote!(_) } else { quote!(given) };
         quote! {
             #name => {
-                #[derive(serde::Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Arguments { #(#arguments: #types),* }
-                let Arguments { #(#arguments),* } = crate::json::read("arguments", arguments)?;
+                let (#(#arguments,)*) = crate::json::arguments(arguments, |#given| {
+                    Ok((#(given.take(#names)?,)*))
+                })?;
                 crate::json::told(&self.#verb(#(#arguments),*) #fails)
             }
         }
@@ -329,7 +325,7 @@ fn first_argument(of: &Type) -> Option<&Type> {
     }
 }
 
-fn camel_case(snake: &str) -> String {
+pub(crate) fn camel_case(snake: &str) -> String {
     let mut words = snake.split('_');
     let mut camel = words.next().unwrap_or_default().to_owned();
     for word in words {
@@ -444,17 +440,15 @@ mod tests {
                 pub fn call_by_name(&self, verb: &str, arguments: &str) -> Result<String, Error> {
                     let answer = || match verb {
                         "pay" => {
-                            #[derive(serde::Deserialize)]
-                            #[serde(deny_unknown_fields)]
-                            struct Arguments { order: Order, the_key: Option<String> }
-                            let Arguments { order, the_key } = crate::json::read("arguments", arguments)?;
+                            let (order, the_key,) = crate::json::arguments(arguments, |given| {
+                                Ok((given.take("order")?, given.take("the_key")?,))
+                            })?;
                             crate::json::told(&self.pay(order, the_key)?)
                         }
                         "close" => {
-                            #[derive(serde::Deserialize)]
-                            #[serde(deny_unknown_fields)]
-                            struct Arguments {}
-                            let Arguments {} = crate::json::read("arguments", arguments)?;
+                            let () = crate::json::arguments(arguments, |_| {
+                                Ok(())
+                            })?;
                             crate::json::told(&self.close())
                         }
                         _ => Err(crate::json::no_such_verb()),

@@ -41,10 +41,10 @@ pub fn pos_api(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// Put on each record and enum of the surface; on one that a host gives as `#[record(request)]`: its
 /// options, flags and maps may then be left out.
 ///
-/// It makes a UniFFI record or enum of it where the feature `uniffi` is on. Where `json` is on, it
-/// becomes JSON and is read from it: fields under their names here, words in `snake_case`, a variant
-/// with fields as an object whose `type` names it; what is not known is refused. For `wasm` the fields
-/// are in `camelCase`.
+/// It makes a UniFFI record or enum of it where the feature `uniffi` is on. What the host gives is read
+/// from JSON, and all else becomes it where `json` is on: fields under their names here, words in
+/// `snake_case`, a variant with fields as an object whose `type` names it; what is not known is refused.
+/// For `wasm` the fields are in `camelCase`.
 #[proc_macro_attribute]
 pub fn record(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let given = parse_macro_input!(arguments as record::Given);

@@ -7,10 +7,10 @@ use pos_connect_macros::record;
 
 /// An enum of this surface.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $word:ident,)* }) => {
+    ($record:meta; $(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $word:ident,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[record]
+        #[$record]
         pub enum $name { $($(#[$about])* $word,)* }
     };
 }
@@ -21,7 +21,7 @@ macro_rules! words {
 macro_rules! answers {
     ($(#[$doc:meta])* $name:ident of $source:path { $($(#[$about:meta])* $word:ident,)* }
         newer { $(#[$newer:meta])* $unknown:ident = $pattern:pat }) => {
-        words! { $(#[$doc])* $name { $($(#[$about])* $word,)* $(#[$newer])* $unknown, } }
+        words! { record; $(#[$doc])* $name { $($(#[$about])* $word,)* $(#[$newer])* $unknown, } }
 
         impl From<$source> for $name {
             fn from(word: $source) -> Self {
@@ -39,7 +39,7 @@ macro_rules! answers {
     };
     (@open $(#[$doc:meta])* $name:ident of $source:path { $($(#[$about:meta])* $word:ident,)* }
         $(#[$newer:meta])* $unknown:ident) => {
-        words! { $(#[$doc])* $name { $($(#[$about])* $word,)* $(#[$newer])* $unknown, } }
+        words! { record; $(#[$doc])* $name { $($(#[$about])* $word,)* $(#[$newer])* $unknown, } }
 
         impl From<Open<$source>> for $name {
             fn from(word: Open<$source>) -> Self {
@@ -56,7 +56,7 @@ macro_rules! answers {
 /// Words that a host gives: those of the module, no more and no fewer.
 macro_rules! requests {
     ($(#[$doc:meta])* $name:ident for $source:path { $($(#[$about:meta])* $word:ident,)* }) => {
-        words! { $(#[$doc])* $name { $($(#[$about])* $word,)* } }
+        words! { record(request); $(#[$doc])* $name { $($(#[$about])* $word,)* } }
 
         impl From<$name> for $source {
             fn from(word: $name) -> Self {

@@ -16,7 +16,6 @@ mod seal;
 
 use js_sys::{JSON, Object, TypeError};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::JsValue;
 
 #[cfg(feature = "wasm-connection")]
@@ -25,11 +24,12 @@ pub(crate) use exports::{Line, promise};
 pub(crate) use host::Host;
 
 use crate::error::Error;
+use crate::given::{FromJson, Json, Wrong};
 
 /// Reads an argument.
-pub(crate) fn read<T: DeserializeOwned>(name: &str, value: &JsValue) -> Result<T, JsValue> {
-    let text = text_of(value)?;
-    serde_json::from_str(&text).map_err(|wrong| refused(name, &wrong.to_string()))
+pub(crate) fn read<T: FromJson>(name: &str, value: &JsValue) -> Result<T, JsValue> {
+    let read = Json::read(&text_of(value)?).and_then(T::from_json);
+    read.map_err(|wrong| refused(name, &wrong))
 }
 
 /// JSON says the same of what is left out and of what is none. It writes a half of a pair of
@@ -40,8 +40,10 @@ fn text_of(value: &JsValue) -> Result<String, JsValue> {
 }
 
 #[cold]
-fn refused(name: &str, why: &str) -> JsValue {
-    TypeError::new(&[name, ": ", why].concat()).into()
+fn refused(name: &str, wrong: &Wrong) -> JsValue {
+    let (path, rule) = (wrong.path(), wrong.rule());
+    let between = if path.is_empty() { "" } else { " " };
+    TypeError::new(&[name, ": ", path, between, rule].concat()).into()
 }
 
 /// What a verb tells.
