@@ -6,7 +6,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
+use std::str::FromStr;
 
+use pos_connect::protocol::text::fixed_from_base64url;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// Any JSON.
@@ -112,7 +114,7 @@ impl Wrong {
     }
 
     /// The same, seen from further out.
-    fn within(mut self, name: &str) -> Self {
+    pub(crate) fn within(mut self, name: &str) -> Self {
         let between = if self.0.path.is_empty() || self.0.path.starts_with('[') { "" } else { "." };
         self.0.path = [name, between, &self.0.path].concat();
         self
@@ -139,6 +141,37 @@ impl Fields {
     ) -> Result<T, Wrong> {
         let taken = self.taken(name)?;
         taken.map_or_else(|| Ok(T::default()), T::from_json).map_err(|wrong| wrong.within(name))
+    }
+
+    /// A number that can be no other.
+    pub(crate) fn take_only(&mut self, name: &str, only: u8) -> Result<(), Wrong> {
+        match self.take::<u8>(name)? {
+            found if found == only => Ok(()),
+            _ => Err(Wrong::new(format!("must be {only}")).within(name)),
+        }
+    }
+
+    /// A text with a form of its own.
+    pub(crate) fn take_parsed<T>(&mut self, name: &str) -> Result<T, Wrong>
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+    {
+        let text: String = self.take(name)?;
+        text.parse().map_err(|rule: T::Err| Wrong::new(rule.to_string()).within(name))
+    }
+
+    /// So many octets.
+    pub(crate) fn take_octets<const N: usize>(&mut self, name: &str) -> Result<[u8; N], Wrong> {
+        let text: String = self.take(name)?;
+        fixed_from_base64url(&text).ok_or_else(|| {
+            Wrong::new(format!("must be {N} octets in base64url without padding")).within(name)
+        })
+    }
+
+    /// Takes all other fields, whatever they are.
+    pub(crate) fn ignore_the_rest(&mut self) {
+        self.0.clear();
     }
 
     /// One of several kinds of objects, by the word that is their `type`.

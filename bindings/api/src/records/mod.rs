@@ -7,6 +7,7 @@ mod access;
 mod instrument;
 mod offers;
 mod payments;
+mod sealed;
 mod settings;
 mod words;
 
@@ -31,9 +32,9 @@ pub use words::{
 
 use pos_connect::{Amount, Currency, Money};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::error::Error;
+use crate::given::{FromJson, Json};
 
 /// Reads a text argument.
 pub(crate) fn read<T>(field: &str, text: &str) -> Result<T, Error>
@@ -54,13 +55,10 @@ where
 }
 
 /// Reads a value that travels as JSON text: an envelope, a set of seal keys.
-pub(crate) fn read_json<T: DeserializeOwned>(field: &str, text: &str) -> Result<T, Error> {
-    pos_connect::wire::read_body(text.as_bytes()).map_err(|error| {
-        let field = match &error.field {
-            Some(inner) => format!("{field}.{inner}"),
-            None => field.to_owned(),
-        };
-        Error::argument(field, &error.message)
+pub(crate) fn read_json<T: FromJson>(field: &str, text: &str) -> Result<T, Error> {
+    Json::read(text).and_then(T::from_json).map_err(|wrong| {
+        let wrong = wrong.within(field);
+        Error::argument(wrong.path(), &wrong.rule())
     })
 }
 

@@ -72,7 +72,8 @@ pub enum EnvelopeTime {
 }
 
 impl Envelope {
-    pub(super) fn new(
+    /// The envelope with these parts, of the one version and suite that there are.
+    pub const fn new(
         key_id: KeyId,
         enc: [u8; 32],
         ct: Box<[u8; CIPHERTEXT_OCTETS]>,

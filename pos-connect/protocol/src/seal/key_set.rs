@@ -149,6 +149,11 @@ impl SealKeySet {
 }
 
 impl SignedSealKeySet {
+    /// The set with this payload, in base64url, and this signature; neither has been looked at.
+    pub const fn new(payload: String, signature: Signature) -> Self {
+        Self { payload, signature }
+    }
+
     /// The payload's octets, unverified.
     pub(crate) fn payload(&self) -> Option<Vec<u8>> {
         from_base64url(&self.payload)
