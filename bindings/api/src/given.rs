@@ -32,7 +32,8 @@ pub enum Json {
 impl Json {
     pub(crate) fn read(text: &str) -> Result<Self, Wrong> {
         let mut names = Vec::new();
-        let mut reader = serde_json::Deserializer::from_str(text);
+        // As octets, which is how answers come: the parser of texts is another one.
+        let mut reader = serde_json::Deserializer::from_slice(text.as_bytes());
         let read = Reader(&mut names).deserialize(&mut reader);
         read.and_then(|json| reader.end().map(|()| json)).map_err(|cause| {
             let sentence = cause.to_string();

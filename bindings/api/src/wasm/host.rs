@@ -7,6 +7,7 @@ use pos_connect::env::{EnvironmentError, Task};
 use pos_connect::keys::Seed;
 use pos_connect::protocol::key::{PublicKey, Signature};
 use pos_connect::{Crypto, Stores};
+use serde::de::DeserializeOwned;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use wasm_bindgen_futures::JsFuture;
 use zeroize::Zeroizing;
@@ -118,6 +119,12 @@ pub(super) fn text(given: &JsValue) -> Result<Option<String>, Thrown> {
         }
         text => Ok(text),
     }
+}
+
+/// Reads what this module wrote.
+pub(super) fn of_json<T: DeserializeOwned>(text: &str) -> Result<T, serde_json::Error> {
+    // As octets, which is how answers come: the parser of texts is another one.
+    serde_json::from_slice(text.as_bytes())
 }
 
 /// Who draws keys, signs and verifies.

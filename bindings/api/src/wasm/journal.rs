@@ -11,7 +11,7 @@ use pos_connect::journal::{
 };
 use wasm_bindgen::prelude::JsValue;
 
-use super::host::{Host, Thrown, settled, text, tried};
+use super::host::{Host, Thrown, of_json, settled, text, tried};
 use crate::records::json;
 
 pub(super) struct HostJournal {
@@ -145,7 +145,7 @@ fn unreadable(entries: &mut Entries, key: IdempotencyKey, cause: JournalError) {
 }
 
 fn entry(text: &str) -> Result<Entry, JournalError> {
-    serde_json::from_str(text).map_err(|wrong| JournalError::Host(Box::new(wrong)))
+    of_json(text).map_err(|wrong| JournalError::Host(Box::new(wrong)))
 }
 
 impl From<Thrown> for JournalError {

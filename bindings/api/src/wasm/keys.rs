@@ -4,7 +4,7 @@ use pos_connect::env::Task;
 use pos_connect::keys::{Change, KeyStore, KeyStoreError, StoredKeys};
 use wasm_bindgen::prelude::JsValue;
 
-use super::host::{Host, Thrown, settled, text, tried};
+use super::host::{Host, Thrown, of_json, settled, text, tried};
 use crate::records::json;
 
 pub(super) struct HostKeys(pub(super) Host);
@@ -58,8 +58,7 @@ impl KeyStore for HostKeys {
 
 fn keys_of(text: &str) -> Result<StoredKeys, KeyStoreError> {
     // The parser's own words would hold what it read: the keys.
-    serde_json::from_str(text)
-        .map_err(|_| Thrown::because("the JSON that is stored holds no keys").into())
+    of_json(text).map_err(|_| Thrown::because("the JSON that is stored holds no keys").into())
 }
 
 impl From<Thrown> for KeyStoreError {
