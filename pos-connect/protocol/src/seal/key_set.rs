@@ -139,11 +139,13 @@ impl SealKeySet {
 
     /// Whether there are 1 to 16 keys, different ones, each under its own id.
     pub(crate) fn keys_are_sound(&self) -> bool {
-        let mut ids: Vec<KeyId> = self.keys.iter().map(|key| key.key_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
+        // Sixteen are compared with one another sooner than code to sort them is downloaded.
+        let is_new = |at: usize| {
+            let (before, key) = (&self.keys[..at], &self.keys[at]);
+            before.iter().all(|other| other.key_id != key.key_id)
+        };
         (1..=MAX_SEAL_KEYS).contains(&self.keys.len())
-            && ids.len() == self.keys.len()
+            && (0..self.keys.len()).all(is_new)
             && self.keys.iter().all(|key| key.key_id == key.public.id())
     }
 }
