@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::process;
 use std::task::{Context, Poll};
@@ -25,7 +26,7 @@ pub(crate) enum Unheard {
     /// The parent of this process began it and goes on with it; here its sockets are nobody's.
     #[error("the verb was begun by the parent of this process")]
     OfTheParent,
-    /// It panicked on a thread of its own.
+    /// It panicked.
     #[error("the verb ended by a panic")]
     Panicked,
 }
@@ -78,18 +79,23 @@ fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Unhe
     #[cfg(target_os = "linux")]
     let _held_back = crate::signals::HeldBack::new();
     if Handle::try_current().is_err() {
-        runtime.block_on(verb);
-        return Ok(());
+        return unwound(|| runtime.block_on(verb));
     }
     thread::scope(|scope| {
         let refusing = scope.spawn(|| {
             IS_NESTED.set(true);
             runtime.block_on(verb);
         });
-        // After a panic nothing was told.
-        let _ = refusing.join();
-    });
-    Ok(())
+        refusing.join().map_err(|_| Unheard::Panicked)
+    })
+}
+
+/// What turns a verb, or that it panicked. A host has another error for a panic, or none: whoever catches
+/// the surface's errors would not be told to ask for the status of a payment that may have been made.
+fn unwound<T>(turn: impl FnOnce() -> T) -> Result<T, Unheard> {
+    // A verb that panicked is dropped and never turned again, and what it shares with others is behind locks
+    // whose every change is one assignment.
+    catch_unwind(AssertUnwindSafe(turn)).map_err(|_| Unheard::Panicked)
 }
 
 /// A verb under way, whichever it is: what turns each would be code of its own.
@@ -109,7 +115,10 @@ impl<T> Future for Entered<'_, T> {
         match &mut self.verb {
             Some(verb) if process == process::id() => {
                 let _inside = handle.enter();
-                verb.as_mut().poll(context).map(Ok)
+                match unwound(|| verb.as_mut().poll(context)) {
+                    Ok(polled) => polled.map(Ok),
+                    Err(panicked) => Poll::Ready(Err(panicked)),
+                }
             }
             _ => Poll::Ready(Err(Unheard::OfTheParent)),
         }
@@ -169,6 +178,16 @@ mod tests {
             thread::park();
         };
         assert_eq!(answer.unwrap(), 7);
+    }
+
+    #[test]
+    fn a_panic_is_told_whoever_polls_the_verb() {
+        let panics = || async { assert_eq!(1, 2, "as the test wants") };
+        assert!(matches!(wait(panics()), Err(Unheard::Panicked)));
+        let mut verb = pin!(entered(Box::pin(panics())));
+        let polled = verb.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(Unheard::Panicked))));
+        assert_eq!(wait(turned()).unwrap(), 7, "the next one is well");
     }
 
     #[cfg(target_os = "linux")]

@@ -281,6 +281,33 @@ fn a_host_s_storage_is_asked_again_when_another_was_faster_and_its_failure_is_to
     assert!(cause.unwrap().contains("the vault is sealed"));
 }
 
+/// A fault of whatever runs below a verb.
+struct Panicking;
+
+impl KeyStorage for Panicking {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        panic!("as the test wants")
+    }
+
+    fn replace(&self, _: Option<String>, _: String) -> Result<bool, KeyStorageError> {
+        unreachable!("nothing is written where nothing can be read")
+    }
+}
+
+#[test]
+fn after_a_panic_the_outcome_of_a_payment_is_unknown_and_asked_for_by_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().to_str().unwrap().to_owned();
+    let store = Store::of_host(Arc::new(Panicking), journal).unwrap();
+    let line = BlockingConnection::new(Config::new("http://127.0.0.1:1"), store).unwrap();
+    let key = "panicking-key-0001";
+    let error = line.void("pay_014d2pf2dbzzzzzzzzzzzzzzzz".into(), Some(key.into())).unwrap_err();
+    assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
+    assert_eq!((error.code(), error.idempotency_key()), ("outcome_unknown", Some(key)));
+    let error = line.methods(None).unwrap_err();
+    assert!(matches!(&error, Error::Wait { .. }), "{error:?}");
+}
+
 /// What was registered in some earlier run.
 fn registered() -> Arc<Contended> {
     // The answer key of RFC 8037 appendix A, and its thumbprint's first half.
