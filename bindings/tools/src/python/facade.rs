@@ -37,9 +37,11 @@ pub(super) fn of(surface: &ComponentInterface) -> String {
             Some(Closing::Async) => lines.push(format!("_manners.closes_async({name})")),
         }
     }
+    lines.push("_manners.forks(_made)".into());
     lines.push("_manners.at_home(__name__, [globals()[name] for name in __all__])".into());
     format!(
-        "{MADE}{}\nfrom . import _manners\nfrom ._native.pos_connect import (\n{imported})\n\n{}\n{}\n",
+        "{MADE}{}\nfrom . import _manners\nfrom ._native import pos_connect as _made\n\
+         from ._native.pos_connect import (\n{imported})\n\n{}\n{}\n",
         docs(Some(ABOUT), 0),
         all(surface),
         lines.join("\n")

@@ -6,6 +6,7 @@ the same verbs.
 """
 
 from . import _manners
+from ._native import pos_connect as _made
 from ._native.pos_connect import (
     AccountKind,
     BlockingConnection,
@@ -138,4 +139,5 @@ _manners.raises(KeyStorageError.Failed, "reason", ("reason",))
 _manners.closes(BlockingConnection)
 _manners.closes_async(Connection)
 KeyStorage = _manners.abstract(KeyStorage, ("load", "replace",))
+_manners.forks(_made)
 _manners.at_home(__name__, [globals()[name] for name in __all__])

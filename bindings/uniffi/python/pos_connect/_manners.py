@@ -6,6 +6,8 @@ them for each. No name of the surface stands here.
 
 import abc
 import functools
+import os
+import threading
 
 _MASK = "***"
 
@@ -81,6 +83,20 @@ def closes_async(connection):
         self.close()
 
     connection.__aenter__, connection.__aexit__ = enter, leave
+
+
+def forks(made):
+    """A child that was forked may find a map of UniFFI's locked by a thread that only its parent has: it takes a
+    fresh lock for each. Of a change that was half done there, no more than a number is lost here."""
+    places = [made, *(thing for thing in vars(made).values() if isinstance(thing, type))]
+    values = [value for place in places for value in vars(place).values()]
+    maps = [value for value in values if isinstance(value, made._UniffiHandleMap)]
+
+    def unlock():
+        for one in maps:
+            one._lock = threading.Lock()
+
+    os.register_at_fork(after_in_child=unlock)
 
 
 def at_home(package, things):

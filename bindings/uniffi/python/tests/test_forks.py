@@ -13,6 +13,7 @@ import unittest
 
 import pos_connect as pos
 from bed import PASSWORD, OnABed, Vault
+from pos_connect._native import pos_connect as native
 
 
 # Where the workers of a pool find it.
@@ -122,6 +123,20 @@ class Forks(OnABed):
         for thread in threads:
             thread.join()
         self.assertEqual((failed, ended), ([], [0] * 20))
+
+    def test_a_child_does_not_wait_for_a_lock_that_a_thread_of_its_parent_holds(self):
+        line = pos.Connection(self.bed.config(), self.store())
+        of_futures = native._UniffiContinuationHandleMap
+        of_storages = native._UniffiFfiConverterTypeKeyStorage._handle_map
+
+        def uses_both():
+            self.store()
+            self.assertEqual(len(asyncio.run(line.methods()).contracts), 4)
+
+        # As any thread of the parent holds them for a moment; who it is they do not know.
+        with of_futures._lock, of_storages._lock:
+            self.assertEqual(in_children([uses_both]), [0])
+        uses_both()
 
     def test_a_child_acts_as_the_person_who_signed_in_or_as_the_store_s_key(self):
         unused = self.bed.told["unregistered"][0]
