@@ -5,6 +5,7 @@ them for each. No name of the surface stands here.
 """
 
 import abc
+import contextvars
 import functools
 import os
 import threading
@@ -97,6 +98,38 @@ def forks(made):
             one._lock = threading.Lock()
 
     os.register_at_fork(after_in_child=unlock)
+
+
+# What a callback of the host's was stopped by, for the verb that called it.
+_stop = contextvars.ContextVar("_stop", default=None)
+
+
+def stops(made):
+    """Ctrl-C and a supervisor's word come wherever Python runs, so in a callback of the host's as well. What is no
+    `Exception` UniFFI drops there, and takes for the answer what was never written. Here it is a failure of
+    the callback, and is raised again once the verb that called has ended."""
+    call_host, call = made._uniffi_trait_interface_call_with_error, made._uniffi_rust_call_with_error
+
+    def call_host_or_fail(status, *how):
+        try:
+            call_host(status, *how)
+        except BaseException as stop:
+            status.code = made._UniffiRustCallStatus.CALL_UNEXPECTED_ERROR
+            status.error_buf = made._UniffiFfiConverterString.lower(type(stop).__name__)
+            _stop.set(stop)
+
+    def call_and_stop(error, *what):
+        try:
+            return call(error, *what)
+        finally:
+            stop = _stop.get()
+            # What has no error only moves octets, for a verb that has one.
+            if stop is not None and error is not None:
+                _stop.set(None)
+                raise stop
+
+    made._uniffi_trait_interface_call_with_error = call_host_or_fail
+    made._uniffi_rust_call_with_error = call_and_stop
 
 
 def at_home(package, things):

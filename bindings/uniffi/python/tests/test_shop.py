@@ -158,6 +158,39 @@ class Shop(OnABed):
             self.assertEqual(caught.exception.code, "key_store")
             self.assertIn(reason, caught.exception.cause)
 
+    def test_a_storage_that_is_stopped_has_failed_and_the_program_stops_after_the_verb(self):
+        asked = []
+
+        class Stopped(Vault):
+            def replace(self, old, new):
+                asked.append(old)
+                raise KeyboardInterrupt
+
+        unused = self.bed.told["unregistered"][1]
+        line = pos.BlockingConnection(self.bed.config(), self.store(Stopped()))
+        with self.assertRaises(KeyboardInterrupt) as caught:
+            line.register(unused["user_id"], PASSWORD, unused["code"])
+        failed = caught.exception.__context__
+        self.assertIsInstance(failed, pos.Error.GiveUp)
+        self.assertEqual(failed.code, "key_store")
+        self.assertIn("KeyboardInterrupt", failed.cause)
+        self.assertEqual(asked, [None])
+        # It stops the program once.
+        with self.assertRaises(pos.Error.SignInAgain):
+            line.methods()
+
+        class Ended(Vault):
+            def load(self):
+                raise SystemExit(7)
+
+        async def ask():
+            async with pos.Connection(self.bed.config(), self.store(Ended())) as line:
+                await line.methods()
+
+        with self.assertRaises(SystemExit) as caught:
+            asyncio.run(ask())
+        self.assertEqual(caught.exception.code, 7)
+
     def test_a_storage_that_calls_back_into_a_verb(self):
         outer = []
 
