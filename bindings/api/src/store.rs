@@ -9,6 +9,7 @@ use pos_connect::journal::{FileJournal, MemoryJournal};
 use pos_connect::keys::{
     Change, FileKeyStore, KeyStore as ModuleKeyStore, KeyStoreError, MemoryKeyStore, StoredKeys,
 };
+use pos_connect::protocol::text::base64url;
 use pos_connect::{FileError, IdempotencyKey, ModuleCode, Stores};
 use zeroize::Zeroizing;
 
@@ -21,6 +22,9 @@ use crate::process::PerProcess;
 /// It is called on the thread that called the verb; it must not call a blocking verb itself, nor fork. Each
 /// method has reached the lasting store when it returns, and looking and writing are one step
 /// among all processes that share it.
+///
+/// What fails by any other error than `KeyStorageError` is told by the name of its class alone, because
+/// its text may quote what was to be written: log it where it happens.
 #[cfg_attr(feature = "uniffi", uniffi::export(with_foreign))]
 pub trait KeyStorage: Send + Sync {
     /// The text; none before the first `replace`.
@@ -37,7 +41,7 @@ pub enum KeyStorageError {
     /// It could not read or write.
     #[error("{reason}")]
     Failed {
-        /// Why, for the log.
+        /// Why, for the log: without the texts.
         reason: String,
     },
 }
@@ -45,7 +49,19 @@ pub enum KeyStorageError {
 #[cfg(feature = "uniffi")]
 impl From<uniffi::UnexpectedUniFFICallbackError> for KeyStorageError {
     fn from(error: uniffi::UnexpectedUniFFICallbackError) -> Self {
-        Self::Failed { reason: error.reason }
+        Self::Failed { reason: class_of(&error.reason).into() }
+    }
+}
+
+/// What came before the words of an error that nobody foresaw: the name of its class, in
+/// `OSError('…')` as in `Shop\Locked: …`. The words may be those of a statement with all its parameters.
+#[cfg(any(feature = "uniffi", test))]
+fn class_of(told: &str) -> &str {
+    let is_name = |letter: char| letter.is_alphanumeric() || "_.\\".contains(letter);
+    match told.find(|letter| !is_name(letter)) {
+        Some(0) => "an error of no class",
+        Some(end) => &told[..end],
+        None => told,
     }
 }
 
@@ -193,6 +209,17 @@ impl HostKeys {
         serde_json::to_string(keys).map_err(failed)
     }
 
+    fn replaced(&self, old: Option<&str>, new: String) -> Result<bool, KeyStoreError> {
+        let texts = [old.unwrap_or_default(), &new].map(|text| Zeroizing::new(text.to_owned()));
+        self.0.replace(old.map(Into::into), new).map_err(|failure| {
+            let KeyStorageError::Failed { reason } = &failure;
+            if texts.iter().any(|text| quotes(reason, text)) {
+                return because("its reason is not shown, because it quotes what is kept".into());
+            }
+            failed(failure)
+        })
+    }
+
     fn change_now(&self, change: &Change) -> Result<StoredKeys, KeyStoreError> {
         for _ in 0..TRIES {
             let old = self.stored()?.ok_or(KeyStoreError::Empty)?;
@@ -200,7 +227,7 @@ impl HostKeys {
             keys.apply(change.clone());
             let new = Self::write(&keys)?;
             // Somebody else wrote between: their change comes first, and this one on top of it.
-            if new == *old || self.0.replace(Some(old.to_string()), new).map_err(failed)? {
+            if new == *old || self.replaced(Some(&old), new)? {
                 return Ok(keys);
             }
         }
@@ -215,7 +242,7 @@ impl ModuleKeyStore for HostKeys {
 
     fn create(&self, keys: StoredKeys) -> Task<'_, Result<(), KeyStoreError>> {
         Box::pin(async move {
-            let is_written = self.0.replace(None, Self::write(&keys)?).map_err(failed)?;
+            let is_written = self.replaced(None, Self::write(&keys)?)?;
             if is_written { Ok(()) } else { Err(KeyStoreError::Occupied) }
         })
     }
@@ -230,10 +257,40 @@ impl ModuleKeyStore for HostKeys {
     }
 }
 
+/// Whether a reason holds a piece of a private key of that text, cut off or not.
+fn quotes(reason: &str, text: &str) -> bool {
+    const PIECE: usize = 8;
+    let Ok(keys) = HostKeys::read(text) else { return false };
+    [Some(keys.module_key), keys.next_key].into_iter().flatten().any(|seed| {
+        let secret = Zeroizing::new(base64url(seed.octets()));
+        let mut said = reason.as_bytes().windows(PIECE);
+        said.any(|piece| secret.as_bytes().windows(PIECE).any(|of_secret| piece == of_secret))
+    })
+}
+
 fn because(reason: String) -> KeyStoreError {
     failed(KeyStorageError::Failed { reason })
 }
 
 fn failed(cause: impl StdError + Send + Sync + 'static) -> KeyStoreError {
     KeyStoreError::Host(Box::new(cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_error_that_nobody_foresaw_no_more_than_its_class_is_told() {
+        for (told, class) in [
+            ("OSError(28, 'No space left on device')", "OSError"),
+            ("vault.Sealed(\"UPDATE keys SET text = '{}'\")", "vault.Sealed"),
+            ("Shop\\Locked: the text was {\"module_key\":\"A\"}", "Shop\\Locked"),
+            ("KeyboardInterrupt", "KeyboardInterrupt"),
+            ("{\"module_key\":\"A\"}", "an error of no class"),
+            ("", ""),
+        ] {
+            assert_eq!(class_of(told), class);
+        }
+    }
 }

@@ -281,6 +281,43 @@ fn a_host_s_storage_is_asked_again_when_another_was_faster_and_its_failure_is_to
     assert!(cause.unwrap().contains("the vault is sealed"));
 }
 
+/// One that quotes in its error what it could not write, as databases do.
+struct Quoting(fn(&str) -> String);
+
+impl KeyStorage for Quoting {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        Ok(None)
+    }
+
+    fn replace(&self, _: Option<String>, new: String) -> Result<bool, KeyStorageError> {
+        Err(KeyStorageError::Failed { reason: self.0(&new) })
+    }
+}
+
+#[test]
+fn what_a_storage_quotes_of_a_key_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let cause_with = |quote| {
+        let journal = folder.path().to_str().unwrap().to_owned();
+        let store = Store::of_host(Arc::new(Quoting(quote)), journal).unwrap();
+        let line = BlockingConnection::new(Config::new("http://127.0.0.1:1"), store).unwrap();
+        let user = "usr_014d2pf2dbzzzzzzzzzzzzzzzz";
+        let code = "3qq5-bm5p-rfpj-hbhy-0ft7-bk2g-kaqk-6txr-jvm9-9h8q-qr2b-a572-epjd-kyke";
+        let told = line.register(user.into(), "a password of mine".into(), code.into());
+        let Err(Error::GiveUp { cause: Some(cause), .. }) = told else { panic!("it has failed") };
+        cause
+    };
+    let whole: fn(&str) -> String = |new| format!("disk full (parameters: {new:?})");
+    let cut_off = |new: &str| format!("disk full: {}…", &new[..r#"{"module_key":""#.len() + 12]);
+    for quote in [whole, cut_off] {
+        let cause = cause_with(quote);
+        assert!(cause.ends_with("it quotes what is kept"), "{cause}");
+        assert!(!cause.contains("disk full"), "{cause}");
+    }
+    let cause = cause_with(|_| "disk full: /var/lib/shop".into());
+    assert!(cause.ends_with("disk full: /var/lib/shop"), "{cause}");
+}
+
 /// A fault of whatever runs below a verb.
 struct Panicking;
 

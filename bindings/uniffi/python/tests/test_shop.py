@@ -1,6 +1,7 @@
 """A shop in Python, blocking and on asyncio, against a real server."""
 
 import asyncio
+import json
 import queue
 import threading
 import time
@@ -151,12 +152,29 @@ class Shop(OnABed):
             def load(self):
                 return {}["missing"]
 
-        for vault, reason in [(Locked(), "the vault is sealed"), (Buggy(), "missing")]:
+        for vault, reason in [(Locked(), "the vault is sealed"), (Buggy(), "KeyError")]:
             line = pos.BlockingConnection(self.bed.config(), self.store(vault))
             with self.assertRaises(pos.Error.GiveUp) as caught:
                 line.methods()
             self.assertEqual(caught.exception.code, "key_store")
             self.assertIn(reason, caught.exception.cause)
+
+    def test_a_storage_that_quotes_in_its_error_what_it_was_given(self):
+        class Quoting(Vault):
+            def replace(self, old, new):
+                self.given = new
+                raise self.error(f"INSERT INTO keys VALUES ({new!r})")
+
+        unused = self.bed.told["unregistered"][1]
+        for error in [RuntimeError, pos.KeyStorageError.Failed]:
+            vault = Quoting()
+            vault.error = error
+            line = pos.BlockingConnection(self.bed.config(), self.store(vault))
+            with self.assertRaises(pos.Error.GiveUp) as caught:
+                line.register(unused["user_id"], PASSWORD, unused["code"])
+            self.assertEqual(caught.exception.code, "key_store")
+            self.assertNotIn("INSERT", caught.exception.cause)
+            self.assertNotIn(json.loads(vault.given)["module_key"], repr(caught.exception))
 
     def test_a_storage_that_is_stopped_has_failed_and_the_program_stops_after_the_verb(self):
         asked = []
@@ -203,7 +221,7 @@ class Shop(OnABed):
         outer.append(line)
         with self.assertRaises(pos.Error.GiveUp) as caught:
             line.methods()
-        self.assertIn("callback", caught.exception.cause)
+        self.assertIn("FixTheRequest", caught.exception.cause)
 
     def test_a_verb_that_is_cancelled_leaves_the_connection_good(self):
         async def run():
