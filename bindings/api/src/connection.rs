@@ -30,6 +30,10 @@ use crate::store::Store;
 /// Every verb may give an `Error` of any kind, which says what to do: `FixTheRequest` for an argument
 /// that cannot be, with its `field`; `Wait` where the server is not reached; `SignInAgain` where there
 /// is no key or it has ended. Only about a payment can the outcome be unknown (`AskForStatus`).
+///
+/// A payment whose awaiting is cancelled, by a time limit of the program's own or with the request that it
+/// belongs to, may have been made all the same. Give `pay` and its like a key of your own, so that you can
+/// ask: `resume` that key, or those that `in_flight` names.
 #[cfg_attr(feature = "uniffi", derive(uniffi::Object))]
 pub struct Connection {
     config: pos_connect::Config,

@@ -68,15 +68,16 @@ macro_rules! requests {
 }
 
 answers! {
-    /// Where an operation stands.
+    /// Where an operation stands. `Done`, `Declined`, `NotSent` and `Reversed` are final: after the last three
+    /// nothing was moved, and an order can be paid again. In every other state ask again later.
     OperationState of wire::WireOperationState {
         /// Under way.
         Processing,
-        /// Done, for `done_amount`.
+        /// Done, for `done_amount`. Final.
         Done,
-        /// Refused by the institution; `decline` says why.
+        /// Refused by the institution; `decline` says why. Final.
         Declined,
-        /// Certainly not processed. A new try takes a quote, a new key and a new envelope.
+        /// Certainly not processed. Final: a new try takes a quote, a new key and a new envelope.
         NotSent,
         /// Waits for the shopper.
         NeedsPayer,
@@ -86,7 +87,7 @@ answers! {
         Unknown,
         /// Being undone.
         Reversing,
-        /// Undone.
+        /// Undone: nothing was moved in the end. Final: a new try as after `NotSent`.
         Reversed,
         /// A person of the operator has to decide.
         NeedsHuman,
