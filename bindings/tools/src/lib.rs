@@ -1,3 +1,4 @@
 //! What the generators share.
 
 pub mod surface;
+pub mod words;

@@ -4,12 +4,16 @@
 //! symbols are exported, so they are found in the dynamic table as well: what is read here is the very file
 //! that goes to shops, and nothing has to be stripped in the right moment.
 
+use std::fs;
+
 use anyhow::Context as _;
 use camino::Utf8Path;
 use goblin::elf::{Elf, Sym};
 use uniffi_bindgen::bindings::python;
 use uniffi_bindgen::{BindgenLoader, BindgenPaths, ComponentInterface, GlobalConfig};
 use uniffi_meta::Metadata;
+
+use crate::words;
 
 /// Begins the name of every symbol that holds a piece of it.
 const SYMBOL: &str = "UNIFFI_META_";
@@ -33,7 +37,11 @@ pub fn read(library: &Utf8Path) -> anyhow::Result<ComponentInterface> {
 pub fn write_python(library: &Utf8Path, out: &Utf8Path) -> anyhow::Result<()> {
     let loader = loader();
     let metadata = loader.load_metadata_specialized(library, exported)?;
-    python::run_pipeline(loader.load_pipeline_initial_root(library, metadata)?, out, None)
+    python::run_pipeline(loader.load_pipeline_initial_root(library, metadata)?, out, None)?;
+    let surface = read(library)?;
+    let module = out.join(format!("{}.py", surface.namespace()));
+    fs::write(&module, words::in_python(&surface, &fs::read_to_string(&module)?))
+        .with_context(|| format!("writing {module}"))
 }
 
 fn loader() -> BindgenLoader {

@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 
+use pos_connect_tools::words;
 use uniffi_bindgen::ComponentInterface;
 use uniffi_bindgen::interface::{
     Argument, AsType as _, Callable, Constructor, Enum, Field, Function, Method, Object, Record,
@@ -47,7 +48,7 @@ pub(super) fn of(surface: &ComponentInterface) -> anyhow::Result<String> {
     for one in surface.function_definitions() {
         out.push_str(&function(one)?);
     }
-    Ok(out)
+    Ok(words::in_python(surface, &out))
 }
 
 fn record(of: &Record) -> anyhow::Result<String> {

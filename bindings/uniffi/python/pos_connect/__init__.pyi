@@ -72,7 +72,7 @@ class Error(Exception):
     """The key or session is not good (any more): sign in, or register anew. Nothing was moved."""
     Wait: ClassVar[type[_ErrorWait]]
     """Nothing was moved, and a later try may succeed: after `retry_after_ms` under the same key
-    where `retry` says `SameKey` or `After`, under a new key where it says `Never` or `NewQuote`.
+    where `retry` says `SAME_KEY` or `AFTER`, under a new key where it says `NEVER` or `NEW_QUOTE`.
     """
     GiveUp: ClassVar[type[_ErrorGiveUp]]
     """Neither waiting nor another call helps: tell the operator `code` and `request_id`. Nothing
@@ -155,7 +155,7 @@ class _ErrorSignInAgain(Error):
 @final
 class _ErrorWait(Error):
     """Nothing was moved, and a later try may succeed: after `retry_after_ms` under the same key
-    where `retry` says `SameKey` or `After`, under a new key where it says `Never` or `NewQuote`.
+    where `retry` says `SAME_KEY` or `AFTER`, under a new key where it says `NEVER` or `NEW_QUOTE`.
     """
     def __init__(
         self,
@@ -200,7 +200,7 @@ class Retry(enum.Enum):
     SAME_KEY = 1
     """Make the same call again with the same idempotency key."""
     AFTER = 2
-    """As `SameKey`, after `retry_after_ms`."""
+    """As `SAME_KEY`, after `retry_after_ms`."""
     NEW_QUOTE = 3
     """Ask for a quote again, then pay with a new key and a new envelope."""
 
@@ -364,7 +364,7 @@ class CheckState(enum.Enum):
     REFUSED = 1
     """It would not; `decline` says why."""
     OTHER = 2
-    """An answer of a newer server: treat it as `Refused`."""
+    """An answer of a newer server: treat it as `REFUSED`."""
 
 @final
 class KeyRole(enum.Enum):
@@ -402,15 +402,17 @@ class OperationKind(enum.Enum):
 
 @final
 class OperationState(enum.Enum):
-    """Where an operation stands."""
+    """Where an operation stands. `DONE`, `DECLINED`, `NOT_SENT` and `REVERSED` are final: after the last three
+    nothing was moved, and an order can be paid again. In every other state ask again later.
+    """
     PROCESSING = 0
     """Under way."""
     DONE = 1
-    """Done, for `done_amount`."""
+    """Done, for `done_amount`. Final."""
     DECLINED = 2
-    """Refused by the institution; `decline` says why."""
+    """Refused by the institution; `decline` says why. Final."""
     NOT_SENT = 3
-    """Certainly not processed. A new try takes a quote, a new key and a new envelope."""
+    """Certainly not processed. Final: a new try takes a quote, a new key and a new envelope."""
     NEEDS_PAYER = 4
     """Waits for the shopper."""
     PENDING = 5
@@ -420,11 +422,11 @@ class OperationState(enum.Enum):
     REVERSING = 7
     """Being undone."""
     REVERSED = 8
-    """Undone."""
+    """Undone: nothing was moved in the end. Final: a new try as after `NOT_SENT`."""
     NEEDS_HUMAN = 9
     """A person of the operator has to decide."""
     OTHER = 10
-    """A state of a newer server: treat it as `Pending`."""
+    """A state of a newer server: treat it as `PENDING`."""
 
 @final
 class PaymentState(enum.Enum):
@@ -456,7 +458,7 @@ class PaymentState(enum.Enum):
     NEEDS_HUMAN = 12
     """A person of the operator has to decide."""
     OTHER = 13
-    """A state of a newer server: treat it as `Pending`."""
+    """A state of a newer server: treat it as `PENDING`."""
 
 @final
 class SealedOperation(enum.Enum):
@@ -485,7 +487,7 @@ class KeyStorageError(Exception):
     Failed: ClassVar[type[_KeyStorageErrorFailed]]
     """It could not read or write."""
     reason: str
-    """Why, for the log."""
+    """Why, for the log: without the texts."""
 
 @final
 class _KeyStorageErrorFailed(KeyStorageError):
@@ -916,7 +918,7 @@ class Operation:
     done_amount: int | None
     """What was done; less than `amount` only for an allowed partial approval."""
     decline: Decline | None
-    """Why the institution refused, with `Declined`."""
+    """Why the institution refused, with `DECLINED`."""
     contract_id: str
     """The contract it runs under."""
     institution: str
@@ -928,7 +930,7 @@ class Operation:
     ended_at_ms: int | None
     """When it ended, if it has."""
     refusal: Rejection | None
-    """With `NotSent`, where the shop's own envelope is the reason."""
+    """With `NOT_SENT`, where the shop's own envelope is the reason."""
     ask_after_ms: int | None
     """While it is open: after how many milliseconds asking again is worth it."""
     def __init__(
@@ -1260,6 +1262,10 @@ class Connection:
     Every verb may give an `Error` of any kind, which says what to do: `FixTheRequest` for an argument
     that cannot be, with its `field`; `Wait` where the server is not reached; `SignInAgain` where there
     is no key or it has ended. Only about a payment can the outcome be unknown (`AskForStatus`).
+
+    A payment whose awaiting is cancelled, by a time limit of the program's own or with the request that it
+    belongs to, may have been made all the same. Give `pay` and its like a key of your own, so that you can
+    ask: `resume` that key, or those that `in_flight` names.
     """
     def __init__(self, config: Config, store: Store) -> None:
         """A line by these settings, with the keys and open payments of this store. Nothing is sent and
@@ -1391,6 +1397,9 @@ class KeyStorage(abc.ABC):
     It is called on the thread that called the verb; it must not call a blocking verb itself, nor fork. Each
     method has reached the lasting store when it returns, and looking and writing are one step
     among all processes that share it.
+
+    What fails by any other error than `KeyStorageError` is told by the name of its class alone, because
+    its text may quote what was to be written: log it where it happens.
     """
     @abc.abstractmethod
     def load(self) -> str | None:
@@ -1430,7 +1439,7 @@ def seal(instrument: Instrument, binding: SealBinding, seal_keys: str, seal_root
 
     # Errors
     `FixTheRequest` naming the field of the instrument or binding; `Wait` (`seal_keys_refused`, with
-    the advice `NewQuote`) when the keys have ended: fetch them again by a quote; `GiveUp`
+    the advice `NEW_QUOTE`) when the keys have ended: fetch them again by a quote; `GiveUp`
     (`seal_keys_refused`) when they are not the institution's: tell the operator.
     """
 

@@ -37,6 +37,14 @@ class Surface(unittest.TestCase):
             self.assertEqual(thing.__module__, "pos_connect", name)
             self.assertTrue(inspect.getdoc(thing), name)
 
+    def test_documentation_names_what_is_there(self):
+        for text in [(PACKAGE / "__init__.pyi").read_text(), inspect.getsource(native)]:
+            for of, name in [("Retry", "SAME_KEY"), ("OperationState", "NOT_SENT")]:
+                self.assertIn(f"`{name}`", text)
+                self.assertTrue(hasattr(getattr(pos, of), name))
+            for name in ["SameKey", "NewQuote", "Pending", "Declined", "NotSent"]:
+                self.assertNotIn(f"`{name}`", text)
+
     def test_both_connections_have_the_same_verbs(self):
         def verbs(of):
             named = inspect.getmembers(of, inspect.isfunction)
