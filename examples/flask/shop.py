@@ -65,7 +65,7 @@ def outcome(operation):
         return "paid", "Paid. Thank you!"
     if operation.state == pos.OperationState.DECLINED:
         return "new", ADVICE[operation.decline.shopper_advice]
-    if operation.state == pos.OperationState.NOT_SENT:
+    if operation.state in (pos.OperationState.NOT_SENT, pos.OperationState.REVERSED):
         return "new", "The payment was not made. Nothing was charged."
     return "asking", "Your bank is still working on the payment."
 

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import html
 import http.client
+import importlib.util
 import json
 import os
 import pathlib
@@ -14,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 import unittest
+import unittest.mock
 import urllib.parse
 
 import pos_connect as pos
@@ -79,6 +82,29 @@ class Gunicorn:
         except subprocess.TimeoutExpired:
             self._process.kill()
             raise
+
+
+class Outcomes(unittest.TestCase):
+    def test_an_order_whose_payment_moved_nothing_in_the_end_can_be_paid_again(self):
+        spec = importlib.util.spec_from_file_location("shop", SHOP / "shop.py")
+        shop = importlib.util.module_from_spec(spec)
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {"SHOP_FOLDER": folder, "POS_SERVER_URL": "https://pos.example"}
+            with unittest.mock.patch.dict(os.environ, settings):
+                spec.loader.exec_module(shop)
+        open_states = set(pos.OperationState) - {
+            pos.OperationState.DONE,
+            pos.OperationState.DECLINED,
+            pos.OperationState.NOT_SENT,
+            pos.OperationState.REVERSED,
+        }
+        for state, order in [
+            (pos.OperationState.DONE, "paid"),
+            (pos.OperationState.NOT_SENT, "new"),
+            (pos.OperationState.REVERSED, "new"),
+            *((state, "asking") for state in open_states),
+        ]:
+            self.assertEqual(shop.outcome(types.SimpleNamespace(state=state))[0], order, state)
 
 
 class Shop(unittest.TestCase):
