@@ -3,13 +3,27 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 TYPES = pathlib.Path(__file__).parent / "types"
 PACKAGE = pathlib.Path(os.environ["PYTHONPATH"]) / "pos_connect"
 STUB = str(PACKAGE / "__init__.pyi")
+PAGES = [TYPES.parents[1] / "README.md", TYPES.parents[3] / "README.md"]
+# What a shop has around the examples of the pages.
+AROUND = """
+import pos_connect as pos
+
+contract_id = order_id = envelope_from_the_page = idempotency_key = str()
+def ship(order_id: str) -> None: ...
+def tell(advice: pos.ShopperAdvice) -> None: ...
+def offer_to_pay_again(order_id: str) -> None: ...
+def look_again_later(idempotency_key: str) -> None: ...
+
+"""
 
 
 def run(*words):
@@ -45,6 +59,17 @@ class Types(unittest.TestCase):
         for checker in [mypy, pyright]:
             done, lines = checker("accepted.py", STUB)
             self.assertEqual((done.returncode, lines), (0, set()), done.stdout + done.stderr)
+
+    def test_what_the_pages_show_is_accepted(self):
+        for page in PAGES:
+            shown = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
+            self.assertTrue(shown, page)
+            with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
+                file.write(AROUND + "\n".join(shown))
+                file.flush()
+                for checker in [mypy, pyright]:
+                    done, lines = checker(file.name)
+                    self.assertEqual((done.returncode, lines), (0, set()), done.stdout)
 
     def test_each_mistake_is_refused(self):
         text = (TYPES / "refused.py").read_text().splitlines()

@@ -70,7 +70,7 @@ def sealed(contract: pos.Contract, keys: str) -> str:
     return pos.seal(instruments()[0], binding, keys, contract.seal_root)
 
 
-def sell(line: BlockingConnection) -> str:
+def sell(line: BlockingConnection, idempotency_key: str) -> str:
     quote = line.quote(
         pos.QuoteRequest(order_id="1", method="card:visa", amount=1200, currency="JPY")
     )
@@ -88,10 +88,10 @@ def sell(line: BlockingConnection) -> str:
         allow_partial=True,
     )
     try:
-        operation = line.pay(order)
+        operation = line.pay(order, idempotency_key)
     except pos.Error.AskForStatus as error:
         assert_type(error.idempotency_key, str | None)
-        operation = line.resume(error.idempotency_key or "")
+        operation = line.resume(idempotency_key)
     except (pos.Error.Wait, pos.Error.SignInAgain) as error:
         assert_type(error.retry, pos.Retry)
         assert_type(error.retry_after_ms, int | None)
@@ -175,7 +175,7 @@ async def on_asyncio() -> list[pos.Operation]:
 
 
 with BlockingConnection(config, store) as opened:
-    sell(opened)
+    sell(opened, "a-key-of-16-octets")
     manage(opened)
 asyncio.run(on_asyncio())
 assert_type(pos.verify("key", b"signature", 200, {"date": ["now"]}, b"{}"), int)
