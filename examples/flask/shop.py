@@ -66,9 +66,11 @@ def outcome(operation):
     if operation.state == pos.OperationState.DECLINED:
         return "new", ADVICE[operation.decline.shopper_advice]
     if operation.state in (pos.OperationState.NOT_SENT, pos.OperationState.REVERSED):
-        return "new", "The payment was not made. Nothing was charged."
+        return NOT_MADE
     return "asking", "Your bank is still working on the payment."
 
+
+NOT_MADE = "new", "The payment was not made. Nothing was charged."
 
 ADVICE = {
     pos.ShopperAdvice.CHECK_DETAILS: "Your bank refused. Please check the number and try again.",
@@ -131,21 +133,19 @@ def checkout(order_id):
 
 @app.post("/orders/<order_id>")
 def paid(order_id):
-    # A second click brings the same envelope again, which is good for one payment.
-    is_again = find(order_id)["envelope"] == request.form["envelope"]
-    # Written down before the call: after a crash the same key asks what became of it. And only where
-    # the order is new, so that of two clicks one pays.
-    is_mine = not is_again and change(
-        order_id,
-        "new",
-        state="asking",
-        contract_id=request.form["contract_id"],
-        envelope=request.form["envelope"],
-        idempotency_key=f"{order_id}-{secrets.token_hex(4)}",
+    find(order_id)
+    contract_id, envelope = request.form["contract_id"], request.form["envelope"]
+    key = f"{order_id}-{secrets.token_hex(4)}"
+    # Written down before the call: after a crash the same key asks what became of it. Only where the
+    # order is new, so that of two clicks one pays; and a second click brings the same envelope again,
+    # which is good for one payment.
+    is_mine = change(
+        "UPDATE orders SET state = 'asking', contract_id = ?, envelope = ?, idempotency_key = ?"
+        " WHERE id = ? AND state = 'new' AND envelope IS NOT ?",
+        (contract_id, envelope, key, order_id, envelope),
     )
     if is_mine:
-        state, text = pay(find(order_id))
-        change(order_id, "asking", state=state, text=text)
+        settle(key, pay(find(order_id)))
     return redirect(url_for("checkout", order_id=order_id))
 
 
@@ -161,17 +161,25 @@ def seal(file):
 
 def ask(order):
     """What became of a payment that was open. It never pays: a shopper may look as often as they like."""
+    key = order["idempotency_key"]
     try:
-        state, text = outcome(line.resume(order["idempotency_key"]))
+        settle(key, outcome(line.resume(key)))
     except pos.Error.AskForStatus:
-        return order
+        pass
     except pos.Error as error:
-        if error.code != "not_made":
+        if error.code == "not_made":
+            settle(key, NOT_MADE)
+        else:
             app.logger.warning("%s: %s (%s)", order["id"], error, error.request_id)
-            return order
-        state, text = "new", "The payment was not made. Nothing was charged."
-    change(order["id"], "asking", state=state, text=text)
     return find(order["id"])
+
+
+def settle(key, outcome):
+    """Writes down what became of the payment under this key, unless that is known already."""
+    change(
+        "UPDATE orders SET state = ?, text = ? WHERE idempotency_key = ? AND state = 'asking'",
+        (*outcome, key),
+    )
 
 
 def database():
@@ -191,12 +199,10 @@ def find(order_id):
     return order or abort(404)
 
 
-def change(order_id, state_before, **columns):
-    """Whether it was in that state, and was changed."""
-    names = ", ".join(f"{name} = ?" for name in columns)
-    statement = f"UPDATE orders SET {names} WHERE id = ? AND state = ?"
+def change(statement, values):
+    """Whether the statement has changed an order."""
     with database() as orders:
-        return orders.execute(statement, (*columns.values(), order_id, state_before)).rowcount == 1
+        return orders.execute(statement, values).rowcount == 1
 
 
 @app.cli.command()

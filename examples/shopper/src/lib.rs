@@ -4,6 +4,7 @@
 //! The shop is opened by its own `try_it` program, so that what its README says is what is tested.
 
 mod page;
+mod record;
 mod shop;
 mod story;
 

@@ -17,6 +17,7 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 
 use crate::Commands;
+use crate::record::Record;
 
 /// How long a shop that was asked to end may take.
 const END_LIMIT: Duration = Duration::from_secs(20);
@@ -112,6 +113,13 @@ impl Shop {
         self.signal("-INT");
         timeout(END_LIMIT, self.child.wait()).await.context("the shop did not end")??;
         Ok(())
+    }
+
+    /// What it has written down of an order.
+    pub(crate) fn record(&self, order: &str) -> anyhow::Result<Record> {
+        let order_id = order.rsplit('/').next().unwrap_or_default().to_owned();
+        let folder = self.left_behind()?.context("the shop has no folder")?;
+        Ok(Record { folder, order_id })
     }
 
     pub(crate) fn has_left_nothing(&self) -> anyhow::Result<()> {

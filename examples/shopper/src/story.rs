@@ -20,6 +20,7 @@ pub(crate) async fn play(shop: &Shop, bed: &Bed) -> anyhow::Result<()> {
     shopper.pays().await.context("paying")?;
     shopper.is_refused_and_takes_another_card().await.context("being refused")?;
     shopper.sends_nonsense().await.context("sending nonsense")?;
+    shopper.pays_again_before_the_answer().await.context("an answer to an earlier payment")?;
     shopper.clicks_twice_while_the_bank_is_silent().await.context("an outcome that is not known")
 }
 
@@ -115,22 +116,49 @@ impl Shopper<'_> {
         self.is_booked(&order, &[]).await
     }
 
-    async fn clicks_twice_while_the_bank_is_silent(&self) -> anyhow::Result<()> {
+    /// The answer to one payment comes when the order is being paid by another.
+    async fn pays_again_before_the_answer(&self) -> anyhow::Result<()> {
         let order = self.order().await?;
-        let sealed = self.page(&order).await?.seal(self.bed, "fault:processed_then_cut")?;
-        tokio::try_join!(self.click(&order, &sealed), self.click(&order, &sealed))?;
+        let sealed = self.page(&order).await?.seal(self.bed, "fault:delayed_answer")?;
+        let record = self.shop.record(&order)?;
+        let again = async {
+            wait::until("the bank has the payment", async || {
+                self.is_booked(&order, &[("done", YEN)]).await.ok()
+            })
+            .await;
+            let first = record.get("idempotency_key")?;
+            record.set(&[("idempotency_key", format!("{first}-another").into())])?;
+            Ok(first)
+        };
+        let ((), first) = tokio::try_join!(self.click(&order, &sealed), again)?;
+        ensure!(record.state()? == "asking", "settled by the answer to another payment");
+        record.set(&[("idempotency_key", first.into())])?;
         self.is_paid_in_the_end(&order).await
     }
 
-    /// Until the outcome is known, the order is being asked about and nothing else.
+    async fn clicks_twice_while_the_bank_is_silent(&self) -> anyhow::Result<()> {
+        let order = self.order().await?;
+        let page = self.page(&order).await?;
+        // A page that does not know of its first click seals once more.
+        let sealed = page.seal(self.bed, "fault:processed_then_cut")?;
+        let again = page.seal(self.bed, "fault:processed_then_cut")?;
+        tokio::try_join!(self.click(&order, &sealed), self.click(&order, &again))?;
+        self.is_paid_in_the_end(&order).await
+    }
+
     async fn is_paid_in_the_end(&self, order: &str) -> anyhow::Result<()> {
+        let page = self.page_once_known(order).await?;
+        ensure!(page.told()?.0 == "paid", "{}", page.0);
+        self.is_booked(order, &[("done", YEN)]).await
+    }
+
+    /// Until the outcome is known, the order is being asked about and nothing else.
+    async fn page_once_known(&self, order: &str) -> anyhow::Result<Page> {
         let page = wait::within(wait::LIMIT, async || match self.page(order).await {
             Ok(page) if page.told().is_ok_and(|(state, _)| state == "asking") => None,
             found => Some(found),
         });
-        let page = page.await.context("the bank is asked for ever")??;
-        ensure!(page.told()?.0 == "paid", "{}", page.0);
-        self.is_booked(order, &[("done", YEN)]).await
+        page.await.context("the bank is asked for ever")?
     }
 
     /// Orders tea and gives the page of the order.
