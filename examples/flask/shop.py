@@ -140,9 +140,9 @@ def paid(order_id):
     # order is new, so that of two clicks one pays; and a second click brings the same envelope again,
     # which is good for one payment.
     is_mine = change(
-        "UPDATE orders SET state = 'asking', contract_id = ?, envelope = ?, idempotency_key = ?"
-        " WHERE id = ? AND state = 'new' AND envelope IS NOT ?",
-        (contract_id, envelope, key, order_id, envelope),
+        "UPDATE orders SET state = 'asking', contract_id = ?, envelope = ?, idempotency_key = ?,"
+        " claimed_at = ? WHERE id = ? AND state = 'new' AND envelope IS NOT ?",
+        (contract_id, envelope, key, int(time.time()), order_id, envelope),
     )
     if is_mine:
         settle(key, pay(find(order_id)))
@@ -160,17 +160,20 @@ def seal(file):
 
 
 def ask(order):
-    """What became of a payment that was open. It never pays: a shopper may look as often as they like."""
+    """Finds out what became of a payment that was open. A shopper may look as often as they like."""
     key = order["idempotency_key"]
     try:
         settle(key, outcome(line.resume(key)))
     except pos.Error.AskForStatus:
         pass
     except pos.Error as error:
-        if error.code == "not_made":
+        app.logger.warning("%s: %s (%s)", order["id"], error, error.request_id)
+        # Only two errors are the end of the payment: the proof that it was not made, and the server's
+        # refusal of it, which has a request id. Others are about this question.
+        if error.code == "not_made" or error.request_id:
             settle(key, NOT_MADE)
-        else:
-            app.logger.warning("%s: %s (%s)", order["id"], error, error.request_id)
+        elif error.code == "not_in_journal" and claim_again(key):
+            settle(key, pay(order))
     return find(order["id"])
 
 
@@ -182,13 +185,25 @@ def settle(key, outcome):
     )
 
 
+def claim_again(key):
+    """Whether a payment that never began is the caller's to make: the shop was killed when it had
+    written the payment down and not yet sent it. Not while whoever wrote it may be at it: no call
+    takes a minute."""
+    now = int(time.time())
+    return change(
+        "UPDATE orders SET claimed_at = ? WHERE idempotency_key = ? AND state = 'asking'"
+        " AND claimed_at < ?",
+        (now, key, now - 60),
+    )
+
+
 def database():
     FOLDER.mkdir(parents=True, exist_ok=True)
     orders = sqlite3.connect(FOLDER / "orders.db")
     orders.row_factory = sqlite3.Row
     orders.execute(
         "CREATE TABLE IF NOT EXISTS orders (id PRIMARY KEY, article, amount, state, text,"
-        " contract_id, envelope, idempotency_key)"
+        " contract_id, envelope, idempotency_key, claimed_at)"
     )
     return orders
 
@@ -203,6 +218,15 @@ def change(statement, values):
     """Whether the statement has changed an order."""
     with database() as orders:
         return orders.execute(statement, values).rowcount == 1
+
+
+@app.cli.command("settle")
+def settle_open():
+    """Finds out what became of every payment that is open, whether or not its shopper comes back."""
+    with database() as orders:
+        asking = orders.execute("SELECT * FROM orders WHERE state = 'asking'").fetchall()
+    for order in asking:
+        ask(order)
 
 
 @app.cli.command()

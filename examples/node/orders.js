@@ -9,9 +9,10 @@ fs.mkdirSync(`${folder}/orders`, { recursive: true, mode: 0o700 });
 
 const path = (id) => `${folder}/orders/${id}.json`;
 const random = () => randomBytes(4).toString("hex");
+const seconds = () => Math.floor(Date.now() / 1000);
 
 export const begin = (article, amount) => {
-  const id = `web-${Math.floor(Date.now() / 1000)}-${random()}`;
+  const id = `web-${seconds()}-${random()}`;
   write({ id, article, amount, state: "new" });
   return id;
 };
@@ -29,9 +30,22 @@ export const find = (id) => {
 export const claim = (id, { contractId, envelope }) => {
   const order = find(id);
   if (order.state !== "new" || order.envelope === envelope) return undefined;
-  const claimed = { ...order, state: "asking", contractId, envelope, idempotencyKey: `${id}-${random()}` };
+  const idempotencyKey = `${id}-${random()}`;
+  const claimed = { ...order, state: "asking", contractId, envelope, idempotencyKey, claimedAt: seconds() };
   write(claimed);
   return claimed;
+};
+
+/**
+ * Whether a payment that never began is the caller's to make: the shop was killed when it had written
+ * the payment down and not yet sent it. Not while whoever wrote it may be at it: no call takes a minute.
+ */
+export const claimAgain = ({ id, idempotencyKey }) => {
+  const order = find(id);
+  if (order.state !== "asking" || order.idempotencyKey !== idempotencyKey) return false;
+  if (order.claimedAt >= seconds() - 60) return false;
+  write({ ...order, claimedAt: seconds() });
+  return true;
 };
 
 /** Writes down what became of a payment, unless that is known already. */
@@ -48,7 +62,17 @@ const write = (order) => {
   fs.fsyncSync(file);
   fs.closeSync(file);
   fs.renameSync(`${path(order.id)}.new`, path(order.id));
+  note(order);
   const entries = fs.openSync(`${folder}/orders`);
   fs.fsyncSync(entries);
   fs.closeSync(entries);
 };
+
+// The orders with a payment that is open, so that not all files are read to find them.
+const open = new Set();
+const note = ({ id, state }) => (state === "asking" ? open.add(id) : open.delete(id));
+for (const name of fs.readdirSync(`${folder}/orders`)) {
+  if (name.endsWith(".json")) note(find(name.slice(0, -".json".length)));
+}
+
+export const asking = () => [...open].map(find);

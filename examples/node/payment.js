@@ -2,7 +2,7 @@
 
 import { Connection, Store, isPosError } from "pos-connect";
 
-import { folder } from "./orders.js";
+import { claimAgain, folder } from "./orders.js";
 
 // One line for the whole program. A server without a public name has its CA in NODE_EXTRA_CA_CERTS, and the name to sign in
 // POS_AUTHORITY.
@@ -28,17 +28,20 @@ export const pay = async ({ id, amount, contractId, envelope, idempotencyKey }) 
 };
 
 /**
- * What became of a payment that was open; nothing where that is not known yet. It never pays: a shopper
- * may look as often as they like.
+ * What became of a payment that was open; nothing where that is not known yet. A shopper may look as
+ * often as they like.
  */
-export const ask = async ({ id, idempotencyKey }) => {
+export const ask = async (order) => {
   try {
-    return outcome(await line.resume(idempotencyKey));
+    return outcome(await line.resume(order.idempotencyKey));
   } catch (error) {
     if (!isPosError(error)) throw error;
-    if (error.code === "not_made") return NOT_MADE;
-    if (error.kind !== "ask_for_status") log(id, error);
-    return {};
+    if (error.kind === "ask_for_status") return {};
+    log(order.id, error);
+    // Only two errors are the end of the payment: the proof that it was not made, and the server's
+    // refusal of it, which has a request id. Others are about this question.
+    if (error.code === "not_made" || error.requestId) return NOT_MADE;
+    return error.code === "not_in_journal" && claimAgain(order) ? pay(order) : {};
   }
 };
 

@@ -62,6 +62,16 @@ const paid = async (request, id) => {
   return redirect(id);
 };
 
+/** Finds out what became of every payment that is open, whether or not its shopper comes back. */
+const settleOpen = async () => {
+  for (const order of orders.asking()) orders.settle(order, await ask(order));
+};
+
+const everyMinute = async () => {
+  await settleOpen().catch(console.error);
+  setTimeout(everyMinute, 60_000).unref();
+};
+
 /** A file for a browser: the page's script, or one of the npm package. */
 const file = async (root, name) => {
   const url = new URL(name, root);
@@ -111,3 +121,4 @@ const server = createServer(async (request, response) => {
 
 const port = Number(process.env.PORT ?? 5000);
 server.listen(port, "127.0.0.1", () => console.log(`open at http://127.0.0.1:${port}`));
+everyMinute();

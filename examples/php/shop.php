@@ -34,7 +34,7 @@ final class Shop
         );
         $this->orders = new PDO("sqlite:$folder/orders.db");
         $this->orders->exec('CREATE TABLE IF NOT EXISTS orders (id PRIMARY KEY, article, amount INTEGER, state, text,'
-            . ' contract_id, envelope, idempotency_key)');
+            . ' contract_id, envelope, idempotency_key, claimed_at INTEGER)');
     }
 
     /**
@@ -43,14 +43,23 @@ final class Shop
      *
      * @return array{string, string} the state of the order, and a sentence for the shopper
      */
-    private function pay(Order $order, string $key): array
+    private function pay(object $order): array
     {
         try {
-            return $this->outcome($this->line->pay($order, $key));
+            return $this->outcome($this->line->pay(
+                new Order(
+                    contractId: $order->contract_id,
+                    orderId: $order->id,
+                    amount: $order->amount,
+                    currency: 'JPY',
+                    envelope: $order->envelope,
+                ),
+                $order->idempotency_key,
+            ));
         } catch (Error\AskForStatus) {
             return ['asking', 'We are asking the bank what became of your payment.'];
         } catch (Error $error) {
-            $this->log($order->orderId, $error);
+            $this->log($order->id, $error);
 
             return ['new', 'The payment could not be made. Nothing was charged.'];
         }
@@ -89,38 +98,65 @@ final class Shop
     /** The shopper has clicked: pays, unless this order is being paid or the click is a second one. */
     public function paid(string $id, string $contractId, string $envelope): void
     {
-        $amount = $this->find($id)->amount;
-        $order = new Order(contractId: $contractId, orderId: $id, amount: $amount, currency: 'JPY', envelope: $envelope);
         $key = $id . '-' . bin2hex(random_bytes(4));
         // Written down before the call: after a crash the same key asks what became of it. Only where the order is new,
         // so that of two clicks one pays; and a second click brings the same envelope again, which is good for one payment.
         $claimed = $this->run(
-            "UPDATE orders SET state = 'asking', contract_id = ?, envelope = ?, idempotency_key = ?"
+            "UPDATE orders SET state = 'asking', contract_id = ?, envelope = ?, idempotency_key = ?, claimed_at = ?"
             . " WHERE id = ? AND state = 'new' AND envelope IS NOT ?",
-            $contractId, $envelope, $key, $id, $envelope,
+            $contractId, $envelope, $key, time(), $id, $envelope,
         );
         if ($claimed->rowCount() === 1) {
-            $this->settle($key, $this->pay($order, $key));
+            $this->settle($key, $this->pay($this->find($id)));
         }
     }
 
-    /** Finds out what became of a payment that was open. It never pays: a shopper may look as often as they like. */
+    /** Finds out what became of a payment that was open. A shopper may look as often as they like. */
     public function ask(object $order): object
     {
+        $key = $order->idempotency_key;
         try {
-            $this->settle($order->idempotency_key, $this->outcome($this->line->resume($order->idempotency_key)));
+            $this->settle($key, $this->outcome($this->line->resume($key)));
+        } catch (Error\AskForStatus) {
         } catch (Error $error) {
-            if ($error->errorCode === 'not_made') {
-                $this->settle($order->idempotency_key, self::NOT_MADE);
-            } elseif (!$error instanceof Error\AskForStatus) {
-                $this->log($order->id, $error);
+            $this->log($order->id, $error);
+            // Only two errors are the end of the payment: the proof that it was not made, and the server's refusal of
+            // it, which has a request id. Others are about this question.
+            if ($error->errorCode === 'not_made' || $error->requestId !== null) {
+                $this->settle($key, self::NOT_MADE);
+            } elseif ($error->errorCode === 'not_in_journal' && $this->claimAgain($key)) {
+                $this->settle($key, $this->pay($order));
             }
         }
 
         return $this->find($order->id);
     }
 
-    /** @param array{string, string} $outcome */
+    /** The same for every payment that is open, whether or not its shopper comes back. */
+    public function settleOpen(): void
+    {
+        foreach ($this->run("SELECT * FROM orders WHERE state = 'asking'")->fetchAll(PDO::FETCH_OBJ) as $order) {
+            $this->ask($order);
+        }
+    }
+
+    /**
+     * Whether a payment that never began is the caller's to make: the shop was killed when it had written the payment
+     * down and not yet sent it. Not while whoever wrote it may be at it: no call takes a minute.
+     */
+    private function claimAgain(string $key): bool
+    {
+        return $this->run(
+            "UPDATE orders SET claimed_at = ? WHERE idempotency_key = ? AND state = 'asking' AND claimed_at < ?",
+            time(), $key, time() - 60,
+        )->rowCount() === 1;
+    }
+
+    /**
+     * Writes down what became of the payment under this key, unless that is known already.
+     *
+     * @param array{string, string} $outcome
+     */
     private function settle(string $key, array $outcome): void
     {
         $this->run("UPDATE orders SET state = ?, text = ? WHERE idempotency_key = ? AND state = 'asking'", ...[...$outcome, $key]);

@@ -17,7 +17,14 @@ pub(crate) struct Stored {
     /// `new`, `asking` or `paid`.
     pub(crate) state: String,
     pub(crate) text: Option<String>,
-    pub(crate) idempotency_key: Option<String>,
+    pub(crate) claimed: Option<Claimed>,
+}
+
+/// A payment as it was written down before its call.
+pub(crate) struct Claimed {
+    pub(crate) contract_id: String,
+    pub(crate) envelope: String,
+    pub(crate) idempotency_key: String,
 }
 
 pub(crate) struct Orders(Mutex<Connection>);
@@ -27,24 +34,29 @@ impl Orders {
         let database = Connection::open(path)?;
         database.execute_batch(
             "CREATE TABLE IF NOT EXISTS orders (id PRIMARY KEY, article, amount, state, text,
-             contract_id, envelope, idempotency_key)",
+             contract_id, envelope, idempotency_key, claimed_at)",
         )?;
         Ok(Self(Mutex::new(database)))
     }
 
     /// Writes down a new order and gives its number.
     pub(crate) fn begin(&self, article: &str, amount: u32) -> anyhow::Result<String> {
-        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-        let id = format!("web-{}-{}", since.as_secs(), random()?);
+        let id = format!("web-{}-{}", seconds()?, random()?);
         let statement = "INSERT INTO orders (id, article, amount, state) VALUES (?, ?, ?, 'new')";
         self.database().execute(statement, params![id, article, amount])?;
         Ok(id)
     }
 
     pub(crate) fn find(&self, id: &str) -> rusqlite::Result<Option<Stored>> {
-        let statement =
-            "SELECT id, article, amount, state, text, idempotency_key FROM orders WHERE id = ?";
+        let statement = "SELECT * FROM orders WHERE id = ?";
         self.database().query_row(statement, [id], read).optional()
+    }
+
+    /// Those with a payment that is open.
+    pub(crate) fn asking(&self) -> rusqlite::Result<Vec<Stored>> {
+        let database = self.database();
+        let mut statement = database.prepare("SELECT * FROM orders WHERE state = 'asking'")?;
+        statement.query_map([], read)?.collect()
     }
 
     /// Writes down, before the call, that this envelope is being paid with, and gives the key to pay by:
@@ -58,11 +70,23 @@ impl Orders {
     ) -> anyhow::Result<Option<String>> {
         let key = format!("{id}-{}", random()?);
         let changed = self.database().execute(
-            "UPDATE orders SET state = 'asking', contract_id = ?2, envelope = ?3, idempotency_key = ?4
-             WHERE id = ?1 AND state = 'new' AND envelope IS NOT ?3",
-            params![id, contract_id, envelope, key],
+            "UPDATE orders SET state = 'asking', contract_id = ?2, envelope = ?3, idempotency_key = ?4,
+             claimed_at = ?5 WHERE id = ?1 AND state = 'new' AND envelope IS NOT ?3",
+            params![id, contract_id, envelope, key, seconds()?],
         )?;
         Ok((changed == 1).then_some(key))
+    }
+
+    /// Whether a payment that never began is the caller's to make: the shop was killed when it had
+    /// written the payment down and not yet sent it. Not while whoever wrote it may be at it: no call
+    /// takes a minute.
+    pub(crate) fn claim_again(&self, key: &str) -> anyhow::Result<bool> {
+        let changed = self.database().execute(
+            "UPDATE orders SET claimed_at = ?2
+             WHERE idempotency_key = ?1 AND state = 'asking' AND claimed_at < ?2 - 60",
+            params![key, seconds()?],
+        )?;
+        Ok(changed == 1)
     }
 
     /// Writes down what became of the payment under this key, unless that is known already.
@@ -79,14 +103,24 @@ impl Orders {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let claimed = |idempotency_key| -> rusqlite::Result<Claimed> {
+        let (contract_id, envelope) = (row.get("contract_id")?, row.get("envelope")?);
+        Ok(Claimed { contract_id, envelope, idempotency_key })
+    };
     Ok(Stored {
-        id: row.get(0)?,
-        article: row.get(1)?,
-        amount: row.get(2)?,
-        state: row.get(3)?,
-        text: row.get(4)?,
-        idempotency_key: row.get(5)?,
+        id: row.get("id")?,
+        article: row.get("article")?,
+        amount: row.get("amount")?,
+        state: row.get("state")?,
+        text: row.get("text")?,
+        claimed: row.get::<_, Option<_>>("idempotency_key")?.map(claimed).transpose()?,
     })
+}
+
+/// Since 1970.
+fn seconds() -> anyhow::Result<i64> {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    Ok(since.as_secs().try_into()?)
 }
 
 fn random() -> Result<String, getrandom::Error> {

@@ -2,7 +2,7 @@
 
 use pos_connect::protocol::reason::ShopperAdvice;
 use pos_connect::wire::{OperationView, WireOperationState};
-use pos_connect::{Connection, ErrorKind, IdempotencyKey, Order};
+use pos_connect::{Code, Connection, ErrorKind, IdempotencyKey, ModuleCode, Order};
 
 /// What became of an order: its state (`new`, `asking` or `paid`), and a sentence for the shopper.
 pub(crate) type Outcome = (&'static str, &'static str);
@@ -22,20 +22,28 @@ pub(crate) async fn pay(line: &Connection, order: &Order, key: IdempotencyKey) -
     }
 }
 
-/// What became of a payment that was open, if that is known by now. It never pays: a shopper may look
-/// as often as they like.
-pub(crate) async fn ask(
-    line: &Connection,
-    order_id: &str,
-    key: &IdempotencyKey,
-) -> Option<Outcome> {
-    match line.resume(key).await {
-        Ok(operation) => Some(outcome(&operation)),
-        Err(error) if error.code().as_str() == "not_made" => Some(NOT_MADE),
-        Err(error) => {
-            log(order_id, &error);
-            None
-        }
+/// What is known of a payment that was open.
+pub(crate) enum Asked {
+    Known(Outcome),
+    /// Its call was never made.
+    NeverBegan,
+    NotYet,
+}
+
+/// Asks what became of a payment that was open. It never pays.
+pub(crate) async fn ask(line: &Connection, order_id: &str, key: &IdempotencyKey) -> Asked {
+    let error = match line.resume(key).await {
+        Ok(operation) => return Asked::Known(outcome(&operation)),
+        Err(error) if error.kind() == ErrorKind::AskForStatus => return Asked::NotYet,
+        Err(error) => error,
+    };
+    log(order_id, &error);
+    match error.code() {
+        // Only these two are the end of the payment: the server's refusal of it, and the proof that it
+        // was not made. Others are about this question.
+        Code::Server(_) | Code::Module(ModuleCode::NotMade) => Asked::Known(NOT_MADE),
+        Code::Module(ModuleCode::NotInJournal) => Asked::NeverBegan,
+        Code::Module(_) => Asked::NotYet,
     }
 }
 

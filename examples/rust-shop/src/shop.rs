@@ -2,6 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Form, Path as UrlPath, State};
@@ -16,7 +17,8 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::orders::{Orders, Stored};
-use crate::{pages, payment};
+use crate::pages;
+use crate::payment::{self, Asked};
 
 /// Under which name, what, for how much.
 pub(crate) const SHELF: [(&str, &str, u32); 2] =
@@ -36,13 +38,15 @@ pub(crate) fn routes(line: Connection, orders: Orders) -> Router {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../node_modules/pos-connect"),
         PathBuf::from,
     );
+    let shop = Arc::new(Shop { line, orders, seal });
+    tokio::spawn(settle_every_minute(Arc::clone(&shop)));
     Router::new()
         .route("/", get(async || Html(pages::shelf())))
         .route("/orders", post(begin))
         .route("/orders/{id}", get(checkout).post(paid))
         .route("/pay.js", get(async || script(include_str!("../../page/pay.js"))))
         .route("/pos-connect/{*file}", get(seal_file))
-        .with_state(Arc::new(Shop { line, orders, seal }))
+        .with_state(shop)
 }
 
 #[derive(Deserialize)]
@@ -63,10 +67,8 @@ async fn checkout(State(shop): Shared, UrlPath(id): UrlPath<String>) -> Result<R
     let Some(mut order) = shop.orders.find(&id)? else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    if let ("asking", Some(key)) = (order.state.as_str(), &order.idempotency_key)
-        && let Some(outcome) = payment::ask(&shop.line, &id, &key.parse()?).await
-    {
-        shop.orders.settle(key, outcome)?;
+    if order.state == "asking" {
+        ask(&shop, &order).await?;
         order = shop.orders.find(&id)?.unwrap_or(order);
     }
     if order.state != "new" {
@@ -112,12 +114,12 @@ async fn paid(
     UrlPath(id): UrlPath<String>,
     Form(sealed): Form<Sealed>,
 ) -> Result<Response, Failed> {
-    let (Some(order), Ok(envelope)) =
-        (shop.orders.find(&id)?, serde_json::from_str(&sealed.envelope))
-    else {
+    let Some(order) = shop.orders.find(&id)? else {
         return Ok(StatusCode::NOT_FOUND.into_response());
     };
-    let order = Order::new(sealed.contract_id, id.parse()?, money(&order)?, envelope);
+    let Ok(order) = to_pay(&order, sealed.contract_id, &sealed.envelope) else {
+        return Ok(StatusCode::BAD_REQUEST.into_response());
+    };
     let contract_id = sealed.contract_id.to_string();
     if let Some(key) = shop.orders.claim(&id, &contract_id, &sealed.envelope)? {
         // On its own, so that it goes on when the shopper leaves the page.
@@ -128,6 +130,44 @@ async fn paid(
         paying.await??;
     }
     Ok(Redirect::to(&format!("/orders/{id}")).into_response())
+}
+
+/// Finds out what became of every payment that is open, at once and every minute, whether or not its
+/// shopper comes back.
+async fn settle_every_minute(shop: Arc<Shop>) {
+    loop {
+        if let Err(error) = settle_open(&shop).await {
+            eprintln!("{error:#}");
+        }
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+}
+
+async fn settle_open(shop: &Shop) -> anyhow::Result<()> {
+    for order in shop.orders.asking()? {
+        ask(shop, &order).await?;
+    }
+    Ok(())
+}
+
+/// Finds out what became of a payment that was open. A shopper may look as often as they like.
+async fn ask(shop: &Shop, order: &Stored) -> anyhow::Result<()> {
+    let Some(claimed) = &order.claimed else { return Ok(()) };
+    let key = &claimed.idempotency_key;
+    let outcome = match payment::ask(&shop.line, &order.id, &key.parse()?).await {
+        Asked::Known(outcome) => outcome,
+        Asked::NeverBegan if shop.orders.claim_again(key)? => {
+            let order = to_pay(order, claimed.contract_id.parse()?, &claimed.envelope)?;
+            payment::pay(&shop.line, &order, key.parse()?).await
+        }
+        Asked::NeverBegan | Asked::NotYet => return Ok(()),
+    };
+    Ok(shop.orders.settle(key, outcome)?)
+}
+
+fn to_pay(order: &Stored, contract_id: ContractId, envelope: &str) -> anyhow::Result<Order> {
+    let envelope = serde_json::from_str(envelope)?;
+    Ok(Order::new(contract_id, order.id.parse()?, money(order)?, envelope))
 }
 
 fn money(order: &Stored) -> anyhow::Result<Money> {

@@ -10,7 +10,8 @@ async fn every_story_ends_as_it_must() {
     };
     let try_it = command(&["try", "{port}"]);
     let serve = command(&["serve", "--listen", "127.0.0.1:{port}"]);
-    if let Err(error) = Box::pin(pos_shopper::play(&Commands { try_it, serve, seal: None })).await {
+    let commands = Commands { try_it, serve, settle: None, seal: None };
+    if let Err(error) = Box::pin(pos_shopper::play(&commands)).await {
         panic!("{error:?}");
     }
 }

@@ -16,13 +16,15 @@ use pos_tests::{Bed, BedOptions};
 
 use crate::shop::Shop;
 
-/// How a shop is opened. In both commands, the word `{port}` stands for the port that it is to listen on.
+/// How a shop is opened. In all commands, the word `{port}` stands for the port that it is to listen on.
 #[derive(Clone, Debug)]
 pub struct Commands {
     /// Its `try_it` program.
     pub try_it: Vec<String>,
     /// The same shop without a test bed of its own, by the settings in its environment.
     pub serve: Vec<String>,
+    /// What its README has run every minute, where the shop does not do that by itself.
+    pub settle: Option<Vec<String>>,
     /// The folder of the installed npm package `pos-connect`. Without one, the page gets a file in its
     /// place that only has to arrive, because this program seals.
     pub seal: Option<PathBuf>,

@@ -52,15 +52,20 @@ impl Shop {
         Ok(shop)
     }
 
-    /// Kills it and starts it again, on what it has left behind.
-    pub(crate) async fn crash(
+    /// Ends it at once, in the middle of whatever it does.
+    pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
+        self.signal("-KILL");
+        self.child.wait().await?;
+        Ok(())
+    }
+
+    /// Starts it again, on what it has left behind, with what is to be run beside it every minute.
+    pub(crate) async fn reopen(
         &mut self,
         commands: &Commands,
         testbed: &Testbed,
     ) -> anyhow::Result<()> {
-        self.signal("-KILL");
-        self.child.wait().await?;
-        let left = self.left_behind()?.context("the shop left nothing behind")?;
+        let left = self.data()?;
         let told = testbed.announcement()?;
         let server = |name: &str| told["server"][name].as_str().unwrap_or_default();
         let ca_pem = self.folder.path().join("ca.pem");
@@ -74,7 +79,14 @@ impl Shop {
         ];
         (self.place, self.child) = start(&commands.serve, &self.folder, &settings)?;
         self.group = format!("-{}", self.child.id().context("a program that just started")?);
-        timeout(wait::LIMIT, self.opened()).await.context("the shop never answered again")?
+        timeout(wait::LIMIT, self.opened()).await.context("the shop never answered again")??;
+        if let Some(settle) = &commands.settle {
+            let (_, mut settling) = start(settle, &self.folder, &settings)?;
+            let ended =
+                timeout(wait::LIMIT, settling.wait()).await.context("asking for ever")??;
+            ensure!(ended.success(), "{}: {ended}", settle.join(" "));
+        }
+        Ok(())
     }
 
     async fn opened(&mut self) -> anyhow::Result<()> {
@@ -118,8 +130,11 @@ impl Shop {
     /// What it has written down of an order.
     pub(crate) fn record(&self, order: &str) -> anyhow::Result<Record> {
         let order_id = order.rsplit('/').next().unwrap_or_default().to_owned();
-        let folder = self.left_behind()?.context("the shop has no folder")?;
-        Ok(Record { folder, order_id })
+        Ok(Record { folder: self.data()?, order_id })
+    }
+
+    fn data(&self) -> anyhow::Result<PathBuf> {
+        self.left_behind()?.context("the shop has no folder")
     }
 
     pub(crate) fn has_left_nothing(&self) -> anyhow::Result<()> {

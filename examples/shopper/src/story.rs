@@ -1,5 +1,7 @@
 //! What happens at every shop.
 
+use std::time::SystemTime;
+
 use anyhow::{Context as _, bail, ensure};
 use pos_tests::bed::LedgerOperation;
 use pos_tests::line::Response;
@@ -8,6 +10,7 @@ use pos_tests::{Bed, wait};
 
 use crate::Commands;
 use crate::page::Page;
+use crate::record::Record;
 use crate::shop::Shop;
 
 /// Green tea, 100 g.
@@ -21,10 +24,12 @@ pub(crate) async fn play(shop: &Shop, bed: &Bed) -> anyhow::Result<()> {
     shopper.is_refused_and_takes_another_card().await.context("being refused")?;
     shopper.sends_nonsense().await.context("sending nonsense")?;
     shopper.pays_again_before_the_answer().await.context("an answer to an earlier payment")?;
+    shopper.is_refused_by_the_server().await.context("a refusal that is heard by asking")?;
     shopper.clicks_twice_while_the_bank_is_silent().await.context("an outcome that is not known")
 }
 
-/// The shop is killed while it pays, and opened again: the order is being asked about, and paid once.
+/// The shop is killed while it pays, and opened again: it finds out by itself what became of the order,
+/// though nobody comes to look.
 pub(crate) async fn crash(
     shop: &mut Shop,
     commands: &Commands,
@@ -34,6 +39,11 @@ pub(crate) async fn crash(
     let shopper = Shopper { shop, bed };
     let order = shopper.order().await?;
     let sealed = shopper.page(&order).await?.seal(bed, "fault:delayed_answer")?;
+    let (young, old) = (shopper.order().await?, shopper.order().await?);
+    let [young_sealed, old_sealed] = [
+        shopper.page(&young).await?.seal(bed, "approve")?,
+        shopper.page(&old).await?.seal(bed, "approve")?,
+    ];
     // The answer takes 5 s; by then nobody waits for it.
     tokio::select! {
         clicked = shopper.click(&order, &sealed) => {
@@ -44,10 +54,36 @@ pub(crate) async fn crash(
             shopper.is_booked(&order, &[("done", YEN)]).await.ok()
         }) => {}
     }
-    shop.crash(commands, testbed).await?;
+    shop.kill().await?;
+    // As if it had been killed at two more, between what it writes down and the call: whoever wrote the
+    // young one may be about to make the call, so that only the old one is paid.
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    claimed(&shop.record(&young)?, &young_sealed, now)?;
+    claimed(&shop.record(&old)?, &old_sealed, 0)?;
+    shop.reopen(commands, testbed).await?;
     let shopper = Shopper { shop, bed };
     shopper.click(&order, &sealed).await?;
-    shopper.is_paid_in_the_end(&order).await
+    for order in [&order, &old] {
+        let paid = wait::within(wait::LIMIT, async || {
+            let state = shop.record(order).and_then(|record| record.state());
+            state.map(|state| (state == "paid").then_some(())).transpose()
+        });
+        paid.await.context("the shop never finds out by itself what became of an order")??;
+        shopper.is_booked(order, &[("done", YEN)]).await?;
+    }
+    ensure!(shop.record(&young)?.state()? == "asking", "paid for another");
+    shopper.is_booked(&young, &[]).await
+}
+
+/// Writes down what a shop does before it pays.
+fn claimed(record: &Record, [contract, envelope]: &[String; 2], at: u64) -> anyhow::Result<()> {
+    record.set(&[
+        ("state", "asking".into()),
+        ("contract_id", contract.as_str().into()),
+        ("envelope", envelope.as_str().into()),
+        ("idempotency_key", format!("{}-killed", record.order_id).into()),
+        ("claimed_at", at.into()),
+    ])
 }
 
 struct Shopper<'a> {
@@ -134,6 +170,24 @@ impl Shopper<'_> {
         ensure!(record.state()? == "asking", "settled by the answer to another payment");
         record.set(&[("idempotency_key", first.into())])?;
         self.is_paid_in_the_end(&order).await
+    }
+
+    /// A shop that was killed before it heard the server's refusal hears it when it asks.
+    async fn is_refused_by_the_server(&self) -> anyhow::Result<()> {
+        let order = self.order().await?;
+        let sealed = self.page(&order).await?.seal(self.bed, "expired_card")?;
+        self.click(&order, &sealed).await?;
+        let record = self.shop.record(&order)?;
+        // So that the shop takes the envelope again, and only the server refuses it.
+        record.set(&[("envelope", "".into())])?;
+        self.click(&order, &sealed).await?;
+        ensure!(record.state()? == "new", "an envelope that was used: {}", record.state()?);
+        record.set(&[("state", "asking".into())])?;
+        let page = self.page(&order).await?;
+        ensure!(page.takes_a_card() && page.told()?.0 == "new", "{}", page.0);
+        self.click(&order, &page.seal(self.bed, "approve")?).await?;
+        self.is_told(&order, "paid", "Paid. Thank you!").await?;
+        self.is_booked(&order, &[("declined", 0), ("done", YEN)]).await
     }
 
     async fn clicks_twice_while_the_bank_is_silent(&self) -> anyhow::Result<()> {

@@ -15,6 +15,8 @@ pub(crate) struct Shop {
     pub(crate) try_it: &'static [&'static str],
     /// How it is opened without a test bed of its own.
     pub(crate) serve: &'static [&'static str],
+    /// What its README has run every minute; nothing where the shop does that by itself.
+    pub(crate) settle: &'static [&'static str],
 }
 
 /// In PHP.
@@ -22,11 +24,16 @@ pub(crate) const PHP: Shop = Shop {
     name: "php",
     try_it: &["php", "try_it.php", "{port}"],
     serve: &["php", "-d", "ffi.enable=true", "-S", "127.0.0.1:{port}", "public/index.php"],
+    settle: &["php", "settle.php"],
 };
 
 /// In Node.
-pub(crate) const NODE: Shop =
-    Shop { name: "node", try_it: &["node", "try_it.js", "{port}"], serve: &["node", "shop.js"] };
+pub(crate) const NODE: Shop = Shop {
+    name: "node",
+    try_it: &["node", "try_it.js", "{port}"],
+    serve: &["node", "shop.js"],
+    settle: &[],
+};
 
 impl Shop {
     /// Puts the shop into a project that has the package installed, and plays the shopper there.
@@ -37,6 +44,9 @@ impl Shop {
         copy_all(&examples.join("page"), &project.join("../page"))?;
         let mut shopper = children.command(children.workspace.program("pos-shopper"));
         shopper.args(self.try_it).arg("--").args(self.serve);
+        if !self.settle.is_empty() {
+            shopper.arg("--").args(self.settle);
+        }
         children.run(shopper.current_dir(project))
     }
 }
