@@ -2,10 +2,13 @@
 import { seal } from "/pos-connect/seal.js";
 
 const form = document.getElementById("pay");
+const button = form.querySelector("button");
 const field = (id) => document.getElementById(id).value.replaceAll(/\s/g, "");
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
+  // A second click would seal once more: an envelope of its own, which could pay once more.
+  button.disabled = true;
   const { binding, seal_keys, seal_root } = JSON.parse(
     document.getElementById("to-seal").textContent,
   );
@@ -32,7 +35,13 @@ form.addEventListener("submit", (event) => {
     );
   } catch (error) {
     document.getElementById("wrong").textContent = error.message;
+    button.disabled = false;
     return;
   }
   form.submit();
+});
+
+// Whoever comes back to the page by the browser's button finds it as they left it.
+window.addEventListener("pageshow", () => {
+  button.disabled = false;
 });

@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
-use super::{copy, failed};
+use super::{copy, failed, read, write};
 use crate::{child::Children, failure::Failure};
 
 /// An example shop.
@@ -36,8 +37,13 @@ pub(crate) const NODE: Shop = Shop {
 };
 
 impl Shop {
-    /// Puts the shop into a project that has the package installed, and plays the shopper there.
-    pub(crate) fn play(&self, children: &Children<'_>, project: &Path) -> Result<(), Failure> {
+    /// Puts the shop into a project that has the package installed, and gives what plays the shopper
+    /// there.
+    pub(crate) fn shopper(
+        &self,
+        children: &Children<'_>,
+        project: &Path,
+    ) -> Result<Command, Failure> {
         let examples = children.workspace.root.join("examples");
         copy_all(&examples.join(self.name), project)?;
         // Where the shop looks for what all shops have in common.
@@ -47,7 +53,24 @@ impl Shop {
         if !self.settle.is_empty() {
             shopper.arg("--").args(self.settle);
         }
-        children.run(shopper.current_dir(project))
+        shopper.current_dir(project);
+        Ok(shopper)
+    }
+
+    /// What pays at the shop in Chromium, once it was put there: from the project, for the tools that
+    /// lie in or above it.
+    pub(crate) fn browser(
+        &self,
+        children: &Children<'_>,
+        project: &Path,
+    ) -> Result<Command, Failure> {
+        let script = "browser.mjs";
+        let source = children.workspace.root.join("examples/shopper").join(script);
+        write(&project.join(script), &read(&source)?)?;
+        let mut browser = children.command("node");
+        browser.arg(script).args(self.try_it).current_dir(project);
+        browser.env("POS_TESTBED", children.workspace.program("pos-testbed"));
+        Ok(browser)
     }
 }
 

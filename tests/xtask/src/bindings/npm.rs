@@ -74,7 +74,8 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     }
     let figures = figures(sizes(children, &tools.join("pos-connect"))?)?;
     // The last, because the shop brings its own `package.json`.
-    examples::NODE.play(children, &app)?;
+    children.run(&mut examples::NODE.shopper(children, &app)?)?;
+    children.run(&mut examples::NODE.browser(children, &app)?)?;
     Ok(figures)
 }
 

@@ -40,7 +40,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
         children.run(&mut tests(children, bridge, "bridges"))?;
     }
     children.run(&mut tests(children, "ffi", "once"))?;
-    examples::PHP.play(children, &project)?;
+    children.run(&mut examples::PHP.shopper(children, &project)?)?;
     ["ffi", "extension"].into_iter().map(|bridge| speed(children, bridge)).collect()
 }
 
