@@ -1,5 +1,6 @@
 """Opens the shop on a test bed: a server, three institutions, and this shop registered with them."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -35,7 +36,9 @@ def main():
             f" security code {card['security_code']}\n",
             flush=True,
         )
-        subprocess.run([*flask, "run", *sys.argv[1:]], cwd=HERE, env=settings, check=False)
+        # Ctrl-C ends the shop; this program then tidies up.
+        with contextlib.suppress(KeyboardInterrupt):
+            subprocess.run([*flask, "run", *sys.argv[1:]], cwd=HERE, env=settings, check=False)
     bed.stdin.close()
     bed.wait()
 

@@ -20,6 +20,14 @@ pub(crate) struct Shop {
     pub(crate) settle: &'static [&'static str],
 }
 
+/// In Flask.
+pub(crate) const FLASK: Shop = Shop {
+    name: "flask",
+    try_it: &["python", "-B", "try_it.py", "--port", "{port}"],
+    serve: &["python", "-B", "-m", "flask", "--app", "shop", "run", "--port", "{port}"],
+    settle: &["python", "-B", "-m", "flask", "--app", "shop", "settle"],
+};
+
 /// In PHP.
 pub(crate) const PHP: Shop = Shop {
     name: "php",

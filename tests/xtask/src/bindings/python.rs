@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, iter};
 
-use super::{copy, read, remove, write};
+use super::{copy, examples, read, remove, write};
 use crate::{build, child::Children, failure::Failure, parts::Figures, venv::Environment};
 
 pub(crate) const PACKAGE: &str = "bindings/uniffi/python";
@@ -20,8 +21,8 @@ const LIBRARY: &str = "libpos_connect_native.so";
 const STUBS: &str = "python-stubs";
 
 /// The part: the Python package with its tests, blocking, on asyncio, in forked children and under
-/// gunicorn; its types by two checkers. The tests start the test bed and know no more of it than its one
-/// line.
+/// gunicorn; its types by two checkers; and a shopper at the shop in Flask. The tests start the test bed
+/// and know no more of it than its one line.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     let made = install(children)?;
     prepare(children)?;
@@ -32,7 +33,20 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     tests.env("PYTHONPATH", &made);
     tests.env("POS_TESTBED", children.workspace.program("pos-testbed"));
     children.run(offline_pyright(children, &mut tests)?)?;
+    children.run(&mut shopper(children, &made)?)?;
     Ok(Vec::new())
+}
+
+/// The shopper at the shop in Flask, which has the environment's Python and the package there.
+fn shopper(children: &Children<'_>, made: &Path) -> Result<Command, Failure> {
+    let project = children.workspace.scratch("example-flask/shop")?;
+    let mut shopper = examples::FLASK.shopper(children, &project)?;
+    let inherited = env::var_os("PATH").unwrap_or_default();
+    let environment = ENVIRONMENT.folder(children)?.join("bin");
+    let path = env::join_paths(iter::once(environment).chain(env::split_paths(&inherited)));
+    shopper.env("PATH", path.map_err(|wrong| Failure::Check(wrong.to_string()))?);
+    shopper.env("PYTHONPATH", made);
+    Ok(shopper)
 }
 
 /// Puts the package together from what was built, and gives the folder to import it from.
