@@ -72,6 +72,13 @@ impl Stores {
         Self { keys, journal, crypto, running: Arc::default() }
     }
 
+    /// Of a key store and whoever signs, with the journal of these and what is under way by it.
+    #[cfg(target_arch = "wasm32")]
+    #[must_use]
+    pub fn sharing(&self, keys: Arc<dyn KeyStore>, crypto: Arc<dyn Crypto>) -> Self {
+        Self { keys, crypto, ..self.clone() }
+    }
+
     /// The journal.
     pub fn journal(&self) -> &dyn Journal {
         &*self.journal

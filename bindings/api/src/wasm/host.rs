@@ -22,7 +22,7 @@ const STORE: &str = "import type { Store } from \"../store.js\";";
 #[wasm_bindgen]
 extern "C" {
     /// The class that the package's JavaScript defines.
-    #[derive(Clone, PartialEq)]
+    #[derive(Clone)]
     #[wasm_bindgen(typescript_type = "Store")]
     pub type Host;
 
@@ -31,6 +31,9 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     pub(super) fn replace(this: &Host, old: JsValue, new: &str) -> Result<JsValue, JsValue>;
 
+    /// What the open calls are kept in: the same of two stores whose calls are the same.
+    #[wasm_bindgen(method, getter)]
+    pub(crate) fn texts(this: &Host) -> JsValue;
     #[wasm_bindgen(method, catch)]
     pub(super) fn calls(this: &Host) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, catch, js_name = loadCall)]
@@ -62,10 +65,14 @@ extern "C" {
 }
 
 impl Host {
-    /// What a connection is made of.
-    pub(crate) fn stores(&self) -> Stores {
-        let (keys, journal) = (HostKeys(self.clone()), HostJournal::new(self.clone()));
-        Stores::new(Arc::new(keys), Arc::new(journal), Arc::new(HostCrypto(self.clone())))
+    /// What a connection is made of; beside others whose open calls are the same.
+    pub(crate) fn stores(&self, others: Option<&Stores>) -> Stores {
+        let keys = Arc::new(HostKeys(self.clone()));
+        let crypto = Arc::new(HostCrypto(self.clone()));
+        match others {
+            Some(others) => others.sharing(keys, crypto),
+            None => Stores::new(keys, Arc::new(HostJournal::new(self.clone())), crypto),
+        }
     }
 }
 

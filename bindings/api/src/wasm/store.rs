@@ -4,19 +4,20 @@ use std::cell::RefCell;
 use std::sync::{Arc, Weak};
 
 use pos_connect::{IdempotencyKey, Stores};
+use wasm_bindgen::prelude::JsValue;
 
 use crate::error::Error;
 use crate::wasm::Host;
 
 /// What the host has brought.
 pub struct Store {
-    host: Host,
+    texts: JsValue,
     stores: Stores,
 }
 
 thread_local! {
     /// Those that a connection uses. What was entered by one connection, and is under way by it, the
-    /// others of the same store must know.
+    /// others with the same open calls must know.
     static IN_USE: RefCell<Vec<Weak<Store>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -25,12 +26,12 @@ impl Store {
     pub(crate) fn new(host: &Host) -> Arc<Self> {
         IN_USE.with_borrow_mut(|in_use| {
             in_use.retain(|store| store.strong_count() > 0);
-            let found = in_use.iter().filter_map(Weak::upgrade).find(|store| store.host == *host);
-            found.unwrap_or_else(|| {
-                let store = Arc::new(Self { host: host.clone(), stores: host.stores() });
-                in_use.push(Arc::downgrade(&store));
-                store
-            })
+            let texts = host.texts();
+            let others = in_use.iter().filter_map(Weak::upgrade).find(|store| store.texts == texts);
+            let stores = host.stores(others.as_deref().map(|others| &others.stores));
+            let store = Arc::new(Self { texts, stores });
+            in_use.push(Arc::downgrade(&store));
+            store
         })
     }
 

@@ -1,21 +1,25 @@
-// A folder of one process at a time: a file for each text. What waits for the disk, or may, is done on
-// another thread; the rest here, because it takes less than the way there and back.
+// A folder: a file for each text, which threads and processes change in turn. What waits for the disk,
+// or may, is done on another thread; the rest here, because it takes less than the way there and back.
 
+import { randomUUID } from "node:crypto";
 import {
   closeSync,
+  existsSync,
   fsync,
   fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   readdirSync,
+  realpathSync,
   renameSync,
-  rmSync,
   unlink,
   writeFileSync,
 } from "node:fs";
-import { dirname, join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { promisify } from "node:util";
+
+import { alone, unless } from "./lock.js";
 
 const [synced, removed] = [fsync, unlink].map(promisify);
 
@@ -27,20 +31,9 @@ const nameOf = (file) =>
     file.slice(0, -5).replace(/=[a-z]/g, (two) => two[1].toUpperCase()),
   );
 
-/** What `work` gives; `otherwise` where it fails with this code. */
-const unless = (code, otherwise, work) => {
+/** Has the disk keep an open file, and closes it. */
+const kept = async (file) => {
   try {
-    return work();
-  } catch (cause) {
-    if (cause.code === code) return otherwise;
-    throw cause;
-  }
-};
-
-/** Has the disk keep an open file, with this text if one is given, and closes it. */
-const kept = async (file, text) => {
-  try {
-    if (text !== undefined) writeFileSync(file, text);
     await synced(file);
   } finally {
     closeSync(file);
@@ -61,56 +54,70 @@ const make = (folder) => {
   }
 };
 
+/** A folder by the one path that leads to it, as far as it is there already. */
+const real = (folder) => {
+  try {
+    return realpathSync(folder);
+  } catch {
+    const above = dirname(folder);
+    return above === folder ? folder : join(real(above), basename(folder));
+  }
+};
+
 /** Texts that are put in place whole. */
 export class Folder {
-  #folder;
-  #isMade = false;
-  #turns = new Map();
   constructor(folder) {
-    if (typeof folder !== "string" || folder === "") throw new TypeError("folder: must name one");
-    this.#folder = folder;
+    this.folder = folder;
   }
   load(name) {
     return unless("ENOENT", null, () => readFileSync(this.path(name), "utf8"));
   }
-  replace(name, old, next) {
-    return this.turn(name, () => this.#replaced(name, old, next));
-  }
-  /** Changes of one text, one after the other. */
-  turn(name, change) {
-    const turn = (this.#turns.get(name) ?? Promise.resolve()).then(change);
-    const ended = turn.catch(() => {}).then(() => {
-      if (this.#turns.get(name) === ended) this.#turns.delete(name);
+  async replace(name, old, next) {
+    if (this.load(name) !== old) return false;
+    const beside = this.beside(name);
+    await kept(this.written(beside, next));
+    const isNext = await this.alone(name, () => {
+      if (this.load(name) !== old) return false;
+      renameSync(beside, this.path(name));
+      return true;
     });
-    this.#turns.set(name, ended);
-    return turn;
-  }
-  async #replaced(name, old, next) {
-    const path = this.path(name);
-    await kept(this.open(path + ".new", "w"), next);
-    if (this.load(name) !== old) {
-      rmSync(path + ".new");
-      return false;
-    }
-    renameSync(path + ".new", path);
-    await this.sync();
-    return true;
+    await (isNext ? this.sync() : removed(beside));
+    return isNext;
   }
   names() {
-    const files = unless("ENOENT", [], () => readdirSync(this.#folder));
+    const files = unless("ENOENT", [], () => readdirSync(this.folder));
     return files.filter((file) => file.endsWith(".json")).map(nameOf);
   }
   path(name) {
-    return join(this.#folder, fileOf(name));
+    return join(this.folder, fileOf(name));
   }
-  open(path, flags) {
-    if (!this.#isMade) make(this.#folder);
-    this.#isMade = true;
-    return openSync(path, flags, 0o600);
+  /** A file of nobody else's. */
+  beside(name) {
+    return `${this.path(name)}.${randomUUID()}`;
+  }
+  /** Changes a text, after others who do. */
+  alone(name, change) {
+    this.#ready();
+    return alone(this.path(name) + ".held", change);
+  }
+  /** A new file with this text, open. */
+  written(path, text) {
+    this.#ready();
+    const file = openSync(path, "wx", 0o600);
+    try {
+      writeFileSync(file, text);
+      return file;
+    } catch (cause) {
+      closeSync(file);
+      throw cause;
+    }
   }
   /** Has the disk keep what is new, or has another name, in the folder. */
   sync() {
-    return kept(openSync(this.#folder));
+    return kept(openSync(this.folder));
+  }
+  #ready() {
+    if (!existsSync(this.folder)) make(this.folder);
   }
 }
 
@@ -119,24 +126,39 @@ export class Folder {
  * ends in a line feed, and without one a crash has cut it short before anything was sent.
  */
 export class Calls extends Folder {
+  static #known = new Map();
+  /** Those in a folder: in this thread one value, by which they are known to be the same. */
+  static of(folder) {
+    if (typeof folder !== "string" || folder === "") throw new TypeError("folder: must name one");
+    const path = real(resolve(folder));
+    if (!this.#known.has(path)) this.#known.set(path, new this(path));
+    return this.#known.get(path);
+  }
   load(name) {
     const text = super.load(name);
     return text?.endsWith("\n") ? text.slice(0, -1) : null;
   }
   async replace(name, old, next) {
-    if (next === null) return this.turn(name, () => this.#removed(name, old));
+    if (next === null) return this.#removed(name, old);
     const text = next + "\n";
-    const file =
-      old === null ? unless("EEXIST", null, () => this.open(this.path(name), "wx")) : null;
+    const file = old === null ? await this.#entered(name, text) : null;
     if (file === null) return super.replace(name, old, text);
-    await kept(file, text);
+    await kept(file);
     await this.sync();
     return true;
   }
+  #entered(name, text) {
+    return this.alone(name, () => unless("EEXIST", null, () => this.written(this.path(name), text)));
+  }
   // It may be there again after a crash, and is asked for again then.
   async #removed(name, old) {
-    if (this.load(name) !== old) return false;
-    await removed(this.path(name));
-    return true;
+    const beside = this.beside(name);
+    const isOld = await this.alone(name, () => {
+      if (this.load(name) !== old) return false;
+      renameSync(this.path(name), beside);
+      return true;
+    });
+    if (isOld) await removed(beside);
+    return isOld;
   }
 }

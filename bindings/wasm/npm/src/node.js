@@ -7,11 +7,12 @@ import { openSsl } from "./openssl.js";
 Store.crypto = openSsl;
 const ofHost = Store.ofHost;
 Store.ofHost = (keys, journal, options) =>
-  ofHost.call(Store, keys, typeof journal === "string" ? new Calls(journal) : journal, options);
+  ofHost.call(Store, keys, typeof journal === "string" ? Calls.of(journal) : journal, options);
 Store.inFolder = (folder, options = {}) => {
-  const texts = new Folder(folder);
+  const calls = Calls.of(folder);
+  const texts = new Folder(calls.folder);
   const keys = { load: () => texts.load("keys"), replace: (old, next) => texts.replace("keys", old, next) };
-  return Store.ofHost(keys, folder, options);
+  return Store.ofHost(keys, calls, options);
 };
 const file = new URL("./wasm/pos_connect_wasm_bg.wasm", import.meta.url);
 await init({ module_or_path: await readFile(file) });

@@ -52,6 +52,6 @@ export class Store {
    * fallback it is octets that every script of the page can read.
    */
   static inBrowser(name?: string, fallback?: Fallback): Store;
-  /** In Node: files in a folder (0700), of one process at a time. */
+  /** In Node: files in a folder (0700) on a disk of the machine, which processes may share. */
   static inFolder(folder: string, options?: HostOptions): Store;
 }

@@ -99,6 +99,10 @@ export class Store {
   }
 
   // What the module calls.
+  /** By which it knows stores whose open calls are the same. */
+  get texts() {
+    return this.#texts;
+  }
   // Every language keeps a key as its secret octets alone; the module wants the public half too.
   async load() {
     const kept = await this.#keys.load("keys");

@@ -284,6 +284,7 @@ export const cases = {
     const [one, other] = [0, 1].map(() => new w.pos.Connection(w.config(), store));
     const order = w.order("approve", 1200);
     const both = [one, other].map((line) => line.pay(order, key));
+    await w.until(() => entered > 0);
     // Later, and yet to its end: by then the other had entered it too, did it not wait.
     same((await other.pay(w.order("approve", 1300))).state, "done");
     same(entered, 1);

@@ -1,12 +1,15 @@
 // The installed package in Node. NODE_EXTRA_CA_CERTS holds the bed's certificate.
 
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
-import { mkdtemp, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 import * as pos from "pos-connect";
 import { fallback } from "pos-connect/fallback";
@@ -85,6 +88,68 @@ test("of many who write to one name at a time, one does", async () => {
   assert.equal(await calls.replace("call:a", null, "{}"), true, "capitals are others");
   assert.deepEqual(calls.names().sort(), ["call:A", "call:a"]);
   assert.deepEqual((await readdir(path)).filter((file) => !file.endsWith(".json")), []);
+});
+
+const neighbour = (...args) => {
+  const script = fileURLToPath(new URL("neighbour.mjs", import.meta.url));
+  return spawn(process.execPath, [script, ...args], { stdio: ["ignore", "pipe", "inherit"] });
+};
+
+test("what several processes change in one folder adds up", async () => {
+  const path = join(folder, "sum");
+  const all = Array.from({ length: 3 }, () => neighbour(path, "add", "40"));
+  const codes = await Promise.all(all.map((child) => once(child, "exit")));
+  assert.deepEqual(codes, Array(3).fill([0, null]));
+  assert.equal(new Folder(path).load("sum"), "120");
+  assert.deepEqual(await readdir(path), ["sum.json"]);
+});
+
+test("who holds a folder is waited for within a limit, and not at all once it is gone", async () => {
+  const path = join(folder, "held");
+  const texts = new Folder(path);
+  const child = neighbour(path, "hold");
+  await once(child.stdout, "data");
+  // As another container's, whose numbers mean nothing here.
+  await writeFile(texts.path("other") + ".held", "4194304 1 elsewhere pid:[1]");
+  const refused = ["sum", "other"].map((name) => thrown(() => texts.replace(name, null, "1")));
+  const [held, other] = await Promise.all(refused);
+  assert.match(held.message, new RegExp(`sum.json.held is held by process ${child.pid} of `));
+  assert.match(other.message, /is held by process 4194304 of elsewhere: remove it/);
+  child.kill("SIGKILL");
+  await once(child, "exit");
+  assert.equal(await texts.replace("sum", null, "1"), true);
+  // An earlier process of this one's number, as in a container that was started again.
+  let mine = "";
+  await texts.alone("sum", () => (mine = fs.readFileSync(texts.path("sum") + ".held", "utf8")));
+  await writeFile(texts.path("sum") + ".held", mine.replace(/^(\d+) \d+/, "$1 1"));
+  const left = process.platform === "linux" ? await texts.replace("sum", "1", "2") : true;
+  assert.equal(left, true);
+});
+
+test("stores of one folder wait for each other's verb of the same key", async () => {
+  const path = join(folder, "shared");
+  const vault = new Vault(keys);
+  const line = (path) => new pos.Connection(w.config(), pos.Store.ofHost(vault, path));
+  const [order, key] = [w.order("approve", 1200), w.key()];
+  let [sent, letGo] = [0, null];
+  const held = new Promise((resolve) => (letGo = resolve));
+  const { fetch } = globalThis;
+  globalThis.fetch = async (url, init) => {
+    const isOfKey = JSON.stringify([url, ...new Headers(init.headers)]).includes(key);
+    if (isOfKey && ++sent === 1) await held;
+    return fetch(url, init);
+  };
+  const first = line(path).pay(order, key);
+  await w.until(() => sent > 0);
+  await symlink(path, path + "-too");
+  const other = line(path + "-too");
+  const second = other.pay(order, key);
+  // Later, and yet to its end: by then the other had asked what became of it, did it not wait.
+  assert.equal((await other.pay(w.order("approve", 1300))).state, "done");
+  assert.equal(sent, 1);
+  letGo();
+  const both = await Promise.all([first, second]).finally(() => (globalThis.fetch = fetch));
+  assert.deepEqual([both[0].state, both[1].operationId], ["done", both[0].operationId]);
 });
 
 test("a call that a crash cut short was never sent, and half a file beside it hides nothing", async () => {
