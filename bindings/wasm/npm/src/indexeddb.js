@@ -21,7 +21,6 @@ const opened = (name) => {
 class Database {
   #name;
   #open;
-  #crypto = webCrypto();
   constructor(name) {
     this.#name = name;
   }
@@ -53,14 +52,31 @@ class Database {
     await done((await this.#store("keys", "readwrite")).add(pair, hex(x)));
     return x;
   }
-  async sign(key, secret, octets) {
-    if (secret) return this.#crypto.sign(secret, octets);
+  async sign(key, octets) {
     const pair = await done((await this.#store("keys", "readonly")).get(hex(key)));
     return signKept(pair, octets);
   }
 }
 
+const hasEd25519 = () => drawKept().then(() => true, () => false);
+
+/**
+ * Keys are the database's wherever the browser can draw them. The fallback's are in the text as
+ * octets, and sign for as long as they are there, by WebCrypto where the browser has learnt it.
+ */
 export const inBrowser = (name = "pos-connect", fallback) => {
   const database = new Database(name);
-  return new Store(database, database, fallback ? undefined : database, fallback);
+  const own = webCrypto();
+  let has = fallback ? null : true;
+  const by = async () => ((await (has ??= hasEd25519())) ? own : fallback);
+  const crypto = {
+    publicOf: async (secret) => (await by()).publicOf(secret),
+    verify: async (...claim) => (await by()).verify(...claim),
+  };
+  const signs = {
+    draw: async () => ((await by()) === own ? database.draw() : fallback.draw()),
+    sign: async (key, secret, octets) =>
+      secret ? (await by()).sign(secret, octets) : database.sign(key, octets),
+  };
+  return new Store(database, database, signs, crypto);
 };

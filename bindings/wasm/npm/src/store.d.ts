@@ -23,7 +23,7 @@ export interface KeyStorage {
   replace(old: string | null, next: string): boolean | Promise<boolean>;
 }
 
-/** Ed25519 where WebCrypto has none: from `pos-connect/fallback`. */
+/** Ed25519 in JavaScript's own hands: from `pos-connect/fallback`. */
 export interface Fallback {
   draw(): Uint8Array;
   publicOf(secret: Uint8Array): Uint8Array;
@@ -35,7 +35,7 @@ export interface Fallback {
 export interface HostOptions {
   /** The module key, as PKCS#8 (DER) or as its 32 octets; else one is drawn and kept in the text. */
   privateKey?: Uint8Array;
-  /** Where WebCrypto has no Ed25519. */
+  /** Signs instead of WebCrypto, for browsers that have no Ed25519. */
   fallback?: Fallback;
 }
 
@@ -48,8 +48,8 @@ export class Store {
   /** Keys in one text, open calls in others, kept by the host; in Node the latter also in a folder. */
   static ofHost(keys: KeyStorage, journal: Journal | string, options?: HostOptions): Store;
   /**
-   * In a browser: IndexedDB. The private key is drawn there and no script can read it. With a
-   * fallback it is octets that every script of the page can read.
+   * In a browser: IndexedDB. The private key is drawn there and no script can read it. Where the
+   * browser has no Ed25519, the fallback draws it, as octets that every script of the page can read.
    */
   static inBrowser(name?: string, fallback?: Fallback): Store;
   /** In Node: files in a folder (0700) on a disk of the machine, which processes may share. */

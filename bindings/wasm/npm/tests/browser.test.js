@@ -14,6 +14,7 @@ const keys = await readFile(process.env.POS_KEYS, "utf8");
 const pkg = dirname(fileURLToPath(import.meta.resolve("pos-connect")));
 const tests = dirname(fileURLToPath(import.meta.url));
 const [main, sealing] = [await entry(pkg, "."), await entry(pkg, "./seal")];
+const without = await entry(pkg, "./fallback");
 
 let userData;
 let server;
@@ -30,8 +31,9 @@ after(async () => {
   await rm(userData, { recursive: true });
 });
 
-const open = async (page) => {
+const open = async (page, first) => {
   page ??= await browser.newPage();
+  if (first) await page.addInitScript(first);
   await page.goto(server.url);
   await page.evaluate(
     async ({ main, sealing, told, keys }) => {
@@ -130,6 +132,68 @@ test("a key that no script can read outlives the browser", async () => {
   assert.deepEqual(found.listed, [before]);
   assert.deepEqual([found.extractable, found.refused], [false, "InvalidAccessError"]);
   assert.match(JSON.parse(found.text).module_key, /^\.[\w-]{43}$/, "the public half alone");
+});
+
+/** What a text in a database of the page says of the module key. */
+const kept = (page, name) =>
+  page.evaluate(async (name) => {
+    const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+    const database = await done(indexedDB.open(name));
+    const text = await done(database.transaction("texts").objectStore("texts").get("keys"));
+    database.close();
+    return JSON.parse(text).module_key;
+  }, name);
+
+const registered = (page, name, shop) =>
+  page.evaluate(
+    async ([name, shop, without]) => {
+      const { fallback } = await import(without);
+      const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser(name, fallback));
+      const { user_id, code } = w.told.unregistered[shop];
+      await line.register(user_id, "a password of my own choice", code);
+      return (await line.listKeys()).length;
+    },
+    [name, shop, without],
+  );
+
+/** How many keys a line sees that opens the store anew; with `roll` after its own was changed. */
+const listed = (page, name, withFallback, roll = false) =>
+  page.evaluate(
+    async ([name, without, roll]) => {
+      const { fallback } = without ? await import(without) : {};
+      const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser(name, fallback));
+      if (roll) await line.rollKey();
+      return (await line.listKeys()).length;
+    },
+    [name, withFallback && without, roll],
+  );
+
+test("a key can be read only where the browser has no Ed25519", async () => {
+  const able = await open();
+  // As a browser of before 2025.
+  const unable = await open(undefined, () => {
+    for (const name of ["generateKey", "importKey"]) {
+      const own = SubtleCrypto.prototype[name];
+      SubtleCrypto.prototype[name] = function (...args) {
+        if (args.some((one) => one?.name === "Ed25519")) {
+          return Promise.reject(new DOMException("Unrecognized name.", "NotSupportedError"));
+        }
+        return own.apply(this, args);
+      };
+    }
+  });
+  assert.equal(await registered(able, "able", 0), 1);
+  assert.match(await kept(able, "able"), /^\.[\w-]{43}$/, "the public half alone");
+  assert.equal(await registered(unable, "unable", 1), 1);
+  assert.match(await kept(unable, "unable"), /^[\w-]{43}$/, "the secret octets");
+  // A fallback that is added, or left out, changes nothing about a key that is there.
+  for (const name of ["able", "unable"]) {
+    for (const withFallback of [true, false]) assert.equal(await listed(able, name, withFallback), 1);
+  }
+  assert.equal(await listed(unable, "unable", true), 1);
+  // The browser has learnt Ed25519: its next key is one that cannot be read.
+  assert.equal(await listed(able, "unable", true, true), 2);
+  assert.match(await kept(able, "unable"), /^\.[\w-]{43}$/);
 });
 
 test("a shopper's page seals without the shop's module", async () => {
