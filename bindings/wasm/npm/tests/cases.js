@@ -227,8 +227,13 @@ export const cases = {
     const password = "a password of my own choice";
     const registered = await line.register(user_id, password, code);
     same(registered.recoveryCodes.length, 10);
+    // A version that no number of JavaScript is.
+    const root = JSON.stringify(JSON.parse(vault.text).answer_key);
+    const pin = `{"root":${root},"version":1732780000123456789}`;
+    vault.text = `${vault.text.slice(0, -1)},"seals":{"elsewhere":${pin}}}`;
     const { key_id, ...rest } = await line.rollKey();
     assert(rest.keyId !== registered.keyId && key_id === undefined);
+    assert(vault.text.includes(pin), vault.text.replace(/_key":"[^"]*/g, ""));
     same((await made().listKeys()).length, 2);
     const person = made();
     same((await person.login(user_id, password)).shopId, registered.shopId);
