@@ -309,6 +309,10 @@ export const cases = {
     const later = new w.pos.Connection(w.config(), store());
     same((await later.inFlight()).open.map((call) => call.idempotencyKey), [key]);
     await abandoned;
+    const settled = async () => (await later.resume(key)).state === "done";
+    await w.until(settled);
+    same(await later.inFlight(), { open: [], unreadable: [] });
+    same(texts.names(), []);
   },
 };
 

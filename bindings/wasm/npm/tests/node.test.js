@@ -39,6 +39,18 @@ test("a folder holds keys and open calls in files that nobody else can read", as
   const line = new pos.Connection(w.config(), pos.Store.inFolder(path));
   await line.register(user_id, "a password of my own choice", code);
   assert.deepEqual(await readdir(path), ["keys.json"]);
+  // While it is sent, an open call lies there too.
+  const { fetch } = globalThis;
+  const modes = {};
+  globalThis.fetch = async (url, init) => {
+    for (const name of ["", ...(await readdir(path))]) modes[name] = (await stat(join(path, name))).mode;
+    return fetch(url, init);
+  };
+  const order = w.order("approve", 1200);
+  const notMade = await thrown(() => line.pay(order, w.key())).finally(() => (globalThis.fetch = fetch));
+  assert.equal(notMade.code, "not_found", "the contract is another shop's");
+  assert.equal(Object.keys(modes).filter((name) => name.startsWith("call")).length, 1);
+  for (const [name, mode] of Object.entries(modes)) assert.equal(mode & 0o77, 0, name);
   const { module_key } = JSON.parse(await readFile(join(path, "keys.json"), "utf8"));
   assert.match(module_key, /^[\w-]{43}$/, "as every other language keeps it");
   const again = new pos.Connection(w.config(), pos.Store.inFolder(path));
@@ -227,9 +239,21 @@ test("the fallback signs and verifies as WebCrypto does", async () => {
 });
 
 test("bad arguments leak nothing", async () => {
-  const line = w.line();
-  for (let round = 0; round < 2_000; round += 1) {
-    await assert.rejects(line.pay({ amount: round }), TypeError);
-  }
+  // An instance of its own, because in the memory that other tests have used much is free.
+  const at = (name) => new URL(name, import.meta.resolve("pos-connect"));
+  const { default: init, Connection } = await import(at("wasm/pos_connect_wasm.js?alone"));
+  const { memory } = await init({ module_or_path: await readFile(at("wasm/pos_connect_wasm_bg.wasm")) });
+  const line = new Connection(w.config(), w.store());
+  const orderId = "x".repeat(1_000);
+  const refuse = async (rounds) => {
+    for (let round = 0; round < rounds; round += 1) {
+      await assert.rejects(line.pay({ orderId, amount: -round - 1 }), TypeError);
+    }
+  };
+  await refuse(200);
+  const before = memory.buffer.byteLength;
+  await refuse(2_000);
+  // Two megabytes went in.
+  assert.equal(memory.buffer.byteLength, before);
   assert.equal((await line.pay(w.order("approve", 800))).state, "done");
 });
