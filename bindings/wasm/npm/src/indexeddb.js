@@ -10,6 +10,8 @@ const done = (request) =>
   });
 
 const opened = (name) => {
+  // The key is nowhere else, and a browser evicts what it was not asked to keep. It may still refuse.
+  navigator.storage?.persist?.().catch(() => {});
   const request = indexedDB.open(name, 1);
   request.onupgradeneeded = () => {
     request.result.createObjectStore("texts");

@@ -50,6 +50,7 @@ export class Store {
   /**
    * In a browser: IndexedDB. The private key is drawn there and no script can read it. Where the
    * browser has no Ed25519, the fallback draws it, as octets that every script of the page can read.
+   * The browser is asked to keep what is stored, but may evict it, and with it the key for good.
    */
   static inBrowser(name?: string, fallback?: Fallback): Store;
   /** In Node: files in a folder (0700) on a disk of the machine, which processes may share. */

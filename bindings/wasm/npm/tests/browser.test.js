@@ -196,6 +196,25 @@ test("a key can be read only where the browser has no Ed25519", async () => {
   assert.match(await kept(able, "unable"), /^\.[\w-]{43}$/);
 });
 
+test("a browser is asked to keep a store, and may refuse", async () => {
+  const page = await open(undefined, () => {
+    globalThis.asked = 0;
+    StorageManager.prototype.persist = () => {
+      globalThis.asked += 1;
+      return Promise.reject(new Error("not today"));
+    };
+    addEventListener("unhandledrejection", () => (globalThis.asked = "nobody caught it"));
+  });
+  const asked = await page.evaluate(async () => {
+    const before = globalThis.asked;
+    const line = new w.pos.Connection(w.config(), w.pos.Store.inBrowser("asked"));
+    const { open } = await line.inFlight().catch((error) => ({ open: error.code }));
+    await new Promise((resolve) => setTimeout(resolve));
+    return [before, open, globalThis.asked];
+  });
+  assert.deepEqual(asked, [0, "not_registered", 1]);
+});
+
 test("a shopper's page seals without the shop's module", async () => {
   const page = await browser.newPage();
   await page.goto(server.url);
