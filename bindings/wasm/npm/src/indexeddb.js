@@ -21,15 +21,28 @@ const opened = (name) => {
 };
 
 class Database {
+  static #known = new Map();
   #name;
   #open;
   constructor(name) {
     this.#name = name;
   }
+  /** In this page one value for a name, by which the open calls in it are known to be the same. */
+  static of(name) {
+    if (!this.#known.has(name)) this.#known.set(name, new this(name));
+    return this.#known.get(name);
+  }
   async #store(store, mode) {
-    // "strict": a call that was noted must be on the disk before it is sent.
-    const database = await (this.#open ??= opened(this.#name));
-    return database.transaction(store, mode, { durability: "strict" }).objectStore(store);
+    this.#open ??= opened(this.#name);
+    try {
+      // "strict": a call that was noted must be on the disk before it is sent.
+      const options = { durability: "strict" };
+      return (await this.#open).transaction(store, mode, options).objectStore(store);
+    } catch (cause) {
+      // The browser may have closed it; the next one opens it again.
+      this.#open = undefined;
+      throw cause;
+    }
   }
   async load(name) {
     return (await done((await this.#store("texts", "readonly")).get(name))) ?? null;
@@ -67,7 +80,7 @@ const hasEd25519 = () => drawKept().then(() => true, () => false);
  * octets, and sign for as long as they are there, by WebCrypto where the browser has learnt it.
  */
 export const inBrowser = (name = "pos-connect", fallback) => {
-  const database = new Database(name);
+  const database = Database.of(name);
   const own = webCrypto();
   let has = fallback ? null : true;
   const by = async () => ((await (has ??= hasEd25519())) ? own : fallback);

@@ -215,6 +215,34 @@ test("a browser is asked to keep a store, and may refuse", async () => {
   assert.deepEqual(asked, [0, "not_registered", 1]);
 });
 
+test("stores of one name wait for each other's verb of the same key", async () => {
+  const page = await open();
+  const [before, code] = await page.evaluate(async () => {
+    const line = () => new w.pos.Connection(w.config(), w.pos.Store.inBrowser("able"));
+    const [one, other] = [line(), line()];
+    const [order, key] = [w.order("approve", 1200), w.key()];
+    let [sent, letGo] = [0, null];
+    const held = new Promise((resolve) => (letGo = resolve));
+    const { fetch } = globalThis;
+    globalThis.fetch = async (url, init) => {
+      const isOfKey = JSON.stringify([url, ...new Headers(init.headers)]).includes(key);
+      if (isOfKey && ++sent === 1) await held;
+      return fetch(url, init);
+    };
+    const both = [one.pay(order, key)];
+    await w.until(() => sent > 0);
+    both.push(other.pay(order, key));
+    // Later, and yet to its end: by then the other had asked what became of it, did it not wait.
+    const { code } = await other.pay(w.order("approve", 1300)).catch((error) => error);
+    const before = sent;
+    letGo();
+    await Promise.allSettled(both);
+    return [before, code];
+  });
+  // The contract is another shop's.
+  assert.deepEqual([before, code], [1, "not_found"]);
+});
+
 test("a shopper's page seals without the shop's module", async () => {
   const page = await browser.newPage();
   await page.goto(server.url);
