@@ -22,9 +22,12 @@ enum Form {
 }
 
 /// The part: the header is what its source says; the edge holds, also under valgrind; and the
-/// example pays.
+/// example pays, also where an answer is lost.
 pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     let package = install(children)?;
+    // It brings a library of its own.
+    let doubt = compiled(children, &package, "tests/doubt", Form::Static)?;
+    children.run(&mut children.command(doubt))?;
     for form in [Form::Shared, Form::Static] {
         let edge = compiled(children, &package, "tests/edge", form)?;
         children.run(children.command(&edge).current_dir(&package))?;
