@@ -46,4 +46,13 @@ interface Bridge
      * @throws NotSupported
      */
     public function host(string $interface, object $host): int;
+
+    /**
+     * Whether a call never came back: at a fatal error in an object that the library has called, PHP jumps
+     * out over all that is in between.
+     */
+    public function isLeft(): bool;
+
+    /** Ends a process in which that is so: what the call holds, nothing gives back. */
+    public function end(): void;
 }

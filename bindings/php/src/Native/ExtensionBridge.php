@@ -59,4 +59,14 @@ final class ExtensionBridge implements Bridge
             . '(`Store::inFolder`), or use FFI in place of the extension.',
         );
     }
+
+    public function isLeft(): bool
+    {
+        // Nothing of PHP's runs inside a call.
+        return false;
+    }
+
+    public function end(): void
+    {
+    }
 }

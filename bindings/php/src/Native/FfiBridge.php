@@ -18,6 +18,10 @@ final class FfiBridge implements Bridge
     /** The largest number of words that arguments may take. */
     private const WORDS = 64;
 
+    /** Signals, by their numbers on Linux. */
+    private const QUIT = 3;
+    private const KILL = 9;
+
     private const TYPES = <<<'C'
         typedef struct { uint64_t capacity; uint64_t length; void *data; } Octets;
         typedef struct { int8_t code; Octets error; } Status;
@@ -43,6 +47,9 @@ final class FfiBridge implements Bridge
     /** @var array<int, object> what the library may call, by handle */
     private array $hosts = [];
     private int $last = -1;
+
+    /** How many calls are under way, each in a callback of the one before. */
+    private int $calls = 0;
 
     /** @throws FFI\Exception */
     public function __construct(string $library)
@@ -77,7 +84,9 @@ final class FfiBridge implements Bridge
             $cells[$at++]->pointer = $octets->data;
         }
         $outcome = $this->ffi->new($this->outcomes[$size]);
+        $this->calls++;
         $this->ffi->{$symbol}($cells, FFI::addr($outcome));
+        $this->calls--;
         $status = $outcome->code->small;
         if ($status !== 0) {
             return $this->taken($outcome->error);
@@ -97,7 +106,9 @@ final class FfiBridge implements Bridge
 
     public function free(string $symbol, int $handle): void
     {
+        $this->calls++;
         $this->ffi->{$symbol}($handle, FFI::addr($this->status));
+        $this->calls--;
     }
 
     public function number(string $symbol, int $bits): int
@@ -112,10 +123,26 @@ final class FfiBridge implements Bridge
         return $this->keep($host);
     }
 
+    public function isLeft(): bool
+    {
+        return $this->calls > 0;
+    }
+
+    public function end(): void
+    {
+        // A worker of php-fpm takes no other page then, and says nothing of it; php-cli ends anyway.
+        match (PHP_SAPI) {
+            'cli' => null,
+            'fpm-fcgi' => $this->ffi->kill(getmypid(), self::QUIT),
+            default => $this->ffi->kill(getmypid(), self::KILL),
+        };
+    }
+
     private static function declarations(): string
     {
         $free = Contract::FREE;
         $lines = self::TYPES
+            . "int kill(int, int);\n"
             . 'uint32_t ' . Contract::VERSION_OF . "(void);\n"
             . 'uint32_t ' . Contract::RELEASE_OF . "(void);\n"
             . 'Octets ' . Contract::ALLOCATE . "(uint64_t, Status *);\n"

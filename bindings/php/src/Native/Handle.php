@@ -56,6 +56,11 @@ final class Handle
 
             return;
         }
+        if (Library::bridge()->isLeft()) {
+            Library::bridge()->end();
+
+            return;
+        }
         $fatal = E_ERROR | E_PARSE | E_CORE_ERROR | E_COMPILE_ERROR | E_USER_ERROR | E_RECOVERABLE_ERROR;
         if (((error_get_last()['type'] ?? 0) & $fatal) !== 0) {
             foreach (self::$alive as $handle => $_) {

@@ -34,6 +34,15 @@ final class FpmTest extends TestCase
         ];
     }
 
+    /** @return list<string> */
+    private static function preloaded(): array
+    {
+        $package = dirname(PosConnect\Native\Library::path(), 3);
+        $user = posix_getpwuid(posix_geteuid())['name'];
+
+        return ["opcache.preload = $package/preload.php", "opcache.preload_user = $user"];
+    }
+
     private static function request(string $folder, string $orderId, int $amount = 100): array
     {
         return [
@@ -92,14 +101,28 @@ final class FpmTest extends TestCase
 
     public function testAPreloadedPackagePaysOverFfi(): void
     {
-        $package = dirname(PosConnect\Native\Library::path(), 3);
-        $user = posix_getpwuid(posix_geteuid())['name'];
-        $server = $this->start(["opcache.preload = $package/preload.php", "opcache.preload_user = $user"]);
+        $server = $this->start(self::preloaded());
         $folder = Bed::shared()->keysFolder();
         $requests = array_map(fn ($n) => self::request($folder, "php-fpm-ffi-$n"), range(1, 60));
         $answers = $server->post($requests, 6);
         self::assertSame(['done' => 60], array_count_values(array_column($answers, 'state')), json_encode($answers[0]));
         self::assertSame([FfiBridge::class => 60], array_count_values(array_column($answers, 'bridge')));
+        self::assertEndedWell($server->stop());
+    }
+
+    public function testAFatalErrorInAKeyStorageEndsItsWorkerAlone(): void
+    {
+        // The workers that a shop has live for ever.
+        $server = $this->server = new WebServer(Bed::shared()->folder(), self::preloaded(), 0);
+        $folder = Bed::shared()->keysFolder();
+        foreach (['memory', 'time', 'exit'] as $how) {
+            $dying = array_map(fn ($n) => self::request($folder, "php-fpm-$how-$n") + ['vault' => $how], range(1, 3));
+            // The page itself dies as any other; it is answered by php-fpm and not cut off.
+            self::assertSame([500 => 3], array_count_values(array_column($server->post($dying, 3), 'status')));
+        }
+        $requests = array_map(fn ($n) => self::request($folder, "php-fpm-after-$n"), range(1, 12));
+        $answers = $server->post($requests, 3);
+        self::assertSame(['done' => 12], array_count_values(array_column($answers, 'state')), json_encode($answers));
         self::assertEndedWell($server->stop());
     }
 }

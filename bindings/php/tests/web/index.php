@@ -18,7 +18,13 @@ $told = ['process' => getmypid(), 'open' => count(scandir('/proc/self/fd'))];
 try {
     $told['bridge'] = Library::bridge()::class;
     $asked = json_decode(file_get_contents('php://input'), true, flags: JSON_THROW_ON_ERROR);
-    $line = new Connection(new Config(...$asked['config']), Store::inFolder($asked['folder']));
+    if (isset($asked['vault'])) {
+        require __DIR__ . '/FatalVault.php';
+        $store = Store::ofHost(new FatalVault($asked['vault']), $asked['folder']);
+    } else {
+        $store = Store::inFolder($asked['folder']);
+    }
+    $line = new Connection(new Config(...$asked['config']), $store);
     $operation = $line->pay(new Order(...$asked['order']), $asked['key']);
     $told += ['state' => $operation->state->value, 'operation' => $operation->operationId];
 } catch (Error $error) {
