@@ -89,8 +89,8 @@ module_codes! {
         "サーバーの復旧により結果を確認できません。再度決済する前に運営者へ問い合わせてください。";
     /// In another language: a verb that waits was called within one that is waiting.
     Nested "nested" FixTheRequest Never
-        "A blocking verb was called from a callback of another. Use the asynchronous one there."
-        "呼び出し中の処理の中から別の処理を呼び出しました。非同期版を使用してください。";
+        "A verb was called from a callback of another. Call it once that one has returned."
+        "呼び出し中の処理の中から別の処理を呼び出しました。先の処理が終わってから呼び出してください。";
     /// What only a module key does was asked of a session's connection.
     NotAModuleKey "not_a_module_key" FixTheRequest Never
         "Only a module key can do this. Open a connection with the key of the store."
