@@ -81,7 +81,7 @@ final class Library
     {
         $package = \dirname(__DIR__, 2);
 
-        return "Install the extension pos_connect_bridge (`pie install pos-connect/bridge`) and set\n"
+        return "Build the extension pos_connect_bridge (`phpize && ./configure && make` in its folder) and set\n"
             . '    pos_connect_bridge.library = ' . self::path() . "\n"
             . 'in php.ini; or let FFI be used: in php.ini either'
             . "\n    opcache.preload = $package/preload.php\n"

@@ -95,7 +95,7 @@ final class FpmTest extends TestCase
     {
         [$answer] = $this->start([])->post([['config' => []]]);
         self::assertStringContainsString('FFI API is restricted', $answer['refused']);
-        self::assertStringContainsString('pie install', $answer['refused']);
+        self::assertStringContainsString('phpize && ./configure && make', $answer['refused']);
         self::assertStringContainsString('opcache.preload = ', $answer['refused']);
     }
 
