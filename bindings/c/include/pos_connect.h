@@ -26,6 +26,10 @@ typedef uint64_t PosConnection;
  * A key storage of the caller's own: a secret manager, a database. It keeps one text with secrets in
  * it. Its functions are called on the thread that calls pos_call, by several threads at once where
  * several call, and must not call pos_call themselves; none of them may throw or jump out.
+ *
+ * Calls that are under way when a connection is closed go on, and use it still. It must stay good
+ * until `dropped` is called; where that is NULL, until the connection is closed and every call on it
+ * has returned.
  */
 typedef struct PosKeyStorage {
   /**
@@ -47,6 +51,12 @@ typedef struct PosKeyStorage {
    * Frees a text that `load` gave.
    */
   void (*release)(void *context, char *text);
+  /**
+   * Says that none of the others will be called any more: once for each pos_open_with_storage,
+   * also for one that failed, on any thread. May be NULL. A child that was forked is not told of
+   * what its parent opened.
+   */
+  void (*dropped)(void *context);
 } PosKeyStorage;
 
 #ifdef __cplusplus
@@ -72,7 +82,7 @@ char *pos_open(const char *config,
  * Opens a connection whose keys are kept by the caller. Nothing is sent yet.
  *
  * \param config          As for pos_open.
- * \param storage         The caller's functions. They and the context must stay good until the connection is closed.
+ * \param storage         The caller's functions. How long they and the context must stay good, PosKeyStorage says.
  * \param journal_folder  A folder for the payments under way; made if need be.
  * \param connection      As for pos_open.
  * \return                As for pos_open.

@@ -78,7 +78,7 @@ pub unsafe extern "C" fn pos_open(
 /// Opens a connection whose keys are kept by the caller. Nothing is sent yet.
 ///
 /// \param config          As for pos_open.
-/// \param storage         The caller's functions. They and the context must stay good until the connection is closed.
+/// \param storage         The caller's functions. How long they and the context must stay good, PosKeyStorage says.
 /// \param journal_folder  A folder for the payments under way; made if need be.
 /// \param connection      As for pos_open.
 /// \return                As for pos_open.
@@ -93,12 +93,14 @@ pub unsafe extern "C" fn pos_open_with_storage(
     connection: *mut PosConnection,
 ) -> *mut c_char {
     answered(|| {
+        // First, so that its owner hears of every end.
+        let host = Host::new(storage);
         // SAFETY: as the caller has promised.
         let (config, folder, place) = unsafe {
             (text("config", config), text("journal_folder", journal_folder), connection.as_mut())
         };
         let place = written_to(place)?;
-        let store = Store::of_host(Arc::new(Host::new(storage)?), folder?.to_owned())?;
+        let store = Store::of_host(Arc::new(host?), folder?.to_owned())?;
         *place = opened(config?, store)?;
         told(&())
     })

@@ -55,6 +55,93 @@ static void releases(void *context, char *text) {
     free(text);
 }
 
+/* A vault that is slow: `load` waits until it is opened. */
+struct slow {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    PosConnection line;
+    int is_asked, is_opened, drops, uses_after;
+};
+
+static void set(struct slow *slow, int *place) {
+    pthread_mutex_lock(&slow->lock);
+    (*place)++;
+    pthread_cond_broadcast(&slow->changed);
+    pthread_mutex_unlock(&slow->lock);
+}
+
+static void wait_for(struct slow *slow, const int *place) {
+    pthread_mutex_lock(&slow->lock);
+    while (*place == 0) {
+        pthread_cond_wait(&slow->changed, &slow->lock);
+    }
+    pthread_mutex_unlock(&slow->lock);
+}
+
+static int loads_slowly(void *context, char **text) {
+    struct slow *slow = context;
+    (void)text;
+    set(slow, &slow->is_asked);
+    wait_for(slow, &slow->is_opened);
+    pthread_mutex_lock(&slow->lock);
+    slow->uses_after += slow->drops;
+    pthread_mutex_unlock(&slow->lock);
+    return 1;
+}
+
+static int never_replaces(void *context, const char *old_text, const char *new_text, int *replaced) {
+    (void)context, (void)old_text, (void)new_text, (void)replaced;
+    return 1;
+}
+
+static void never_releases(void *context, char *text) {
+    (void)context, (void)text;
+}
+
+static void drops(void *context) {
+    struct slow *slow = context;
+    set(slow, &slow->drops);
+}
+
+static void *calls_slowly(void *context) {
+    struct slow *slow = context;
+    is("a call that outlives its connection", pos_call(slow->line, "methods", "{}"), "key_store", "it failed with 1");
+    return NULL;
+}
+
+static void expect(const char *what, int got, int wanted) {
+    if (got != wanted) {
+        fprintf(stderr, "%s: expected %d, but got %d\n", what, wanted, got);
+        failures++;
+    }
+}
+
+/* A storage is said to be dropped once, and never while a call still uses it. */
+static void check_drops(const char *folder) {
+    struct slow slow = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+    PosKeyStorage storage = {&slow, loads_slowly, never_replaces, never_releases, drops};
+    is("a slow vault", pos_open_with_storage(CONFIG, storage, folder, &slow.line), "{\"ok\":null}", "");
+    pthread_t thread;
+    pthread_create(&thread, NULL, calls_slowly, &slow);
+    wait_for(&slow, &slow.is_asked);
+    is("closed under a call", pos_close(slow.line), "{\"ok\":null}", "");
+    expect("drops under a call", slow.drops, 0);
+    set(&slow, &slow.is_opened);
+    pthread_join(thread, NULL);
+    expect("drops after it", slow.drops, 1);
+    expect("uses after the drop", slow.uses_after, 0);
+
+    /* Nor is one forgotten that was never used. */
+    slow.drops = 0;
+    refuses("no settings", pos_open_with_storage(NULL, storage, folder, &slow.line), "config");
+    expect("drops without settings", slow.drops, 1);
+    refuses("nowhere to write", pos_open_with_storage(CONFIG, storage, folder, NULL), "connection");
+    expect("drops without a place", slow.drops, 2);
+    storage.load = NULL;
+    refuses("nothing to load by", pos_open_with_storage(CONFIG, storage, folder, &slow.line), "storage");
+    expect("drops without a function", slow.drops, 3);
+}
+
 int main(void) {
     PosConnection line = 7;
     refuses("no config", pos_open(NULL, MEMORY, &line), "config");
@@ -101,7 +188,7 @@ int main(void) {
     is("made up", pos_call(12345678901234567890u, "methods", "{}"), "fix_the_request", "\"code\":\"closed\"");
 
     int released = 0;
-    PosKeyStorage storage = {&released, fails, replaces, releases};
+    PosKeyStorage storage = {&released, fails, replaces, releases, NULL};
     char folder[] = "pos-edge-XXXXXX";
     if (mkdtemp(folder) == NULL) {
         perror("mkdtemp");
@@ -109,11 +196,9 @@ int main(void) {
     }
     is("a host's storage", pos_open_with_storage(CONFIG, storage, folder, &line), "{\"ok\":null}", "");
     is("that fails", pos_call(line, "methods", "{}"), "key_store", "the vault is sealed");
-    if (released != 1) {
-        fprintf(stderr, "the text was released %d times\n", released);
-        failures++;
-    }
+    expect("releases of the text", released, 1);
     pos_free(pos_close(line));
+    check_drops(folder);
     remove(folder);
     storage.release = NULL;
     refuses("a function is missing", pos_open_with_storage(CONFIG, storage, folder, &line), "storage");

@@ -241,7 +241,7 @@ static void make(const char *call, const cJSON *arguments, const char *name) {
             find(member(cJSON_GetObjectItemCaseSensitive(arguments, "store"), "kept"));
         PosConnection connection = 0;
         if (store->vault != NULL) {
-            PosKeyStorage storage = {store->vault, vault_load, vault_replace, vault_release};
+            PosKeyStorage storage = {store->vault, vault_load, vault_replace, vault_release, NULL};
             answer = pos_open_with_storage(config, storage, store->journal_folder, &connection);
         } else {
             answer = pos_open(config, store->store, &connection);
