@@ -1,9 +1,9 @@
-//! Which fields no language may print.
+//! Which fields and arguments no language may print.
 //!
-//! A record is printed by whoever looks for a fault, and a log keeps it for years. The metadata does not
-//! tell secrets from other texts, so they are listed here, for all languages; and because a list is
-//! forgotten when the surface grows, a field whose name sounds like a secret stops every generator until
-//! somebody has put it into one list or the other.
+//! A record is printed by whoever looks for a fault, an argument by whatever shows where it happened, and
+//! a log keeps both for years. The metadata does not tell secrets from other texts, so they are listed
+//! here, for all languages; and because a list is forgotten when the surface grows, a name that sounds
+//! like a secret stops every generator until somebody has put it into one list or the other.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,14 @@ const SHOWN: &[&str] = &[
     "UnreadableCall.idempotency_key",
 ];
 
-/// The words by which the name of a field sounds like a secret.
+/// Arguments that are secret wherever they are taken, and single ones of one verb.
+const MASKED_ARGUMENTS: &[&str] = &["code", "password", "replace.new", "replace.old"];
+
+/// Arguments that sound like a secret and are none.
+const SHOWN_ARGUMENTS: &[&str] =
+    &["answer_key", "idempotency_key", "key_id", "seal_keys", "seal_root"];
+
+/// The words by which a name sounds like a secret.
 const TELLING: &[&str] = &[
     "account",
     "card",
@@ -60,42 +67,92 @@ const TELLING: &[&str] = &[
 
 /// Whether the field may be printed as `***` only.
 pub(crate) fn is_masked(of: &str, field: &str) -> bool {
-    MASKED.contains(&of) || MASKED.contains(&format!("{of}.{field}").as_str())
+    Named::field(of, field).is_in(MASKED)
 }
 
-/// Every field whose name tells is in one list, and the lists hold nothing else but what is there.
+/// Whether a verb's argument must not be seen where a trace shows arguments.
+pub(crate) fn is_masked_argument(verb: &str, argument: &str) -> bool {
+    Named::argument(verb, argument).is_in(MASKED_ARGUMENTS)
+}
+
+/// Every field and argument whose name tells is in one list, and the lists hold nothing else but what
+/// is there.
 pub(crate) fn check(surface: &ComponentInterface) -> anyhow::Result<()> {
-    let mut stale: BTreeSet<&str> = MASKED.iter().chain(SHOWN).copied().collect();
-    for (of, field) in fields(surface) {
-        let name = format!("{of}.{field}");
-        stale.remove(of);
-        stale.remove(name.as_str());
-        let is_shown = SHOWN.contains(&name.as_str());
-        ensure!(!(is_shown && is_masked(of, field)), "{name} is both masked and shown");
+    sorted(fields(surface), MASKED, SHOWN)?;
+    sorted(arguments(surface), MASKED_ARGUMENTS, SHOWN_ARGUMENTS)
+}
+
+fn sorted<'a>(
+    all: impl Iterator<Item = Named<'a>>,
+    masked: &[&str],
+    shown: &[&str],
+) -> anyhow::Result<()> {
+    let mut stale: BTreeSet<&str> = masked.iter().chain(shown).copied().collect();
+    for one in all {
+        stale.remove(one.wide);
+        stale.remove(one.single.as_str());
+        let (is_masked, is_shown) = (one.is_in(masked), one.is_in(shown));
+        ensure!(!(is_shown && is_masked), "{} is both masked and shown", one.single);
         ensure!(
-            !is_telling(field) || is_shown || is_masked(of, field),
-            "{name} sounds like a secret: put it into a list of bindings/tools/src/secrets.rs"
+            !is_telling(one.name) || is_shown || is_masked,
+            "{} sounds like a secret: put it into a list of bindings/tools/src/secrets.rs",
+            one.single
         );
     }
     ensure!(stale.is_empty(), "bindings/tools/src/secrets.rs lists what is not there: {stale:?}");
     Ok(())
 }
 
-fn is_telling(field: &str) -> bool {
-    field.split('_').any(|word| TELLING.contains(&word))
+fn is_telling(name: &str) -> bool {
+    name.split('_').any(|word| TELLING.contains(&word))
+}
+
+/// A field or an argument, and what stands for it in a list.
+struct Named<'a> {
+    name: &'a str,
+    /// It and others.
+    wide: &'a str,
+    /// It alone.
+    single: String,
+}
+
+impl<'a> Named<'a> {
+    fn field(of: &'a str, name: &'a str) -> Self {
+        Self { name, wide: of, single: format!("{of}.{name}") }
+    }
+
+    fn argument(verb: &str, name: &'a str) -> Self {
+        Self { name, wide: name, single: format!("{verb}.{name}") }
+    }
+
+    fn is_in(&self, list: &[&str]) -> bool {
+        list.contains(&self.wide) || list.contains(&self.single.as_str())
+    }
 }
 
 /// Every field of a record, and of a variant under the name of its enum.
-fn fields(surface: &ComponentInterface) -> impl Iterator<Item = (&str, &str)> {
-    let records = surface
-        .record_definitions()
-        .iter()
-        .flat_map(|record| record.fields().iter().map(move |field| (record.name(), field.name())));
+fn fields(surface: &ComponentInterface) -> impl Iterator<Item = Named<'_>> {
+    let records = surface.record_definitions().iter().flat_map(|record| {
+        record.fields().iter().map(|field| Named::field(record.name(), field.name()))
+    });
     let variants = surface.enum_definitions().iter().flat_map(|words| {
         let fields = words.variants().iter().flat_map(|variant| variant.fields());
-        fields.map(move |field| (words.name(), field.name()))
+        fields.map(|field| Named::field(words.name(), field.name()))
     });
     records.chain(variants)
+}
+
+/// Every argument of a function, of a constructor, and of a method, a host's own included.
+fn arguments(surface: &ComponentInterface) -> impl Iterator<Item = Named<'_>> {
+    let functions = surface.function_definitions().iter();
+    let functions = functions.map(|one| (one.name(), one.arguments()));
+    let objects = surface.object_definitions().iter().flat_map(|object| {
+        let made = object.constructors().into_iter().map(|one| (one.name(), one.arguments()));
+        made.chain(object.methods().into_iter().map(|one| (one.name(), one.arguments())))
+    });
+    functions.chain(objects).flat_map(|(verb, arguments)| {
+        arguments.into_iter().map(move |one| Named::argument(verb, one.name()))
+    })
 }
 
 #[cfg(test)]
@@ -124,14 +181,38 @@ mod tests {
         assert!(is_masked("Registration", "panic_code") && !is_masked("Registration", "shop_id"));
     }
 
+    #[test]
+    fn a_password_is_masked_in_every_verb_and_a_storages_text_in_its_own() {
+        assert!(is_masked_argument("login", "password") && is_masked_argument("register", "code"));
+        assert!(is_masked_argument("replace", "old") && is_masked_argument("replace", "new"));
+        assert!(!is_masked_argument("rename", "new") && !is_masked_argument("login", "user_id"));
+    }
+
     /// As if the surface had gained a field, or lost one.
     #[test]
-    fn what_is_in_no_list_stops_the_generator() {
+    fn a_field_in_no_list_stops_the_generator() {
         let gained = of("dictionary Shop { string wifi_password; };");
         let why = check(&gained).expect_err("it is in no list").to_string();
         assert!(why.starts_with("Shop.wifi_password sounds like a secret"), "{why}");
         let lost = of("dictionary Shop { string name; };");
         let why = check(&lost).expect_err("none of the lists is there").to_string();
         assert!(why.contains("lists what is not there") && why.contains("Config.proxy"), "{why}");
+    }
+
+    #[test]
+    fn an_argument_in_no_list_stops_the_generator() {
+        for surface in [
+            "interface Line { void open(string wifi_pin); };",
+            "interface Line { [Name=open] constructor(string wifi_pin); };",
+            "[Trait, WithForeign] interface Vault { void open(string wifi_pin); };",
+        ] {
+            let why = sorted(arguments(&of(surface)), &[], &[]).expect_err(surface).to_string();
+            assert!(why.starts_with("open.wifi_pin sounds like a secret"), "{why}");
+            let listed = sorted(arguments(&of(surface)), &["open.wifi_pin"], &[]);
+            listed.expect("it is masked");
+        }
+        let lost = sorted(arguments(&of("interface Line { void open(); };")), &["password"], &[]);
+        let why = lost.expect_err("no verb takes it").to_string();
+        assert!(why.contains("lists what is not there: {\"password\"}"), "{why}");
     }
 }

@@ -13,7 +13,7 @@ final class Reader
 {
     private int $at = 0;
 
-    public function __construct(private readonly string $octets)
+    public function __construct(#[\SensitiveParameter] private readonly string $octets)
     {
     }
 
@@ -24,7 +24,7 @@ final class Reader
      * @param \Closure(Reader): T $read
      * @return T
      */
-    public static function whole(string $octets, \Closure $read): mixed
+    public static function whole(#[\SensitiveParameter] string $octets, \Closure $read): mixed
     {
         $in = new self($octets);
         $value = $read($in);

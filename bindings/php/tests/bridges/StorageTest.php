@@ -20,6 +20,9 @@ final class StorageTest extends TestCase
     private static function vault(?string $text, ?Closure $load = null): KeyStorage
     {
         return new class ($text, $load) implements KeyStorage {
+            /** @var list<array<string, mixed>> who called `replace`, and with what */
+            public array $trace = [];
+
             public function __construct(public ?string $text, private readonly ?Closure $load)
             {
             }
@@ -29,8 +32,9 @@ final class StorageTest extends TestCase
                 return $this->load === null ? $this->text : ($this->load)();
             }
 
-            public function replace(?string $old, string $new): bool
+            public function replace(#[SensitiveParameter] ?string $old, #[SensitiveParameter] string $new): bool
             {
+                $this->trace = (new Exception())->getTrace();
                 $isIt = $this->text === $old;
                 $this->text = $isIt ? $new : $this->text;
 
@@ -71,6 +75,22 @@ final class StorageTest extends TestCase
         $line = self::line(self::vault(Bed::shared()->moduleKeys()));
         $paid = $line->pay(Bed::shared()->order('approve', 'php-vault', 100));
         self::assertSame(OperationState::Done, $paid->state);
+    }
+
+    public function testNoTraceShowsWhatIsKept(): void
+    {
+        self::needsFfi();
+        $unused = Bed::shared()->unregistered();
+        $vault = self::vault(null);
+        self::line($vault)->register($unused['user_id'], Bed::PASSWORD, $unused['code']);
+        $key = json_decode($vault->text, true)['module_key'];
+        $calls = array_filter($vault->trace, fn ($call) => str_starts_with($call['class'] ?? '', 'PosConnect\\'));
+        self::assertGreaterThan(4, count($calls));
+        foreach ($calls as $call) {
+            array_walk_recursive($call['args'], function ($argument) use ($key, $call): void {
+                self::assertStringNotContainsString($key, is_string($argument) ? $argument : '', $call['function']);
+            });
+        }
     }
 
     public function testOneThatThrowsIsTold(): void

@@ -13,6 +13,9 @@ use super::surface::Surface;
 use super::text::indented;
 use super::types::NATIVE;
 
+/// What a host is given may be a secret, whatever it is called: these are its octets, in order.
+const HIDDEN: &str = "#[\\SensitiveParameter]";
+
 pub(super) fn files(surface: &Surface) -> anyhow::Result<Vec<File>> {
     let (mut tables, mut calls) = (String::new(), String::new());
     for host in surface.hosts() {
@@ -103,7 +106,7 @@ fn closure(surface: &Surface, host: &Object, method: &Method) -> anyhow::Result<
     };
     let error = error.replacen(&format!("'{called}Error'"), &format!("'{name}_error'"), 1);
     Ok(format!(
-        "'{name}' => static function (\\PosConnect\\{class} $host, array $arguments): {native} {{\n\
+        "'{name}' => static function (\\PosConnect\\{class} $host, {HIDDEN} array $arguments): {native} {{\n\
          {body}}},\n{error}"
     ))
 }

@@ -12,6 +12,7 @@ use super::codec::size;
 use super::surface::Surface;
 use super::text::{default, indented};
 use super::types::ROOT;
+use crate::secrets;
 
 pub(super) fn files(surface: &Surface) -> anyhow::Result<Vec<File>> {
     let mut files = vec![functions(surface)?];
@@ -27,6 +28,8 @@ pub(super) fn files(surface: &Surface) -> anyhow::Result<Vec<File>> {
 /// What stands for a call: of a method, a constructor or a function.
 struct Call<'a> {
     surface: &'a Surface,
+    /// As the metadata has it, and as PHP does.
+    verb: &'a str,
     name: String,
     words: Option<&'a str>,
     arguments: Vec<&'a Argument>,
@@ -39,6 +42,7 @@ impl<'a> Call<'a> {
     fn method(surface: &'a Surface, method: &'a Method) -> Self {
         Self {
             surface,
+            verb: method.name(),
             name: method.name().to_lower_camel_case(),
             words: method.docstring(),
             arguments: method.arguments(),
@@ -51,6 +55,7 @@ impl<'a> Call<'a> {
     fn constructor(surface: &'a Surface, constructor: &'a Constructor) -> Self {
         Self {
             surface,
+            verb: constructor.name(),
             name: constructor.name().to_lower_camel_case(),
             words: constructor.docstring(),
             arguments: constructor.arguments(),
@@ -63,6 +68,7 @@ impl<'a> Call<'a> {
     fn function(surface: &'a Surface, function: &'a Function) -> Self {
         Self {
             surface,
+            verb: function.name(),
             name: function.name().to_lower_camel_case(),
             words: function.docstring(),
             arguments: function.arguments(),
@@ -90,11 +96,8 @@ impl<'a> Call<'a> {
         let mut parameters = Vec::new();
         for argument in &self.arguments {
             let of = argument.as_type();
-            let hidden = if self.surface.is_secret_argument(argument.name()) {
-                "#[\\SensitiveParameter] "
-            } else {
-                ""
-            };
+            let is_secret = secrets::is_masked_argument(self.verb, argument.name());
+            let hidden = if is_secret { "#[\\SensitiveParameter] " } else { "" };
             let unless = match argument.default_value() {
                 Some(value) => format!(" = {}", default(value, &of)?),
                 None => String::new(),

@@ -17,9 +17,6 @@ use crate::secrets;
 /// connection is the blocking one, under the plain name.
 const TWIN: &str = "Blocking";
 
-/// The arguments of verbs that must not be seen in traces; of fields `secrets` knows.
-const SECRET_ARGUMENTS: &[&str] = &["code", "password"];
-
 pub(super) struct Surface {
     pub(super) ci: ComponentInterface,
     /// The objects that PHP shows, without those whose verbs are awaited.
@@ -108,11 +105,6 @@ impl Surface {
     /// Whether a program makes values of this type, not only the library.
     pub(super) fn is_given(&self, name: &str) -> bool {
         self.given.contains(name)
-    }
-
-    /// Whether values of an argument must not be seen in traces.
-    pub(super) fn is_secret_argument(&self, name: &str) -> bool {
-        SECRET_ARGUMENTS.contains(&name)
     }
 
     pub(super) fn spoken(&self, word: &str) -> Option<&str> {

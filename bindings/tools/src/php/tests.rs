@@ -77,7 +77,8 @@ fn secrets_are_hidden() {
         "namespace shop { void login(string user, string password); void f(Instrument instrument); };
          [Enum] interface Instrument { Card(string number, string? pin); };
          dictionary Reason { string code; };
-         dictionary Registration { string panic_code; string shop_id; };",
+         dictionary Registration { string panic_code; string shop_id; };
+         [Trait, WithForeign] interface Vault { boolean replace(string? old, string new); };",
     );
     let files = files.unwrap();
     let functions = text(&files, "functions.php");
@@ -88,6 +89,12 @@ fn secrets_are_hidden() {
     // What the server tells once is a secret too.
     assert!(text(&files, "Registration.php").contains("['panicCode']"));
     assert!(!text(&files, "Reason.php").contains("Secret"));
+    // And what a host keeps, on the way to it as well.
+    let vault = text(&files, "Vault.php");
+    assert_eq!(vault.matches("#[\\SensitiveParameter] ").count(), 2, "{vault}");
+    let calls = text(&files, "Native/HostCalls.php");
+    let hidden = "(\\PosConnect\\Vault $host, #[\\SensitiveParameter] array $arguments): int {";
+    assert!(calls.contains(hidden), "{calls}");
 }
 
 #[test]
