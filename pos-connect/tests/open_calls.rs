@@ -113,6 +113,28 @@ async fn an_attempt_that_is_noted_meanwhile_keeps_it_from_being_not_made() {
     assert_eq!(server.targets(), ["/v1/operations/0123456789abcdef"; 2]);
 }
 
+/// A shop asks about a key whose entry is not there: it died before the entry was made, or after it was closed.
+#[tokio::test]
+async fn a_server_that_has_lost_some_time_cannot_say_of_a_lost_entry_that_nothing_was_made() {
+    let lost = json!([{ "from_ms": 1_795_132_800_000_u64, "to_ms": 1_795_132_900_000_u64 }]);
+    for (gaps, expected) in [
+        (json!([]), (ErrorKind::FixTheRequest, "not_in_journal")),
+        (lost, (ErrorKind::AskForStatus, "needs_human")),
+    ] {
+        let server = Server::start(move |_| {
+            let server_time_ms = System.now().unwrap().as_ms();
+            let body =
+                json!({ "found": "nothing", "server_time_ms": server_time_ms, "gaps": gaps });
+            Reply::Says(200, body)
+        })
+        .await;
+        let connection =
+            Connection::open(setup(&server, Arc::<MemoryJournal>::default())).await.unwrap();
+        let error = connection.resume(&some_key()).await.unwrap_err();
+        assert_eq!((error.kind(), error.code().as_str()), expected);
+    }
+}
+
 #[tokio::test]
 async fn what_nobody_else_is_at_is_not_made_and_closed() {
     let server = Server::start(|_| nothing()).await;

@@ -147,7 +147,11 @@ impl Connection {
                 Some(_) => Err(Error::key_reused()),
             },
             KeyStatus::Refusal(problem) => Err(Error::refused(problem)),
-            KeyStatus::Nothing(_) => Err(Error::module(ModuleCode::NotMade, None)),
+            KeyStatus::Nothing(evidence) if evidence.gaps.is_empty() => {
+                Err(Error::module(ModuleCode::NotMade, None))
+            }
+            // When the call was made is not known without an entry: it may be in any of them.
+            KeyStatus::Nothing(_) => Err(Error::module(ModuleCode::NeedsHuman, None)),
         }
     }
 
