@@ -122,3 +122,117 @@ impl KeyStorage for Host {
 fn failed(reason: impl Into<String>) -> KeyStorageError {
     KeyStorageError::Failed { reason: reason.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+
+    use super::*;
+
+    /// The caller's side, on one thread.
+    #[derive(Default)]
+    struct Vault {
+        code: c_int,
+        text: Option<CString>,
+        replaced: RefCell<Vec<(Option<String>, String)>>,
+        releases: Cell<u32>,
+        drops: Cell<u32>,
+    }
+
+    impl Vault {
+        fn host(&self) -> Host {
+            Host::new(PosKeyStorage {
+                context: ptr::from_ref(self).cast_mut().cast(),
+                load: Some(load),
+                replace: Some(replace),
+                release: Some(release),
+                dropped: Some(dropped),
+            })
+            .unwrap()
+        }
+    }
+
+    /// # Safety
+    /// It is what `Vault::host` gave.
+    unsafe fn vault<'a>(context: *mut c_void) -> &'a Vault {
+        // SAFETY: the tests keep it until the host is gone.
+        unsafe { &*context.cast::<Vault>() }
+    }
+
+    unsafe extern "C" fn load(context: *mut c_void, text: *mut *mut c_char) -> c_int {
+        // SAFETY: the host hands over what it was given, and a place to write to.
+        unsafe {
+            let vault = vault(context);
+            *text = vault.text.clone().map_or(ptr::null_mut(), CString::into_raw);
+            vault.code
+        }
+    }
+
+    unsafe extern "C" fn replace(
+        context: *mut c_void,
+        old: *const c_char,
+        new: *const c_char,
+        replaced: *mut c_int,
+    ) -> c_int {
+        let read = |text: *const c_char| {
+            // SAFETY: it is NULL or a text.
+            (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned())
+        };
+        // SAFETY: the host hands over what it was given, and a place to write to.
+        unsafe {
+            let vault = vault(context);
+            vault.replaced.borrow_mut().push((read(old), read(new).unwrap()));
+            *replaced = 1;
+            vault.code
+        }
+    }
+
+    unsafe extern "C" fn release(context: *mut c_void, text: *mut c_char) {
+        // SAFETY: the text is what `load` gave.
+        unsafe {
+            drop(CString::from_raw(text));
+            let releases = &vault(context).releases;
+            releases.set(releases.get().saturating_add(1));
+        }
+    }
+
+    unsafe extern "C" fn dropped(context: *mut c_void) {
+        // SAFETY: the host hands over what it was given.
+        let drops = unsafe { &vault(context).drops };
+        drops.set(drops.get().saturating_add(1));
+    }
+
+    fn loaded(code: c_int, text: Option<&CStr>) -> Result<Option<String>, String> {
+        let vault = Vault { code, text: text.map(CStr::to_owned), ..Vault::default() };
+        let loaded = vault.host().load();
+        let (releases, drops) = (vault.releases.get(), vault.drops.get());
+        assert_eq!((releases, drops), (u32::from(text.is_some()), 1));
+        loaded.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_text_is_copied_and_released() {
+        assert_eq!(loaded(0, None), Ok(None));
+        assert_eq!(loaded(0, Some(c"kept")), Ok(Some("kept".into())));
+        assert_eq!(loaded(3, None), Err("it failed with 3".into()));
+        assert_eq!(loaded(3, Some(c"sealed")), Err("sealed".into()));
+        assert_eq!(loaded(0, Some(c"\xff")), Err("it gave a text that is not UTF-8".into()));
+    }
+
+    #[test]
+    fn what_is_replaced_by_what_is_told() {
+        let mut vault = Vault::default();
+        let host = vault.host();
+        assert!(host.replace(None, "first".into()).unwrap());
+        assert!(host.replace(Some("first".into()), "second".into()).unwrap());
+        let error = host.replace(None, "a\0b".into()).unwrap_err();
+        assert_eq!(error.to_string(), "a text has a NUL in it");
+        drop(host);
+        let told = [(None, "first".into()), (Some("first".into()), "second".into())];
+        assert_eq!(vault.replaced.take(), told);
+        vault.code = 3;
+        let error = vault.host().replace(None, "third".into()).unwrap_err();
+        assert_eq!(error.to_string(), "it failed with 3");
+        assert_eq!(vault.drops.get(), 2);
+    }
+}

@@ -4,4 +4,4 @@
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-libfuzzer_sys::fuzz_target!(|octets: &[u8]| support::drive(octets));
+libfuzzer_sys::fuzz_target!(|octets: &[u8]| drop(support::drive(octets)));
