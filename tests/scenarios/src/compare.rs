@@ -7,7 +7,7 @@
 //! | form | is met by |
 //! |---|---|
 //! | `{"$begins": "req_"}` | a text that begins so |
-//! | `{"$contains": "text"}` | a text that contains it |
+//! | `{"$contains": "text"}` | a text that contains it, which is not empty |
 //! | `{"$length": 26}` | a text of so many characters, or a list of so many values |
 //! | `{"$between": [a, b]}` | a whole number from `a` to `b` |
 //! | `{"$one_of": [a, b]}` | what is equal to one of them |
@@ -64,7 +64,10 @@ fn compare(expected: &Value, found: &Value, at: &str, lines: &mut Vec<String>) {
 fn compare_form(form: &str, argument: &Value, found: &Value, at: &str, lines: &mut Vec<String>) {
     let met = match (form, argument, found) {
         ("$begins", Value::String(start), Value::String(text)) => text.starts_with(start.as_str()),
-        ("$contains", Value::String(part), Value::String(text)) => text.contains(part.as_str()),
+        // An empty part, which every text contains, is met by none.
+        ("$contains", Value::String(part), Value::String(text)) => {
+            !part.is_empty() && text.contains(part.as_str())
+        }
         ("$one_of", Value::Array(values), found) => values.contains(found),
         ("$length", Value::Number(length), Value::String(text)) => {
             is_count(length, text.chars().count())
@@ -154,6 +157,10 @@ mod tests {
             (
                 json!({ "amount": { "$between": [1201, 9999] } }),
                 "amount: must be {$between: [1201,9999]}, but is 1200",
+            ),
+            (
+                json!({ "state": { "$contains": "" } }),
+                "state: must be {$contains: \"\"}, but is \"done\"",
             ),
             (json!({ "state": { "$length": 3 } }), "state: must be {$length: 3}, but is \"done\""),
             (

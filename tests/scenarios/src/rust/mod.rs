@@ -286,7 +286,9 @@ impl Arguments<'_> {
             config = config.with_total_timeout(span).map_err(as_error)?;
         }
         if let Some(pin) = self.text_if("answer_key")? {
-            config = config.with_answer_key(serde_json::from_value(json!(pin)).map_err(class_of)?);
+            let pin = serde_json::from_value(json!(pin));
+            config = config
+                .with_answer_key(pin.map_err(|_| Refused::By("serde_json::Error".to_owned()))?);
         }
         Ok(config)
     }

@@ -189,8 +189,10 @@ impl<'a> Arguments<'a> {
         let Some(text) = value["text"].as_str() else {
             return Ok(Arc::new(MemoryKeyStore::default()));
         };
-        let keys = serde_json::from_str(text).map_err(class_of)?;
-        Ok(Arc::new(MemoryKeyStore::holding(keys)))
+        match serde_json::from_str(text) {
+            Ok(keys) => Ok(Arc::new(MemoryKeyStore::holding(keys))),
+            Err(cause) => Ok(Arc::new(Raises(format!("it holds no keys: {cause}")))),
+        }
     }
 }
 
