@@ -45,14 +45,6 @@ export class Store {
   private readonly kept: unknown;
   /** Nothing outlives the page or process: for tests, and for people's sessions. */
   static inMemory(fallback?: Fallback): Store;
-  /** Keys in one text, open calls in others, kept by the host; in Node the latter also in a folder. */
-  static ofHost(keys: KeyStorage, journal: Journal | string, options?: HostOptions): Store;
-  /**
-   * In a browser: IndexedDB. The private key is drawn there and no script can read it. Where the
-   * browser has no Ed25519, the fallback draws it, as octets that every script of the page can read.
-   * The browser is asked to keep what is stored, but may evict it, and with it the key for good.
-   */
-  static inBrowser(name?: string, fallback?: Fallback): Store;
-  /** In Node: files in a folder (0700) on a disk of the machine, which processes may share. */
-  static inFolder(folder: string, options?: HostOptions): Store;
+  /** Keys in one text, open calls in others, kept by the host. */
+  static ofHost(keys: KeyStorage, journal: Journal, options?: HostOptions): Store;
 }

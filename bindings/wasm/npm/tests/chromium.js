@@ -45,7 +45,8 @@ export const serve = async (pkg, tests) => {
 /** What `specifier` is in a browser, by the package's own export conditions. */
 export const entry = async (pkg, specifier) => {
   const { exports } = JSON.parse(await readFile(join(pkg, "package.json"), "utf8"));
-  return `/pkg/${exports[specifier].browser.slice(2)}`;
+  const { browser } = exports[specifier];
+  return `/pkg/${(browser.default ?? browser).slice(2)}`;
 };
 
 export const launch = (userData) =>

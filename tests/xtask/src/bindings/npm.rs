@@ -65,7 +65,10 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     let app = app(children)?;
     let tools = install(children)?;
     let tsc = tools.join("node_modules/.bin/tsc");
-    children.run(children.command(tsc).args(["--project"]).arg(app.join("tests/types")))?;
+    for project in ["tsconfig.json", "tsconfig.browser.json"] {
+        let project = app.join("tests/types").join(project);
+        children.run(children.command(&tsc).arg("--project").arg(project))?;
+    }
     for file in ["node.test.js", "browser.test.js"] {
         let mut test = children.command("node");
         test.arg(app.join("tests/run.js")).arg(app.join("tests").join(file));

@@ -35,7 +35,6 @@ export type {
   UnreadableCall,
 } from "./wasm/pos_connect_wasm.js";
 export { Connection } from "./wasm/pos_connect_wasm.js";
-export { Store } from "./store.js";
 export type { Fallback, HostOptions, Journal, KeyStorage } from "./store.js";
 
 /** Why a verb did not do what was asked: `kind` says what to do. */
