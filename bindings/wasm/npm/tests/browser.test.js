@@ -1,11 +1,13 @@
 // The installed package in Chromium, against the same bed.
 
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { build } from "esbuild";
 
 import { entry, launch, serve } from "./chromium.js";
 
@@ -271,4 +273,30 @@ test("a shopper's page seals without the shop's module", async () => {
   assert.ok(JSON.parse(envelope));
   const asked = server.asked.filter((path) => path.startsWith("/pkg/"));
   assert.ok(asked.length > 0 && asked.every((path) => path.includes("seal")), String(asked));
+});
+
+test("a bundle seals and pays", async () => {
+  const bundle = join(tests, "bundle");
+  const contents = 'export * as pos from "pos-connect"; export { seal } from "pos-connect/seal";';
+  const outfile = join(bundle, "shop.js");
+  const options = { bundle: true, minify: true, format: "esm", platform: "browser" };
+  await build({ ...options, stdin: { contents, resolveDir: tests }, outfile });
+  // As the README says: esbuild leaves `new URL("….wasm", import.meta.url)` as it is.
+  await cp(join(pkg, "wasm"), bundle, { recursive: true, filter: (path) => !/\.(js|ts)$/.test(path) });
+  const page = await browser.newPage();
+  await page.goto(server.url);
+  server.asked.length = 0;
+  const state = await page.evaluate(
+    async ({ told, keys }) => {
+      const [shop, { world }] = await Promise.all([
+        import("/tests/bundle/shop.js"),
+        import("/tests/cases.js"),
+      ]);
+      const w = world({ ...shop, told, keys });
+      return (await w.line().pay(w.order("approve", 600))).state;
+    },
+    { told, keys },
+  );
+  assert.equal(state, "done");
+  assert.deepEqual(server.asked.filter((path) => path.startsWith("/pkg/")), []);
 });
