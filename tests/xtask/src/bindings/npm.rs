@@ -20,8 +20,8 @@ const SOURCE: &str = "bindings/wasm/npm";
 /// module leaves to the host what the others do themselves.
 #[rustfmt::skip]
 pub(crate) const MODULES: [Module; 3] = [
-    Module { krate: "pos-connect-wasm",          line: "wasm module:",   most_brotli: 195_000, figure: "wasm_brotli",     goal_brotli: 87_000 },
-    Module { krate: "pos-connect-wasm-seal",     line: "wasm seal:",     most_brotli: 80_000,  figure: "seal_brotli",     goal_brotli: 60_000 },
+    Module { krate: "pos-connect-wasm",          line: "wasm module:",   most_brotli: 175_000, figure: "wasm_brotli",     goal_brotli: 87_000 },
+    Module { krate: "pos-connect-wasm-seal",     line: "wasm seal:",     most_brotli: 60_000,  figure: "seal_brotli",     goal_brotli: 60_000 },
     Module { krate: "pos-connect-wasm-fallback", line: "wasm fallback:", most_brotli: 60_000,  figure: "fallback_brotli", goal_brotli: 60_000 },
 ];
 
@@ -234,8 +234,8 @@ mod tests {
         let line = |name: &str, brotli: u64| format!("wasm {name}: raw=1 gzip=1 brotli={brotli}\n");
         let all = |first: u64| line("module", first) + &line("seal", 1) + &line("fallback", 1);
         let figures = |printed: &str| sizes_in(printed).and_then(figures);
-        assert_eq!(figures(&all(195_000)).expect("it is small enough").len(), 3);
-        assert!(figures(&all(195_001)).is_err());
+        assert_eq!(figures(&all(175_000)).expect("it is small enough").len(), 3);
+        assert!(figures(&all(175_001)).is_err());
         assert!(figures(&line("module", 1)).is_err());
         assert!(figures(&all(1).replace("brotli=1", "brotli=")).is_err());
     }
