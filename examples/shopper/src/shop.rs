@@ -167,8 +167,10 @@ fn start(
     settings: &[(&str, &OsStr)],
 ) -> anyhow::Result<(Place, Child)> {
     let [port] = process::free_ports()?;
-    let mut words = command.iter().map(|word| word.replace("{port}", &port.to_string()));
-    let child = tokio::process::Command::new(words.next().context("a command")?)
+    let words = command.iter().map(|word| word.replace("{port}", &port.to_string()));
+    // Whatever runs in the background of a script has Ctrl-C ignored, and hands that on.
+    let child = tokio::process::Command::new("env")
+        .arg("--default-signal=INT")
         .args(words)
         .envs(settings.iter().copied())
         .env("PORT", port.to_string())
