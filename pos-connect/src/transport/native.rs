@@ -84,7 +84,7 @@ impl Sender {
             message = message.header(*name, value);
         }
         let body = Full::from(request.body.to_vec());
-        // Nothing that was not made cannot have been sent.
+        // What could not be made was not sent.
         message.body(body).map_err(|cause| SendFailure::Connect(cause.into()))
     }
 }

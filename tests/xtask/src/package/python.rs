@@ -24,13 +24,17 @@ const ENVIRONMENT: Environment = Environment {
 
 const WHEEL_MAX_BYTES: u64 = 1_500_000;
 
+/// Said to maturin, which does not see what short relocations need: pip would install a wheel that it calls
+/// older where the library cannot be loaded.
+const LIKE_HERE: &[&str] = &["--compatibility", "manylinux_2_36"];
+
 /// glibc 2.17 of 2014, which every system still in use has, by the linker of zig.
 const OLD: &[&str] = &["--zig", "--compatibility", "manylinux2014"];
 
 fn build(children: &Children<'_>, out: &Output) -> Result<Built, Failure> {
     ENVIRONMENT.install(children)?;
     let mut files = Vec::new();
-    for (words, place) in [(&[][..], Place::LikeHere), (OLD, Place::Old)] {
+    for (words, place) in [(LIKE_HERE, Place::LikeHere), (OLD, Place::Old)] {
         let folder = out.packages.join("wheel");
         wheel(children, &out.target, &folder, words, place)?;
         files.push(moved(&folder, &out.packages)?);
