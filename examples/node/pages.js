@@ -44,7 +44,7 @@ ${told({ state, text })}
   <label>Security code <input id="security_code" inputmode="numeric" autocomplete="cc-csc" required></label>
   <input type="hidden" name="contract_id" value="${contractId}">
   <input type="hidden" name="envelope">
-  <button>Pay ${yen(amount)}</button>
+  <button disabled>Pay ${yen(amount)}</button>
   <p id="wrong" role="alert"></p>
 </form>
 <script type="application/json" id="to-seal">${JSON.stringify(toSeal).replaceAll("<", "\\u003c")}</script>

@@ -41,7 +41,10 @@ form.addEventListener("submit", (event) => {
   form.submit();
 });
 
-// Whoever comes back to the page by the browser's button finds it as they left it.
-window.addEventListener("pageshow", () => {
+// The button comes disabled: pressed before this script is there, it would send no envelope. Whoever comes
+// back to the page by the browser's button finds it as they left it.
+const ready = () => {
   button.disabled = false;
-});
+};
+window.addEventListener("pageshow", ready);
+ready();

@@ -51,7 +51,11 @@ try {
   while (!(await page.goto(url).catch(() => null))) await new Promise((resolve) => setTimeout(resolve, 100));
   const sent = [];
   page.on("request", (request) => sent.push(`${request.url()} ${request.postData()}`));
+  // Until the page's script is there, nothing can be sent.
+  const held = new Promise((resolve) => page.route("**/pay.js", (route) => resolve(route)));
   await page.getByRole("button", { name: "Green tea" }).click();
+  await page.getByRole("button", { name: "Pay", disabled: true }).waitFor();
+  await (await held).continue();
   const [number, expires, code] = card;
 
   // What is no card number does not leave the page.

@@ -11,7 +11,7 @@
   <label>Security code <input id="security_code" inputmode="numeric" autocomplete="cc-csc" required></label>
   <input type="hidden" name="contract_id" value="<?= htmlspecialchars($contractId) ?>">
   <input type="hidden" name="envelope">
-  <button>Pay <?= $yen($order->amount) ?></button>
+  <button disabled>Pay <?= $yen($order->amount) ?></button>
   <p id="wrong" role="alert"></p>
 </form>
 <script type="application/json" id="to-seal"><?= json_encode($toSeal, JSON_HEX_TAG | JSON_THROW_ON_ERROR) ?></script>

@@ -44,7 +44,7 @@ pub(crate) fn pay(order: &Stored, to_seal: &Value, contract_id: &ContractId) -> 
   <label>Security code <input id="security_code" inputmode="numeric" autocomplete="cc-csc" required></label>
   <input type="hidden" name="contract_id" value="{contract_id}">
   <input type="hidden" name="envelope">
-  <button>Pay {yen}</button>
+  <button disabled>Pay {yen}</button>
   <p id="wrong" role="alert"></p>
 </form>
 <script type="application/json" id="to-seal">{to_seal}</script>
