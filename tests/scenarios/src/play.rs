@@ -50,6 +50,14 @@ impl Stage {
         Self { testbed, beds: HashMap::new() }
     }
 
+    /// Starts the bed by this clock before it is needed.
+    ///
+    /// # Errors
+    /// [`HarnessError`] when it does not come up.
+    pub async fn set(&mut self, clock: ServerClock) -> Result<(), HarnessError> {
+        self.bed(clock).await.map(drop)
+    }
+
     /// Plays one scenario.
     ///
     /// # Errors
