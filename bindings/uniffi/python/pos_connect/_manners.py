@@ -7,6 +7,7 @@ them for each. No name of the surface stands here.
 import abc
 import contextvars
 import functools
+import itertools
 import os
 import threading
 
@@ -88,15 +89,26 @@ def closes_async(connection):
 
 def forks(made):
     """A child that was forked may find a map of UniFFI's locked by a thread that only its parent has: it takes a
-    fresh lock for each. Of a change that was half done there, no more than a number is lost here."""
+    fresh lock for each. Of a change that was half done there, no more than a number is lost here.
+
+    A collector of garbage or the handler of a signal may come in the middle of a change and make another: the same
+    thread may lock twice, and no number is given twice."""
     places = [made, *(thing for thing in vars(made).values() if isinstance(thing, type))]
     values = [value for place in places for value in vars(place).values()]
     maps = [value for value in values if isinstance(value, made._UniffiHandleMap)]
+    numbers = itertools.count(made._UNIFFI_HANDLEMAP_INITIAL, made._UNIFFI_HANDLEMAP_DELTA)
 
     def unlock():
         for one in maps:
-            one._lock = threading.Lock()
+            one._lock = threading.RLock()
 
+    def insert(self, value):
+        number = next(numbers)
+        self._map[number] = value
+        return number
+
+    unlock()
+    made._UniffiHandleMap._insert = insert
     os.register_at_fork(after_in_child=unlock)
 
 

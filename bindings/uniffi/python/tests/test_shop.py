@@ -1,14 +1,17 @@
 """A shop in Python, blocking and on asyncio, against a real server."""
 
 import asyncio
+import gc
 import json
 import queue
 import threading
 import time
 import unittest
+import weakref
 
 import pos_connect as pos
 from bed import PASSWORD, OnABed, Vault
+from pos_connect._native import pos_connect as native
 
 
 class Calling(Vault):
@@ -175,6 +178,18 @@ class Shop(OnABed):
             self.assertEqual(caught.exception.code, "key_store")
             self.assertNotIn("INSERT", caught.exception.cause)
             self.assertNotIn(json.loads(vault.given)["module_key"], repr(caught.exception))
+
+    def test_a_storage_is_let_go_in_the_middle_of_a_change_of_the_map_it_is_in(self):
+        handles = native._UniffiFfiConverterTypeKeyStorage._handle_map
+        kept = weakref.ref(vault := Vault())
+        store = self.store(vault)
+        # As a collector of garbage does, which may come at any time.
+        with handles._lock:
+            del store, vault
+            gc.collect()
+        self.assertIsNone(kept())
+        other = handles.insert(Vault())
+        self.assertNotEqual(handles.insert(Vault()), other)
 
     def test_a_storage_that_is_stopped_has_failed_and_the_program_stops_after_the_verb(self):
         asked = []
