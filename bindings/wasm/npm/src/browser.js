@@ -1,7 +1,7 @@
-import { init, Connection, Store, isPosError, verify } from "./common.js";
+import { init, Connection, KeyStorageError, Store, isPosError, verify } from "./common.js";
 import { inBrowser } from "./indexeddb.js";
 
 Store.inBrowser = inBrowser;
 await init();
 
-export { Connection, Store, isPosError, verify };
+export { Connection, KeyStorageError, Store, isPosError, verify };

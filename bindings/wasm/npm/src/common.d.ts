@@ -36,6 +36,7 @@ export type {
 } from "./wasm/pos_connect_wasm.js";
 export { Connection } from "./wasm/pos_connect_wasm.js";
 export type { Fallback, HostOptions, Journal, KeyStorage } from "./store.js";
+export { KeyStorageError } from "./store.js";
 
 /** Why a verb did not do what was asked: `kind` says what to do. */
 export type PosError = globalThis.Error & { name: "PosError" } & PosErrorFields;

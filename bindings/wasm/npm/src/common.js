@@ -1,7 +1,7 @@
 // What every entry gives.
 
 import init, { Connection as Line, verify as proved } from "./wasm/pos_connect_wasm.js";
-import { Store } from "./store.js";
+import { KeyStorageError, Store } from "./store.js";
 
 class Connection extends Line {
   constructor(config, store) {
@@ -22,4 +22,4 @@ const verify = async (answerKey, callSignature, status, headers, body, fallback)
 
 const isPosError = (thrown) => thrown instanceof Error && thrown.name === "PosError";
 
-export { init, Connection, Store, isPosError, verify };
+export { init, Connection, KeyStorageError, Store, isPosError, verify };

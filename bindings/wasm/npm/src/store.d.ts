@@ -15,12 +15,22 @@ export interface Journal {
   names(): string[] | Promise<string[]>;
 }
 
-/** One text of the host's, with secrets in it unless `privateKey` is given. */
+/**
+ * One text of the host's, with secrets in it unless `privateKey` is given.
+ *
+ * What fails by any other error than `KeyStorageError` is told by the name of its class alone, because
+ * its text may quote what was to be written: log it where it happens.
+ */
 export interface KeyStorage {
   /** The text; null before the first `replace`. */
   load(): string | null | Promise<string | null>;
   /** Writes `next` if what is kept is `old` (null: nothing), and says whether it was. */
   replace(old: string | null, next: string): boolean | Promise<boolean>;
+}
+
+/** What a host's key storage throws to have its message told, in the `cause` of the verb's error: without the texts. */
+export class KeyStorageError extends Error {
+  name: "KeyStorageError";
 }
 
 /** Ed25519 in JavaScript's own hands: from `pos-connect/fallback`. */

@@ -51,6 +51,32 @@ const named = (value, names, what) => {
   return value;
 };
 
+/** What a host's key storage throws to have its message told. */
+export class KeyStorageError extends Error {
+  name = "KeyStorageError";
+}
+
+/** Whether words hold a piece of a key of the text, cut off or not. */
+const quotes = (words, text) =>
+  Array.from(text?.matchAll(KEYS) ?? []).some(([, , key]) =>
+    Array.from(key).some((_, at) => at + 8 <= key.length && words.includes(key.slice(at, at + 8))),
+  );
+
+// The text of an error that nobody foresaw may quote what was to be written: its class alone is told.
+const told = async (work, ...texts) => {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof KeyStorageError)) {
+      throw cause?.constructor?.name ?? "an error of no class";
+    }
+    if (texts.some((text) => quotes(cause.message, text))) {
+      throw "its reason is not shown, because it quotes what is kept";
+    }
+    throw cause;
+  }
+};
+
 export class Store {
   /** Who signs where the shop brings nobody; @internal */
   static crypto = webCrypto;
@@ -77,17 +103,18 @@ export class Store {
   static ofHost(keys, journal, { privateKey, fallback } = {}) {
     named(keys, ["load", "replace"], "keys");
     named(journal, ["load", "replace", "names"], "journal");
+    const guarded = {
+      load: () => told(() => keys.load()),
+      replace: (_, old, next) => told(() => keys.replace(old, next), old, next),
+    };
+    return this.of(guarded, journal, privateKey, fallback);
+  }
+
+  /** Of keys that are the package's own; @internal */
+  static of(keys, journal, privateKey, fallback) {
     const crypto = fallback ?? Store.crypto();
     const signs = privateKey && given(new Uint8Array(privateKey), crypto);
-    return new this(
-      {
-        load: () => keys.load(),
-        replace: (_, old, next) => keys.replace(old, next),
-      },
-      journal,
-      signs,
-      crypto,
-    );
+    return new this(keys, journal, signs, crypto);
   }
 
   // What the module calls.

@@ -198,11 +198,21 @@ export const cases = {
     const broken = () => {
       throw new RangeError("the vault is closed");
     };
-    const vault = { load: broken, replace: broken };
-    const line = new w.pos.Connection(w.config(), w.pos.Store.ofHost(vault, new Texts()));
-    const error = await thrown(() => line.methods());
-    same([error.kind, error.code], ["give_up", "key_store"]);
-    assert(error.cause.includes("the vault is closed"), error.cause);
+    const byVault = (failing) => {
+      const store = w.pos.Store.ofHost({ load: failing, replace: failing }, new Texts());
+      return thrown(() => new w.pos.Connection(w.config(), store).methods());
+    };
+    // Words that may quote the keys are not passed on; those that were meant to be are.
+    const closed = await byVault(broken);
+    same([closed.kind, closed.code, closed.cause], ["give_up", "key_store", "the host's key store failed: RangeError"]);
+    const sealed = await byVault(async () => {
+      throw new w.pos.KeyStorageError("the vault is sealed");
+    });
+    same([sealed.code, sealed.cause], ["key_store", "the host's key store failed: KeyStorageError: the vault is sealed"]);
+    const odd = await byVault(() => {
+      throw null;
+    });
+    same(odd.cause, "the host's key store failed: an error of no class");
     const journal = { load: () => null, replace: broken, names: () => [] };
     const other = new w.pos.Connection(w.config(), w.pos.Store.ofHost(new Vault(w.keys), journal));
     const unnoted = await thrown(() => other.pay(w.order("approve", 1200)));
@@ -213,8 +223,20 @@ export const cases = {
     const stuck = await thrown(() => unheard.pay(w.order("approve", 1200)));
     same(stuck.code, "journal");
     assert(stuck.cause.includes("again and again"), stuck.cause);
-    const odd = w.pos.Store.ofHost({ load: () => 7, replace: () => true }, new Texts());
-    const seven = await thrown(() => new w.pos.Connection(w.config(), odd).methods());
+    const quoting = {
+      load: () => null,
+      replace(_, next) {
+        this.given = next;
+        throw new w.pos.KeyStorageError(`INSERT INTO keys VALUES ('${next.slice(0, 40)}`);
+      },
+    };
+    const { code, user_id } = w.unregistered();
+    const line = new w.pos.Connection(w.config(), w.pos.Store.ofHost(quoting, new Texts()));
+    const quoted = await thrown(() => line.register(user_id, "a password of my own choice", code));
+    const { module_key } = JSON.parse(quoting.given);
+    assert(quoting.given.slice(0, 40).includes(module_key.slice(0, 12)), "the test quotes no key");
+    same([quoted.code, quoted.cause.includes("INSERT")], ["key_store", false]);
+    const seven = await byVault(() => 7);
     same(seven.code, "key_store");
   },
 

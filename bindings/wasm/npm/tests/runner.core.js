@@ -27,14 +27,12 @@ class Vault {
   }
 }
 
-const failing = (text) => {
+const failing = (Thrown, text) => {
   const fail = () => {
-    throw new Error(text);
+    throw new Thrown(text);
   };
   return { load: fail, replace: fail };
 };
-
-const STORAGES = { memory: (text) => new Vault(text), raises: failing, throws: failing };
 
 const toJson = (value) => {
   if (Array.isArray(value)) return value.map(toJson);
@@ -45,6 +43,11 @@ const toJson = (value) => {
 /** `stores` makes those that differ from host to host. */
 export const runner = ({ pos, seal, stores }) => {
   const kept = new Map();
+  const STORAGES = {
+    memory: (text) => new Vault(text),
+    raises: (text) => failing(pos.KeyStorageError, text),
+    throws: (text) => failing(RangeError, text),
+  };
 
   const fromJson = (value) => {
     if (Array.isArray(value)) return value.map(fromJson);

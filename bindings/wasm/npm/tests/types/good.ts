@@ -2,6 +2,7 @@ import {
   Connection,
   type Journal,
   type KeyStorage,
+  KeyStorageError,
   type Operation,
   type Order,
   type PosError,
@@ -19,6 +20,7 @@ export const line = new Connection(
   { serverUrl: "https://pos.example", language: "japanese", totalTimeoutS: 40 },
   Store.ofHost(keys, journal, { privateKey: new Uint8Array(32) }),
 );
+export const closed: Error = new KeyStorageError("the vault is closed");
 export const others: Store[] = [Store.inMemory(), Store.inMemory(fallback)];
 
 export const pay = async (order: Order, key: string): Promise<Operation> => {
