@@ -1,7 +1,7 @@
 //! The shared flows, played to every language's package (`tests/scenarios/README.md`).
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -11,6 +11,8 @@ use crate::{build, child::Children, failure::Failure, parts::Figures, workspace:
 
 /// The page whose table a run writes.
 const PAGE: &str = "docs/BINDINGS.md";
+
+const PYTHON_RUNNER: &str = "bindings/uniffi/python/tests/runner.py";
 
 /// Runners that play at once, each on a bed of its own: most of the time they wait for time-outs.
 const AT_ONCE: usize = 3;
@@ -45,7 +47,7 @@ fn rust(at: &Workspace) -> Vec<OsString> {
 fn python(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
     let mut package = OsString::from("PYTHONPATH=");
     package.push(at.target.join("xtask/package-python"));
-    let runner = at.root.join("bindings/uniffi/python/tests/runner.py");
+    let runner = at.root.join(PYTHON_RUNNER);
     let words = ["env".into(), package, "python3".into(), "-B".into(), runner.into()];
     words.into_iter().chain(flags.iter().map(Into::into)).collect()
 }
@@ -108,7 +110,8 @@ fn play_all(children: &Children<'_>, write: bool, only: Option<&str>) -> Result<
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
                 while let Some(runner) = next() {
-                    if let Err(failure) = play(children, runner, result(runner))
+                    let command = (runner.command)(children.workspace);
+                    if let Err(failure) = play(children, runner.name, &result(runner), &command)
                         && let Ok(mut failures) = failures.lock()
                     {
                         failures.push(failure);
@@ -129,10 +132,27 @@ fn play_all(children: &Children<'_>, write: bool, only: Option<&str>) -> Result<
     Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
 }
 
-fn play(children: &Children<'_>, runner: &Runner, result: PathBuf) -> Result<(), Failure> {
-    let mut command = harness(children);
-    command.args(["run", "--runner", runner.name, "--result"]).arg(result).arg("--");
-    children.run(command.args((runner.command)(children.workspace)))
+fn play(
+    children: &Children<'_>,
+    runner: &str,
+    result: &Path,
+    command: &[OsString],
+) -> Result<(), Failure> {
+    let mut harness = harness(children);
+    harness.args(["run", "--runner", runner, "--result"]).arg(result).arg("--");
+    children.run(harness.args(command))
+}
+
+/// Plays all flows to the package that this Python has installed. The table is not of them.
+pub(crate) fn play_python(children: &Children<'_>, python: &Path) -> Result<(), Failure> {
+    let folder = children.workspace.scratch("scenarios")?;
+    for (runner, flags) in [("python-blocking", &[][..]), ("python-async", &["--async"])] {
+        let mut words: Vec<OsString> = vec![python.into(), "-B".into()];
+        words.push(children.workspace.root.join(PYTHON_RUNNER).into());
+        words.extend(flags.iter().map(Into::into));
+        play(children, runner, &folder.join("installed.json"), &words)?;
+    }
+    Ok(())
 }
 
 fn harness(children: &Children<'_>) -> std::process::Command {

@@ -5,7 +5,7 @@ use std::{env, fs};
 
 use super::shipping::{self, Place};
 use super::{Built, Figure, Language, Output};
-use crate::bindings::{self, pays_at_a_bed, python::PACKAGE};
+use crate::bindings::{self, pays_at_a_bed, python::PACKAGE, scenarios};
 use crate::{
     child::Children,
     failure::Failure,
@@ -53,7 +53,6 @@ fn wheel(
     let environment = ENVIRONMENT.folder(children)?;
     let mut maturin = children.command(environment.join("bin/maturin"));
     maturin.args(["build", "--compression-level", "9", "--out"]).arg(folder).args(words);
-    maturin.args(["--target", &shipping::host(children)?]);
     // It looks for zig by the first interpreter there.
     let mut path = environment.join("bin").into_os_string();
     path.push(":");
@@ -91,6 +90,7 @@ fn pay(children: &Children<'_>, built: &Built, shop: &Path) -> Result<(), Failur
         let mut pays = children.command(&python);
         pays.arg(children.workspace.root.join(PACKAGE).join("examples/pay.py")).current_dir(shop);
         pays_at_a_bed(children, &mut pays)?;
+        scenarios::play_python(children, &python)?;
     }
     Ok(())
 }
