@@ -17,13 +17,13 @@ fn build(children: &Children<'_>, output: &Output) -> Result<Built, Failure> {
     shipping::tell_no_path(children, &package)?;
     let packed = npm::pack(children, &package, &output.packages)?;
     let sizes = npm::sizes(children, &package)?;
-    for size in &sizes {
-        println!("{}", size.line);
+    for (module, size) in npm::MODULES.iter().zip(&sizes) {
+        println!("{} (the goal is {})", size.line, module.goal_brotli);
     }
     let figure = |(module, size): (&Module, &Size)| Figure {
         name: module.figure,
         is: size.brotli,
-        at_most: module.goal_brotli,
+        at_most: module.most_brotli,
     };
     let figures = npm::MODULES.iter().zip(&sizes).map(figure).collect();
     Ok(Built { files: vec![packed], figures })

@@ -2,7 +2,6 @@
 //! that built it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -55,10 +54,10 @@ impl Place {
     }
 
     /// What of the standard library is compiled, with the way in which a panic ends.
-    fn library(self) -> &'static str {
+    fn library(self) -> [&'static str; 2] {
         match self {
-            Self::WebAssembly => "std,panic_abort",
-            Self::LikeHere | Self::Old => "std,panic_unwind",
+            Self::WebAssembly => ["std", "panic_abort"],
+            Self::LikeHere | Self::Old => ["std", "panic_unwind"],
         }
     }
 }
@@ -82,15 +81,13 @@ pub(super) fn library(children: &Children<'_>, target: &Path) -> Result<PathBuf,
 
 /// Runs a command that compiles for systems like this one, and gives the folder of what it made.
 fn native(children: &Children<'_>, build: &mut Command, target: &Path) -> Result<PathBuf, Failure> {
-    let host = host(children)?;
-    build.args(["--target", &host]);
     children.run(shipped(children, build, target, Place::LikeHere)?)?;
-    Ok(target.join(host).join(PROFILE))
+    Ok(target.join(host(children)?).join(PROFILE))
 }
 
 /// The kind of this machine, as rustc names it. Named to cargo, so that what runs here (build scripts,
 /// macros) is compiled as ever.
-pub(super) fn host(children: &Children<'_>) -> Result<String, Failure> {
+fn host(children: &Children<'_>) -> Result<String, Failure> {
     let told = children.read(children.command("rustc").args(["--print", "host-tuple"]))?;
     Ok(String::from_utf8_lossy(&told).trim().to_owned())
 }
@@ -130,9 +127,13 @@ fn crates(children: &Children<'_>) -> Result<u64, Failure> {
     Ok(u64::try_from(all.len()).unwrap_or(u64::MAX))
 }
 
-/// A command that compiles for shipping into this target folder. The standard library is compiled with it,
-/// for size and without what prints the frames of a panic: the one that comes with the compiler is made for
-/// speed. Paths are cut, so that the place of the build shows neither in messages of a panic nor in the bytes.
+/// A call of cargo, or of what passes these words on to it, that compiles for shipping into this target folder.
+/// The standard library is compiled with it, for size and without what prints the frames of a panic: the one that
+/// comes with the compiler is made for speed. Paths are cut, so that the place of the build shows neither in
+/// messages of a panic nor in the bytes.
+///
+/// Said in words and not by the environment, which maturin's generator of bindings would inherit: that one runs here,
+/// and is compiled as ever.
 pub(crate) fn shipped<'c>(
     children: &Children<'_>,
     command: &'c mut Command,
@@ -140,18 +141,22 @@ pub(crate) fn shipped<'c>(
     place: Place,
 ) -> Result<&'c mut Command, Failure> {
     setup::standard_library(children)?;
-    let mut flags = OsString::from(place.flags().join("\u{1f}"));
+    let kind = if place == Place::WebAssembly { setup::WASM.into() } else { host(children)? };
+    let mut flags: Vec<String> = place.flags().into_iter().map(Into::into).collect();
     for (path, name) in places(children, target)? {
-        flags.push("\u{1f}--remap-path-prefix=");
-        flags.push(path);
-        flags.push("=");
-        flags.push(name);
+        flags.push(format!("--remap-path-prefix={}={name}", path.display()));
     }
-    command.env("CARGO_TARGET_DIR", target).env("CARGO_ENCODED_RUSTFLAGS", flags);
-    // cargo takes this of the stable compiler under the name of its own bootstrap alone.
-    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_UNSTABLE_BUILD_STD", place.library());
-    command.env("CARGO_UNSTABLE_BUILD_STD_FEATURES", "optimize_for_size");
-    Ok(command.env("SOURCE_DATE_EPOCH", TIME))
+    // Both kinds of list are written alike in TOML and by Rust for a programmer.
+    for value in [
+        format!("target.{kind}.rustflags={flags:?}"),
+        format!("unstable.build-std={:?}", place.library()),
+        "unstable.build-std-features=[\"optimize_for_size\"]".into(),
+    ] {
+        command.args(["--config", &value]);
+    }
+    // cargo takes the last two of the stable compiler under the name of its own bootstrap alone.
+    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", target);
+    Ok(command.args(["--target", &kind]).env("SOURCE_DATE_EPOCH", TIME))
 }
 
 /// What would differ on another machine, with what stands there instead. Of several that fit, rustc
