@@ -1,6 +1,8 @@
 //! Request bodies with an end: in octets and in time.
 
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -52,11 +54,32 @@ pub(super) struct CappedBody {
     time: Duration,
     /// Made only when the body does not come along with its head.
     timer: Option<Pin<Box<Sleep>>>,
+    is_read: bool,
+    unread: Unread,
+}
+
+/// Whether a body of a connection was left before its end.
+#[derive(Clone, Default)]
+pub(super) struct Unread(Arc<AtomicBool>);
+
+impl Unread {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Relaxed)
+    }
 }
 
 impl CappedBody {
-    pub(super) fn new(incoming: Incoming, limit: usize, time: Duration) -> Self {
-        Self { incoming, limit, left: limit, time, timer: None }
+    pub(super) fn new(incoming: Incoming, limit: usize, time: Duration, unread: Unread) -> Self {
+        let is_read = incoming.is_end_stream();
+        Self { incoming, limit, left: limit, time, timer: None, is_read, unread }
+    }
+}
+
+impl Drop for CappedBody {
+    fn drop(&mut self) {
+        if !self.is_read {
+            self.unread.0.store(true, Relaxed);
+        }
     }
 }
 
@@ -81,10 +104,12 @@ impl HttpBody for CappedBody {
             ready!(timer.as_mut().poll(cx));
             return Poll::Ready(Some(Err(BodyError::TooSlow { limit: time })));
         };
+        self.is_read = frame.is_none();
         Poll::Ready(frame.map(|frame| {
             let frame = frame.map_err(|cause| BodyError::Broken(axum::Error::new(cause)))?;
             let taken = frame.data_ref().map_or(0, Bytes::len);
             self.left = self.left.checked_sub(taken).ok_or(too_large)?;
+            self.is_read = self.incoming.is_end_stream();
             Ok(frame)
         }))
     }

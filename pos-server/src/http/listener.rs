@@ -28,7 +28,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tower::Service as _;
 use tracing::{debug, warn};
 
-use super::body::CappedBody;
+use super::body::{CappedBody, Unread};
 use super::tls::TlsIdentity;
 use crate::config::LimitSettings;
 use crate::shutdown::Shutdown;
@@ -233,14 +233,16 @@ impl Server {
     where
         IO: AsyncRead + AsyncWrite + Unpin,
     {
+        let (unread, limits) = (Unread::default(), &self.limits);
         let service = service_fn(|request: hyper::Request<Incoming>| {
-            let request = request.map(|incoming| {
-                Body::new(CappedBody::new(incoming, self.limits.body_bytes, self.limits.body))
-            });
+            let (octets, time) = (limits.body_bytes, limits.body);
+            let request = request
+                .map(|incoming| Body::new(CappedBody::new(incoming, octets, time, unread.clone())));
             // A router is always ready, so it needs no `poll_ready` first.
             self.router.clone().call(request)
         });
-        let io = TokioIo::new(Stalling { io, limit: self.limits.stall, timer: None });
+        let lingering = Lingering { unread: unread.clone(), limit: limits.body, left: None };
+        let io = TokioIo::new(Stalling { io, limit: limits.stall, timer: None, lingering });
         let mut connection = pin!(self.http.serve_connection(io, service));
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -278,6 +280,44 @@ struct Stalling<IO> {
     limit: Duration,
     /// Made only when a write has to wait, which small answers never do.
     timer: Option<Pin<Box<Sleep>>>,
+    lingering: Lingering,
+}
+
+/// The end of a connection on which a body was left unread. A socket that is closed then is reset, and the
+/// reset overtakes the answer (RFC 9112, section 9.6): the client, still sending, would never
+/// learn why it was refused. So what it still sends is taken and dropped until it has seen the answer
+/// and closes, as long as the body itself might have taken.
+struct Lingering {
+    unread: Unread,
+    limit: Duration,
+    /// Since our side was closed: how long more, and how many octets.
+    left: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+/// Octets that are dropped: as much as the largest body that a configuration can allow.
+const LINGERING_OCTETS: usize = 16 << 20;
+
+impl Lingering {
+    fn poll<IO: AsyncRead + Unpin>(&mut self, io: &mut IO, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limit;
+        let (timer, left) =
+            self.left.get_or_insert_with(|| (Box::pin(sleep(limit)), LINGERING_OCTETS));
+        let mut octets = [0; 4096];
+        while *left > 0 {
+            let mut buffer = ReadBuf::new(&mut octets);
+            match Pin::new(&mut *io).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {
+                    *left = left.saturating_sub(buffer.filled().len());
+                }
+                Poll::Ready(_) => break,
+                Poll::Pending => {
+                    ready!(timer.as_mut().poll(cx));
+                    break;
+                }
+            }
+        }
+        Poll::Ready(())
+    }
 }
 
 impl<IO> Stalling<IO> {
@@ -306,7 +346,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Stalling<IO> {
     }
 }
 
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Stalling<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stalling<IO> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -335,8 +375,15 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for Stalling<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let progress = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.watch(cx, progress)
+        let this = &mut *self;
+        if this.lingering.left.is_none() {
+            let progress = Pin::new(&mut this.io).poll_shutdown(cx);
+            ready!(this.watch(cx, progress))?;
+        }
+        if this.lingering.unread.is_set() {
+            ready!(this.lingering.poll(&mut this.io, cx));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -150,6 +150,36 @@ async fn a_body_over_the_limit_is_refused_before_it_is_read() {
 }
 
 #[tokio::test]
+async fn who_still_sends_a_body_that_is_refused_gets_the_answer() {
+    let bed = Bed::start(echo(), Limits { body_bytes: 1024, ..Limits::default() }).await;
+    let mut stream = bed.connect().await;
+    let length = 8 << 20;
+    let head = format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // More than the sockets hold between them: all of it is taken, though nobody asked for it.
+    stream.write_all(&vec![b'x'; length]).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("no reset");
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_sending_after_an_answer_is_cut_off() {
+    let bed = Bed::start(echo(), Limits { body_bytes: 1024, ..short() }).await;
+    let (began, mut stream) = (Instant::now(), bed.connect().await);
+    // The clock does not wait for what the system holds back.
+    stream.set_nodelay(true).unwrap();
+    stream
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 2000\r\n\r\n")
+        .await
+        .unwrap();
+    while stream.write_all(b"x").await.is_ok() {
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert!((1..3).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn headers_over_the_limits_are_refused() {
     let bed = Bed::start(echo(), Limits { header_bytes: 8192, ..Limits::default() }).await;
     let long = format!("GET /hello HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(8192));
