@@ -5,10 +5,11 @@
 mod support;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pos_connect::journal::MemoryJournal;
 use pos_connect::keys::{MemoryKeyStore, Seed, StoredKeys};
-use pos_connect::{Config, Connection, Error, ErrorKind, Setup};
+use pos_connect::{Config, Connection, Error, ErrorKind, Setup, Sockets};
 use serde_json::json;
 use support::*;
 use tokio_rustls::TlsAcceptor;
@@ -18,12 +19,20 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
 async fn open(server: &Server, config: Config) -> Result<Connection, Error> {
+    open_with(server, config, |setup| setup).await
+}
+
+async fn open_with(
+    server: &Server,
+    config: Config,
+    change: impl FnOnce(Setup) -> Setup,
+) -> Result<Connection, Error> {
     let mut keys = StoredKeys::new(Seed::new(Zeroizing::new([1; 32])), server.pin());
     keys.shop_id = Some(SHOP.parse().unwrap());
     server.know(&keys.module_key.key().public());
     let keys = Arc::new(MemoryKeyStore::holding(keys));
     let setup = Setup::new(config, keys, Arc::<MemoryJournal>::default());
-    Connection::open(setup.with_environment(Arc::<Hurried>::default())).await
+    Connection::open(change(setup.with_environment(Arc::<Hurried>::default()))).await
 }
 
 fn no_keys(_: &Heard) -> Reply {
@@ -49,6 +58,38 @@ fn certified() -> (TlsAcceptor, String) {
         .with_single_cert(chain, key)
         .unwrap();
     (TlsAcceptor::from(Arc::new(config)), root_certificate.pem())
+}
+
+#[tokio::test]
+async fn connections_of_the_same_settings_share_sockets() {
+    let (acceptor, ca_pem) = certified();
+    let server = Server::start_tls(acceptor, no_keys).await;
+    let config = || server.config().with_ca_pem(&*ca_pem);
+    let sockets = Sockets::default();
+    let mut accepted = Vec::new();
+    for config in [config(), config(), config().with_user_agent("a shop").unwrap(), config()] {
+        let line = open_with(&server, config, |setup| setup.with_sockets(&sockets)).await.unwrap();
+        line.list_keys().await.unwrap();
+        // The socket is given back by a task of its own.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        accepted.push(server.state.lock().unwrap().connections);
+    }
+    open(&server, config()).await.unwrap().list_keys().await.unwrap();
+    accepted.push(server.state.lock().unwrap().connections);
+    assert_eq!(accepted, [1, 1, 2, 2, 3]);
+    // Another root is another belief, whatever is open.
+    let (_, other_pem) = certified();
+    let other = server.config().with_ca_pem(other_pem);
+    let other = open_with(&server, other, |setup| setup.with_sockets(&sockets)).await.unwrap();
+    assert!(other.list_keys().await.is_err());
+    // Of more settings than are kept, the oldest is let go, and made again.
+    for number in 0..20 {
+        let config = config().with_user_agent(format!("shop {number}")).unwrap();
+        open_with(&server, config, |setup| setup.with_sockets(&sockets)).await.unwrap();
+    }
+    let again = open_with(&server, config(), |setup| setup.with_sockets(&sockets)).await.unwrap();
+    again.list_keys().await.unwrap();
+    assert_eq!(server.state.lock().unwrap().connections, 4);
 }
 
 #[tokio::test]

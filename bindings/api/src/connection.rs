@@ -136,7 +136,10 @@ impl Connection {
     }
 
     fn setup(&self) -> Result<Setup, Error> {
-        Ok(Setup::of(self.config.clone(), self.store.stores()?.clone()))
+        let setup = Setup::of(self.config.clone(), self.store.stores()?.clone());
+        #[cfg(not(target_arch = "wasm32"))]
+        let setup = setup.with_sockets(crate::runtime::sockets());
+        Ok(setup)
     }
 
     /// The state in this process. A child speaks as its parent did, on sockets of its own.

@@ -1,6 +1,7 @@
 //! The runtime that a verb runs on, whoever polls it.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -10,12 +11,20 @@ use std::{io, mem, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use pos_connect::ModuleCode;
+use pos_connect::{ModuleCode, Sockets};
 
 use crate::error::Error;
 use crate::process::PerProcess;
 
 static PRESENT: PerProcess<Runtime> = PerProcess::empty();
+
+static SOCKETS: PerProcess<Sockets> = PerProcess::empty();
+
+/// This process's sockets, for all its connections: under php-fpm each page opens one.
+pub(crate) fn sockets() -> &'static Sockets {
+    let Ok(sockets) = SOCKETS.get(|_| Ok::<_, Infallible>(Sockets::default()));
+    sockets
+}
 
 /// Why a verb was not heard to its end, by nothing that it did itself.
 #[derive(Debug, thiserror::Error)]

@@ -41,6 +41,8 @@ use crate::journal::Journal;
 use crate::keys::FileKeyStore;
 use crate::keys::{KeyStore, SealPin, Seed};
 use crate::transport::Sender;
+#[cfg(not(target_arch = "wasm32"))]
+use crate::transport::Sockets;
 
 /// Where a shop's keys and open payments are kept: one value for all connections of a process that
 /// use the same journal, so that of two verbs with one idempotency key the second hears what became
@@ -97,6 +99,8 @@ pub struct Setup {
     config: Config,
     stores: Stores,
     environment: Arc<dyn Environment>,
+    #[cfg(not(target_arch = "wasm32"))]
+    sockets: Option<Sockets>,
 }
 
 impl Setup {
@@ -109,7 +113,13 @@ impl Setup {
     /// With stores that other connections of this process use too, and the system's clock and
     /// randomness.
     pub fn of(config: Config, stores: Stores) -> Self {
-        Self { config, stores, environment: Arc::new(System) }
+        Self {
+            config,
+            stores,
+            environment: Arc::new(System),
+            #[cfg(not(target_arch = "wasm32"))]
+            sockets: None,
+        }
     }
 
     /// With files in a folder: `keys.json`, and one file for each open payment in `journal`. The
@@ -132,6 +142,14 @@ impl Setup {
         self
     }
 
+    /// The same with sockets that other connections of this process use too.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn with_sockets(mut self, sockets: &Sockets) -> Self {
+        self.sockets = Some(sockets.clone());
+        self
+    }
+
     fn connect(
         self,
         role: Role,
@@ -139,13 +157,22 @@ impl Setup {
         trust: Trust,
         seals: BTreeMap<InstitutionId, SealPin>,
     ) -> Result<Connection, Error> {
-        let sender = Sender::new(&self.config)
+        let sender = self
+            .sender()
             .map_err(|cause: ConfigError| Error::from(cause).in_language(self.config.language))?;
         let authority = self.config.authority.as_str().into();
         let signer = Arc::new(signer);
         let state = State { signer, shop_id: None, trust, seals, is_closed: false };
         let inner = Inner { setup: self, authority, role, sender, state: Mutex::new(state) };
         Ok(Connection(Arc::new(inner)))
+    }
+
+    fn sender(&self) -> Result<Sender, ConfigError> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(sockets) = &self.sockets {
+            return sockets.sender(&self.config);
+        }
+        Sender::new(&self.config)
     }
 
     /// A fresh key.
@@ -251,7 +278,12 @@ impl Connection {
             Err(TryLockError::Poisoned(state)) => state.into_inner().clone(),
             Err(TryLockError::WouldBlock) => return Ok(None),
         };
-        let setup = Setup { stores, ..self.0.setup.clone() };
+        let setup = Setup {
+            stores,
+            #[cfg(not(target_arch = "wasm32"))]
+            sockets: None,
+            ..self.0.setup.clone()
+        };
         let sender = Sender::new(&setup.config).map_err(|cause| self.told(cause.into()))?;
         let (authority, role) = (Arc::clone(&self.0.authority), self.0.role);
         let state = Mutex::new(state);

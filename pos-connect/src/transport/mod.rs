@@ -12,6 +12,8 @@ pub(crate) mod timer;
 pub(crate) use fetch::Sender;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::Sender;
+#[cfg(not(target_arch = "wasm32"))]
+pub use native::Sockets;
 
 /// The largest answer that is read, in octets.
 const MAX_ANSWER: usize = 1024 * 1024;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -41,11 +41,55 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How often the system asks whether a silent connection is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Senders that connections of the same settings share: for a host that opens a connection for each of its pages,
+/// and would read the system's certificates and shake hands with the server each time. They are good for the process
+/// that made them: a child that was forked makes others.
+#[derive(Clone, Debug, Default)]
+pub struct Sockets(Arc<Mutex<Vec<Sender>>>);
+
+/// Of how many settings senders are kept: more than one program has.
+const KEPT: usize = 16;
+
+impl Sockets {
+    pub(crate) fn sender(&self, config: &Config) -> Result<Sender, ConfigError> {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = Settings::of(config);
+        if let Some(sender) = kept().iter().find(|sender| *sender.settings == settings) {
+            return Ok(sender.clone());
+        }
+        let sender = Sender::new(config)?;
+        let mut kept = kept();
+        // Who uses the oldest has it still.
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        kept.push(sender.clone());
+        Ok(sender)
+    }
+}
+
+/// What a sender is made of.
+#[derive(Debug, PartialEq, Eq)]
+struct Settings {
+    origin: String,
+    ca_pem: Option<String>,
+    proxy: Option<String>,
+    connect_timeout: Duration,
+    user_agent: String,
+}
+
+impl Settings {
+    fn of(config: &Config) -> Self {
+        let Config { origin, ca_pem, proxy, connect_timeout, user_agent, .. } = config.clone();
+        Self { origin, ca_pem, proxy, connect_timeout, user_agent }
+    }
+}
+
 /// A pool of connections to one server.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
     client: Client<Dial, Full<Bytes>>,
-    origin: Arc<str>,
+    settings: Arc<Settings>,
     user_agent: HeaderValue,
 }
 
@@ -62,7 +106,7 @@ impl Sender {
             .build(Dial { https, patience: config.connect_timeout });
         let user_agent =
             HeaderValue::from_str(&config.user_agent).map_err(|_| ConfigError::UserAgent)?;
-        Ok(Self { client, origin: config.origin.as_str().into(), user_agent })
+        Ok(Self { client, settings: Arc::new(Settings::of(config)), user_agent })
     }
 
     pub(crate) async fn send(
@@ -77,7 +121,7 @@ impl Sender {
     fn message(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, SendFailure> {
         let mut message = hyper::Request::builder()
             .method(request.method)
-            .uri(format!("{}{}", self.origin, request.target))
+            .uri(format!("{}{}", self.settings.origin, request.target))
             .header(header::ACCEPT, "*/*")
             .header(header::USER_AGENT, &self.user_agent);
         for (name, value) in &request.headers {

@@ -90,6 +90,8 @@ pub(crate) struct State {
     pub(crate) heard: Vec<Heard>,
     /// Ahead of the machine's clock by this much.
     pub(crate) ahead_ms: i64,
+    /// How many were accepted, of TCP or of TLS.
+    pub(crate) connections: usize,
 }
 
 pub(crate) struct Server {
@@ -172,7 +174,13 @@ impl Server {
 
 impl Default for State {
     fn default() -> Self {
-        Self { answer_keys: vec![11], known_keys: HashMap::new(), heard: Vec::new(), ahead_ms: 0 }
+        Self {
+            answer_keys: vec![11],
+            known_keys: HashMap::new(),
+            heard: Vec::new(),
+            ahead_ms: 0,
+            connections: 0,
+        }
     }
 }
 
@@ -184,6 +192,7 @@ struct Speaker {
 
 impl Speaker {
     async fn serve(self: Arc<Self>, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        self.state.lock().unwrap().connections += 1;
         let mut received = Vec::new();
         loop {
             let Some(call) = read_message(&mut stream, &mut received).await else { return };
