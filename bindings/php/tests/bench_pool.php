@@ -5,18 +5,14 @@
 
 declare(strict_types=1);
 
-use PosConnect\Native\Library;
-
 require getenv('POS_AUTOLOAD');
 require __DIR__ . '/once/WebServer.php';
 
 $start = json_decode(fgets(STDIN), true, flags: JSON_THROW_ON_ERROR);
 $folder = $start['folder'] . '/web';
 mkdir($folder);
-$server = new WebServer($folder, [
-    'extension = ' . getenv('POS_EXTENSION'),
-    'pos_connect_bridge.library = ' . Library::path(),
-], life: 0);
+$settings = getenv('POS_BRIDGE') === 'ffi' ? WebServer::byPreloading() : WebServer::byExtension();
+$server = new WebServer($folder, $settings, life: 0);
 $config = [
     'serverUrl' => $start['server_url'],
     'authority' => $start['authority'],

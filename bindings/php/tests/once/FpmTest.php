@@ -25,24 +25,6 @@ final class FpmTest extends TestCase
         return $this->server = new WebServer(Bed::shared()->folder(), $settings);
     }
 
-    /** @return list<string> */
-    private static function extension(): array
-    {
-        return [
-            'extension = ' . getenv('POS_EXTENSION'),
-            'pos_connect_bridge.library = ' . PosConnect\Native\Library::path(),
-        ];
-    }
-
-    /** @return list<string> */
-    private static function preloaded(): array
-    {
-        $package = dirname(PosConnect\Native\Library::path(), 3);
-        $user = posix_getpwuid(posix_geteuid())['name'];
-
-        return ["opcache.preload = $package/preload.php", "opcache.preload_user = $user"];
-    }
-
     private static function request(string $folder, string $orderId, int $amount = 100): array
     {
         return [
@@ -61,7 +43,7 @@ final class FpmTest extends TestCase
 
     public function testTheExtensionPaysOnADefaultInstallation(): void
     {
-        $server = $this->start(self::extension());
+        $server = $this->start(WebServer::byExtension());
         $folder = Bed::shared()->keysFolder();
         $request = self::request($folder, 'php-fpm-1');
         [$paid, $again] = $server->post([$request, $request]);
@@ -79,7 +61,7 @@ final class FpmTest extends TestCase
 
     public function testAPageThatDiesTakesNothingWithIt(): void
     {
-        $server = $this->start(self::extension());
+        $server = $this->start(WebServer::byExtension());
         $folder = Bed::shared()->keysFolder();
         $dying = ['dies' => true];
         $requests = array_map(fn ($n) => self::request($folder, "php-fpm-dies-$n") + $dying, range(1, 90));
@@ -101,7 +83,7 @@ final class FpmTest extends TestCase
 
     public function testAPreloadedPackagePaysOverFfi(): void
     {
-        $server = $this->start(self::preloaded());
+        $server = $this->start(WebServer::byPreloading());
         $folder = Bed::shared()->keysFolder();
         $requests = array_map(fn ($n) => self::request($folder, "php-fpm-ffi-$n"), range(1, 60));
         $answers = $server->post($requests, 6);
@@ -113,7 +95,7 @@ final class FpmTest extends TestCase
     public function testAFatalErrorInAKeyStorageEndsItsWorkerAlone(): void
     {
         // The workers that a shop has live for ever.
-        $server = $this->server = new WebServer(Bed::shared()->folder(), self::preloaded(), 0);
+        $server = $this->server = new WebServer(Bed::shared()->folder(), WebServer::byPreloading(), 0);
         $folder = Bed::shared()->keysFolder();
         foreach (['memory', 'time', 'exit'] as $how) {
             $dying = array_map(fn ($n) => self::request($folder, "php-fpm-$how-$n") + ['vault' => $how], range(1, 3));

@@ -29,6 +29,24 @@ final class WebServer
         $this->startNginx();
     }
 
+    /** @return list<string> settings by which pages call the library over the extension */
+    public static function byExtension(): array
+    {
+        return [
+            'extension = ' . getenv('POS_EXTENSION'),
+            'pos_connect_bridge.library = ' . PosConnect\Native\Library::path(),
+        ];
+    }
+
+    /** @return list<string> settings by which the library is opened, over FFI, before workers are forked */
+    public static function byPreloading(): array
+    {
+        $package = dirname(PosConnect\Native\Library::path(), 3);
+        $user = posix_getpwuid(posix_geteuid())['name'];
+
+        return ["opcache.preload = $package/preload.php", "opcache.preload_user = $user"];
+    }
+
     /** Ends both and gives what php-fpm logged. */
     public function stop(): string
     {

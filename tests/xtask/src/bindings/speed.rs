@@ -13,14 +13,15 @@ struct Language {
     /// Starts this script of its tests.
     shop: fn(&Children<'_>, script: &str) -> Command,
     bench: &'static str,
-    /// A pool of workers that was loaded before it forked, where the language has one.
+    /// A pool of workers where the language has one: Python's and, over FFI, php-fpm's are loaded before they fork; over
+    /// the extension each of php-fpm's opens the library by itself.
     pool: Option<&'static str>,
 }
 
 #[rustfmt::skip]
 const LANGUAGES: &[Language] = &[
     Language { name: "python",        trivial_us: 20.0, shop: python_shop,                      bench: "bench_shop.py", pool: Some("bench_pool.py") },
-    Language { name: "php-ffi",       trivial_us: 10.0, shop: |all, at| php::script(all, "ffi", at),       bench: "bench.php", pool: None },
+    Language { name: "php-ffi",       trivial_us: 10.0, shop: |all, at| php::script(all, "ffi", at),       bench: "bench.php", pool: Some("bench_pool.php") },
     Language { name: "php-extension", trivial_us: 10.0, shop: |all, at| php::script(all, "extension", at), bench: "bench.php", pool: Some("bench_pool.php") },
     Language { name: "node",          trivial_us: 10.0, shop: node_shop,                        bench: "bench.mjs", pool: None },
 ];
