@@ -74,6 +74,12 @@ pub(crate) fn runner(workspace: &Workspace) -> PathBuf {
     package(workspace).join("runner-shared")
 }
 
+/// The same for a package in another folder, linked in each form.
+pub(crate) fn runners(children: &Children<'_>, package: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let forms = [Form::Shared, Form::Static].into_iter();
+    forms.map(|form| compiled(children, package, "tests/runner", form)).collect()
+}
+
 fn package(workspace: &Workspace) -> PathBuf {
     workspace.target.join("xtask/package-c")
 }

@@ -1,7 +1,7 @@
 //! The shared flows, played to every language's package (`tests/scenarios/README.md`).
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
@@ -11,8 +11,6 @@ use crate::{build, child::Children, failure::Failure, parts::Figures, workspace:
 
 /// The page whose table a run writes.
 const PAGE: &str = "docs/BINDINGS.md";
-
-const PYTHON_RUNNER: &str = "bindings/uniffi/python/tests/runner.py";
 
 /// Runners that play at once, each on a bed of its own: most of the time they wait for time-outs.
 const AT_ONCE: usize = 3;
@@ -47,16 +45,27 @@ fn rust(at: &Workspace) -> Vec<OsString> {
 fn python(at: &Workspace, flags: &[&str]) -> Vec<OsString> {
     let mut package = OsString::from("PYTHONPATH=");
     package.push(at.target.join("xtask/package-python"));
-    let runner = at.root.join(PYTHON_RUNNER);
-    let words = ["env".into(), package, "python3".into(), "-B".into(), runner.into()];
+    let words = ["env".into(), package].into_iter();
+    words.chain(python_of(at, "python3".as_ref(), flags)).collect()
+}
+
+/// With whatever package this Python finds.
+fn python_of(at: &Workspace, python: &Path, flags: &[&str]) -> Vec<OsString> {
+    let runner = at.root.join("bindings/uniffi/python/tests/runner.py");
+    let words = [python.into(), "-B".into(), runner.into()];
     words.into_iter().chain(flags.iter().map(Into::into)).collect()
 }
 
 fn php(at: &Workspace, flags: &[OsString]) -> Vec<OsString> {
-    let mut autoload = OsString::from("POS_AUTOLOAD=");
-    autoload.push(php::autoload(at));
+    php_of(at, &php::autoload(at), flags)
+}
+
+/// With the package of this project.
+fn php_of(at: &Workspace, autoload: &Path, flags: &[OsString]) -> Vec<OsString> {
+    let mut project = OsString::from("POS_AUTOLOAD=");
+    project.push(autoload);
     let runner = at.root.join("bindings/php/tests/runner.php").into();
-    let words = [OsString::from("env"), autoload, "php".into()];
+    let words = [OsString::from("env"), project, "php".into()];
     words.into_iter().chain(flags.iter().cloned()).chain([runner]).collect()
 }
 
@@ -103,26 +112,12 @@ fn play_all(children: &Children<'_>, write: bool, only: Option<&str>) -> Result<
     for runner in RUNNERS {
         (runner.install)(children)?;
     }
-    let waiting = Mutex::new(chosen.iter());
-    let failures = Mutex::new(Vec::new());
-    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
-    thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
-            scope.spawn(|| {
-                while let Some(runner) = next() {
-                    let command = (runner.command)(children.workspace);
-                    if let Err(failure) = play(children, runner.name, &result(runner), &command)
-                        && let Ok(mut failures) = failures.lock()
-                    {
-                        failures.push(failure);
-                    }
-                }
-            });
-        }
+    let plays = chosen.iter().map(|runner| Play {
+        runner: runner.name,
+        result: result(runner),
+        command: (runner.command)(children.workspace),
     });
-    if let Some(failure) = failures.into_inner().ok().and_then(|all| all.into_iter().next()) {
-        return Err(failure);
-    }
+    play_at_once(children, &plays.collect::<Vec<_>>())?;
     if only.is_some() {
         return Ok(Vec::new());
     }
@@ -132,27 +127,70 @@ fn play_all(children: &Children<'_>, write: bool, only: Option<&str>) -> Result<
     Ok(String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect())
 }
 
-fn play(
-    children: &Children<'_>,
-    runner: &str,
-    result: &Path,
-    command: &[OsString],
-) -> Result<(), Failure> {
-    let mut harness = harness(children);
-    harness.args(["run", "--runner", runner, "--result"]).arg(result).arg("--");
-    children.run(harness.args(command))
+/// One runner's turn.
+struct Play {
+    runner: &'static str,
+    result: PathBuf,
+    command: Vec<OsString>,
 }
 
-/// Plays all flows to the package that this Python has installed. The table is not of them.
+fn play_at_once(children: &Children<'_>, plays: &[Play]) -> Result<(), Failure> {
+    let waiting = Mutex::new(plays.iter());
+    let failures = Mutex::new(Vec::new());
+    let next = || waiting.lock().ok().and_then(|mut waiting| waiting.next());
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                while let Some(play) = next() {
+                    let mut harness = harness(children);
+                    harness.args(["run", "--runner", play.runner, "--result"]).arg(&play.result);
+                    let played = children.run(harness.arg("--").args(&play.command));
+                    if let (Err(failure), Ok(mut failures)) = (played, failures.lock()) {
+                        failures.push(failure);
+                    }
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap_or_default();
+    failures.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// Plays all flows to packages as a shop has installed them; the table is not of these.
+fn play_installed(
+    children: &Children<'_>,
+    runners: impl IntoIterator<Item = (&'static str, Vec<OsString>)>,
+) -> Result<(), Failure> {
+    let folder = children.workspace.scratch("scenarios-installed")?;
+    let play = |(number, (runner, command)): (usize, _)| Play {
+        runner,
+        result: folder.join(format!("{number}.json")),
+        command,
+    };
+    let plays: Vec<_> = runners.into_iter().enumerate().map(play).collect();
+    play_at_once(children, &plays)
+}
+
+/// To the package that this Python has.
 pub(crate) fn play_python(children: &Children<'_>, python: &Path) -> Result<(), Failure> {
-    let folder = children.workspace.scratch("scenarios")?;
-    for (runner, flags) in [("python-blocking", &[][..]), ("python-async", &["--async"])] {
-        let mut words: Vec<OsString> = vec![python.into(), "-B".into()];
-        words.push(children.workspace.root.join(PYTHON_RUNNER).into());
-        words.extend(flags.iter().map(Into::into));
-        play(children, runner, &folder.join("installed.json"), &words)?;
-    }
-    Ok(())
+    let command = |flags| python_of(children.workspace, python, flags);
+    let (blocking, on_asyncio) = (command(&[]), command(&["--async"]));
+    play_installed(children, [("python-blocking", blocking), ("python-async", on_asyncio)])
+}
+
+/// To the package of this project, over FFI and over the extension that these flags load.
+pub(crate) fn play_php(
+    children: &Children<'_>,
+    autoload: &Path,
+    flags: &[OsString],
+) -> Result<(), Failure> {
+    let command = |flags| php_of(children.workspace, autoload, flags);
+    play_installed(children, [("php-ffi", command(&[])), ("php-extension", command(flags))])
+}
+
+/// To these programs, each linked with a library for C.
+pub(crate) fn play_c(children: &Children<'_>, programs: &[PathBuf]) -> Result<(), Failure> {
+    play_installed(children, programs.iter().map(|program| ("c", vec![program.into()])))
 }
 
 fn harness(children: &Children<'_>) -> std::process::Command {

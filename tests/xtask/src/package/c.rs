@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::archive::Archive;
 use super::{Built, Language, Output, shipping};
-use crate::bindings::{c, copy, make, pays_at_a_bed, read, write};
+use crate::bindings::{c, copy, make, pays_at_a_bed, read, scenarios, write};
 use crate::{child::Children, failure::Failure, workspace::VERSION};
 
 pub(super) const LANGUAGE: Language =
@@ -39,5 +39,5 @@ fn pay(children: &Children<'_>, _: &Built, shop: &Path) -> Result<(), Failure> {
     compile.arg(shop.join("lib/libpos_connect_c.a")).args(["-lm", "-lcjson", "-o"]).arg(&program);
     children.run(&mut compile)?;
     pays_at_a_bed(children, &mut children.command(&program))?;
-    Ok(())
+    scenarios::play_c(children, &c::runners(children, shop)?)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::archive::{Archive, unpacked};
 use super::{Built, Language, Output, shipping};
-use crate::bindings::{pays_at_a_bed, php};
+use crate::bindings::{pays_at_a_bed, php, scenarios};
 use crate::{child::Children, failure::Failure};
 
 pub(super) const LANGUAGE: Language =
@@ -27,10 +27,11 @@ fn pay(children: &Children<'_>, built: &Built, shop: &Path) -> Result<(), Failur
     };
     let extension = php::extension(children, &unpacked(children, bridge, "shop-php-extension")?)?;
     let package = shop.join("vendor/pos-connect/pos-connect");
+    let flags = php::extension_flags(&extension, &package);
     let mut php = children.command("php");
-    php.args(php::extension_flags(&extension, &package));
+    php.args(&flags);
     // Without FFI there is no other way to the library.
     php.args(["-d", "ffi.enable=false"]).arg(shop.join("pay.php"));
     pays_at_a_bed(children, &mut php)?;
-    Ok(())
+    scenarios::play_php(children, &shop.join("vendor/autoload.php"), &flags)
 }
