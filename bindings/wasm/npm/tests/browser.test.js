@@ -1,13 +1,15 @@
 // The installed package in Chromium, against the same bed.
 
 import assert from "node:assert/strict";
-import { cp, mkdtemp, readFile, rm } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { build } from "esbuild";
+import webpack from "webpack";
 
 import { entry, launch, serve } from "./chromium.js";
 
@@ -275,28 +277,53 @@ test("a shopper's page seals without the shop's module", async () => {
   assert.ok(asked.length > 0 && asked.every((path) => path.includes("seal")), String(asked));
 });
 
-test("a bundle seals and pays", async () => {
-  const bundle = join(tests, "bundle");
-  const contents = 'export * as pos from "pos-connect"; export { seal } from "pos-connect/seal";';
-  const outfile = join(bundle, "shop.js");
-  const options = { bundle: true, minify: true, format: "esm", platform: "browser" };
-  await build({ ...options, stdin: { contents, resolveDir: tests }, outfile });
-  // As the README says: esbuild leaves `new URL("….wasm", import.meta.url)` as it is.
-  await cp(join(pkg, "wasm"), bundle, { recursive: true, filter: (path) => !/\.(js|ts)$/.test(path) });
-  const page = await browser.newPage();
-  await page.goto(server.url);
-  server.asked.length = 0;
-  const state = await page.evaluate(
-    async ({ told, keys }) => {
-      const [shop, { world }] = await Promise.all([
-        import("/tests/bundle/shop.js"),
-        import("/tests/cases.js"),
-      ]);
-      const w = world({ ...shop, told, keys });
-      return (await w.line().pay(w.order("approve", 600))).state;
-    },
-    { told, keys },
-  );
-  assert.equal(state, "done");
-  assert.deepEqual(server.asked.filter((path) => path.startsWith("/pkg/")), []);
-});
+/** As a shop writes it: it names what it takes, and a bundler may drop all that this needs not. */
+const SHOP = `
+  import { Connection, Store, isPosError } from "pos-connect";
+  import { seal } from "pos-connect/seal";
+  export { seal };
+  export const pos = { Connection, Store, isPosError };
+`;
+const bundles = {
+  async esbuild(entry, path) {
+    const options = { bundle: true, minify: true, format: "esm", platform: "browser" };
+    await build({ ...options, entryPoints: [entry], outfile: join(path, "shop.js") });
+    // As the README says: esbuild leaves `new URL("….wasm", import.meta.url)` as it is.
+    await cp(join(pkg, "wasm"), path, { recursive: true, filter: (path) => !/\.(js|ts)$/.test(path) });
+  },
+  async webpack(entry, path) {
+    const output = { path, filename: "shop.js", module: true, library: { type: "module" } };
+    const compiler = webpack({ mode: "production", entry, output, experiments: { outputModule: true } });
+    const stats = await promisify(compiler.run.bind(compiler))();
+    assert.ok(!stats.hasErrors(), String(stats));
+  },
+};
+
+for (const [bundler, bundle] of Object.entries(bundles)) {
+  test(`a bundle by ${bundler} seals and pays, and keeps keys in the browser`, async () => {
+    const folder = join(tests, "bundle", bundler);
+    await mkdir(folder, { recursive: true });
+    const entry = join(folder, "entry.js");
+    await writeFile(entry, SHOP);
+    await bundle(entry, folder);
+    const page = await browser.newPage();
+    await page.goto(server.url);
+    server.asked.length = 0;
+    const found = await page.evaluate(
+      async ({ bundler, told, keys }) => {
+        const [shop, { world }] = await Promise.all([
+          import(`/tests/bundle/${bundler}/shop.js`),
+          import("/tests/cases.js"),
+        ]);
+        const w = world({ ...shop, told, keys });
+        const { state } = await w.line().pay(w.order("approve", 600));
+        const line = new shop.pos.Connection(w.config(), shop.pos.Store.inBrowser(bundler));
+        const { code } = await line.keyId().catch((error) => error);
+        return [state, code];
+      },
+      { bundler, told, keys },
+    );
+    assert.deepEqual(found, ["done", "not_registered"]);
+    assert.deepEqual(server.asked.filter((path) => path.startsWith("/pkg/")), []);
+  });
+}
