@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import fs from "node:fs";
-import { mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, readdir, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -119,23 +119,57 @@ test("what several processes change in one folder adds up", async () => {
 test("who holds a folder is waited for within a limit, and not at all once it is gone", async () => {
   const path = join(folder, "held");
   const texts = new Folder(path);
+  const lock = (name) => texts.path(name) + ".held";
+  let mine = "";
+  await texts.alone("sum", () => (mine = fs.readFileSync(lock("sum"), "utf8")));
+  const gone = mine.replace(/^\d+/, "4194304");
   const child = neighbour(path, "hold");
   await once(child.stdout, "data");
   // As another container's, whose numbers mean nothing here.
-  await writeFile(texts.path("other") + ".held", "4194304 1 elsewhere pid:[1]");
-  const refused = ["sum", "other"].map((name) => thrown(() => texts.replace(name, null, "1")));
-  const [held, other] = await Promise.all(refused);
+  const elsewhere = "4194304 1 elsewhere pid:[1]";
+  await writeFile(lock("other"), elsewhere);
+  await writeFile(lock("turn"), gone);
+  await writeFile(lock("turn") + ".clearing", elsewhere);
+  const refused = ["sum", "other", "turn"].map((name) => thrown(() => texts.replace(name, null, "1")));
+  // An earlier version may be about to write to it, until it is too old for that.
+  await writeFile(lock("empty"), "");
+  const began = performance.now();
+  const empty = texts.replace("empty", null, "1").then(() => performance.now() - began);
+  const [held, other, turn] = await Promise.all(refused);
   assert.match(held.message, new RegExp(`sum.json.held is held by process ${child.pid} of `));
   assert.match(other.message, /is held by process 4194304 of elsewhere: remove it/);
+  assert.match(turn.message, /turn.json.held.clearing is held by process 4194304 of elsewhere/);
+  assert.ok((await empty) > 1_000, `after ${await empty} ms`);
   child.kill("SIGKILL");
   await once(child, "exit");
   assert.equal(await texts.replace("sum", null, "1"), true);
   // An earlier process of this one's number, as in a container that was started again.
-  let mine = "";
-  await texts.alone("sum", () => (mine = fs.readFileSync(texts.path("sum") + ".held", "utf8")));
-  await writeFile(texts.path("sum") + ".held", mine.replace(/^(\d+) \d+/, "$1 1"));
+  await writeFile(lock("sum"), mine.replace(/^(\d+) \d+/, "$1 1"));
   const left = process.platform === "linux" ? await texts.replace("sum", "1", "2") : true;
   assert.equal(left, true);
+  // Killed while it took away what another had left, and the next one went down with the machine.
+  const turns = ["", ".clearing", ".clearing.clearing"].map((turn) => lock("turns") + turn);
+  for (const turn of turns) await writeFile(turn, turn === turns[2] ? "" : gone);
+  await utimes(turns[2], 1, 1);
+  assert.equal(await texts.replace("turns", null, "1"), true);
+});
+
+test("a full disk leaves no lock behind", async () => {
+  const path = join(folder, "full");
+  const texts = new Folder(path);
+  const { writeFileSync } = fs;
+  fs.writeFileSync = (file, text, options) => {
+    writeFileSync(file, "", options);
+    throw Object.assign(new Error("ENOSPC: no space left on device"), { code: "ENOSPC" });
+  };
+  syncBuiltinESMExports();
+  const full = await thrown(() => texts.alone("sum", () => {})).finally(() => {
+    fs.writeFileSync = writeFileSync;
+    syncBuiltinESMExports();
+  });
+  assert.equal(full.code, "ENOSPC");
+  assert.deepEqual(await readdir(path), []);
+  assert.equal(await texts.replace("sum", null, "1"), true);
 });
 
 test("stores of one folder wait for each other's verb of the same key", async () => {
