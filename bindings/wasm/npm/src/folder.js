@@ -26,10 +26,16 @@ const [synced, removed] = [fsync, unlink].map(promisify);
 // Capitals are written `=a`, because some file systems do not tell them from small letters.
 const fileOf = (name) =>
   encodeURIComponent(name).replace(/[A-Z]/g, (letter) => "=" + letter.toLowerCase()) + ".json";
-const nameOf = (file) =>
-  decodeURIComponent(
-    file.slice(0, -5).replace(/=[a-z]/g, (two) => two[1].toUpperCase()),
-  );
+/** Nothing for a file that is none of these, whoever put it there. */
+const nameOf = (file) => {
+  const encoded = file.replace(/\.json$/, "").replace(/=[a-z]/g, (two) => two[1].toUpperCase());
+  try {
+    const name = decodeURIComponent(encoded);
+    return fileOf(name) === file ? name : null;
+  } catch {
+    return null;
+  }
+};
 
 /** Has the disk keep an open file, and closes it. */
 const kept = async (file) => {
@@ -86,7 +92,7 @@ export class Folder {
   }
   names() {
     const files = unless("ENOENT", [], () => readdirSync(this.folder));
-    return files.filter((file) => file.endsWith(".json")).map(nameOf);
+    return files.map(nameOf).filter((name) => name !== null);
   }
   path(name) {
     return join(this.folder, fileOf(name));

@@ -98,8 +98,9 @@ test("of many who write to one name at a time, one does", async () => {
   assert.match(calls.load("call:A"), /^"new \d"$/);
   assert.equal(await calls.replace("call:A", first, null), false);
   assert.equal(await calls.replace("call:a", null, "{}"), true, "capitals are others");
-  assert.deepEqual(calls.names().sort(), ["call:A", "call:a"]);
   assert.deepEqual((await readdir(path)).filter((file) => !file.endsWith(".json")), []);
+  for (const stray of ["100%.json", "call:b.json", "Notes.json"]) await writeFile(join(path, stray), "{}");
+  assert.deepEqual(calls.names().sort(), ["call:A", "call:a"]);
 });
 
 const neighbour = (...args) => {
