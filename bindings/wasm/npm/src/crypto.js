@@ -74,5 +74,18 @@ export const base64url = (octets) =>
     .replaceAll("+", "-")
     .replaceAll("/", "_")
     .replaceAll("=", "");
-export const pkcs8Of = (key) => (key.length === 32 ? joined(PKCS8, key) : key);
+export const pkcs8Of = (secret) => joined(PKCS8, secret);
+
+// RFC 5958: the public half may follow, under another length [1] and version [4].
+const isPkcs8 = (key) =>
+  key.length >= 48 &&
+  key[1] === key.length - 2 &&
+  PKCS8.every((octet, at) => at === 1 || at === 4 || key[at] === octet);
+
+/** A copy of the 32 octets of a private key, of which they may be all or which is PKCS#8 (DER); else nothing. */
+export const secretOf = (key) => {
+  if (!(key instanceof Uint8Array)) return null;
+  if (key.length === 32) return Uint8Array.from(key);
+  return isPkcs8(key) ? Uint8Array.from(key.subarray(16, 48)) : null;
+};
 export const hex = (octets) => Array.from(octets, (o) => o.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
 // Where a shop's keys and open calls are kept. What the module calls is not for shops.
 
-import { base64url, held, octetsOf, pkcs8Of, signKept, webCrypto } from "./crypto.js";
+import { base64url, held, octetsOf, pkcs8Of, secretOf, signKept, webCrypto } from "./crypto.js";
 
 /** Texts by name in this page or process, with one step to look and write. */
 export class MemoryTexts {
@@ -27,7 +27,11 @@ const octets = (crypto) => ({
 
 /** The one key that the shop gave; there is no other to draw. */
 const given = (key, crypto) => {
-  const ready = held(pkcs8Of(key));
+  const secret = secretOf(key);
+  if (secret === null) {
+    throw new TypeError("privateKey: must be a Uint8Array, of 32 octets or PKCS#8 of Ed25519");
+  }
+  const ready = held(pkcs8Of(secret));
   ready.catch(() => {});
   return {
     draw: async () => (await ready)[1],
@@ -113,7 +117,7 @@ export class Store {
   /** Of keys that are the package's own; @internal */
   static of(keys, journal, privateKey, fallback) {
     const crypto = fallback ?? Store.crypto();
-    const signs = privateKey && given(new Uint8Array(privateKey), crypto);
+    const signs = privateKey === undefined ? undefined : given(privateKey, crypto);
     return new this(keys, journal, signs, crypto);
   }
 

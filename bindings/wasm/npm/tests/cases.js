@@ -192,6 +192,12 @@ export const cases = {
     assert((await made({})) instanceof TypeError);
     assert((await made({ serverUrl: w.told.server.tls_url, language: "klingon" })) instanceof TypeError);
     assert((await thrown(() => w.pos.Store.ofHost({}, {}))) instanceof TypeError);
+    const octets = (length) => new Uint8Array(length);
+    for (const wrong of [null, 0, 32, "", "32", { length: 32 }, octets(32).buffer, octets(31), octets(48)]) {
+      const options = { privateKey: wrong };
+      const error = await thrown(() => w.pos.Store.ofHost(new Vault(w.keys), new Texts(), options));
+      assert(error instanceof TypeError && error.message.startsWith("privateKey: "), String(error));
+    }
   },
 
   async "a storage that throws is told and nothing is sent"(w) {
