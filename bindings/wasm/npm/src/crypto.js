@@ -14,10 +14,7 @@ export const joined = (...parts) => {
   return all;
 };
 
-const publicOf = async (pkcs8) => {
-  const key = await subtle().importKey("pkcs8", pkcs8, ED25519, true, ["sign"]);
-  return octetsOf((await subtle().exportKey("jwk", key)).x);
-};
+export const pkcs8Of = (secret) => joined(PKCS8, secret);
 
 const isSame = (one, other) =>
   one.length === other.length && one.every((octet, at) => octet === other[at]);
@@ -34,12 +31,14 @@ export const keeping = (read) => {
 
 /** For one store, which signs by one key and believes one: to read a key takes longer than to use it. */
 export const webCrypto = () => {
-  const signing = keeping((secret) =>
-    subtle().importKey("pkcs8", joined(PKCS8, secret), ED25519, false, ["sign"]),
-  );
+  const read = (secret, extractable) =>
+    subtle().importKey("pkcs8", pkcs8Of(secret), ED25519, extractable, ["sign"]);
+  const signing = keeping((secret) => read(secret, false));
   const verifying = keeping((key) => subtle().importKey("raw", key, ED25519, false, ["verify"]));
   return {
-    publicOf: (secret) => publicOf(joined(PKCS8, secret)),
+    async publicOf(secret) {
+      return octetsOf((await subtle().exportKey("jwk", await read(secret, true))).x);
+    },
     async draw() {
       const pair = await subtle().generateKey(ED25519, true, ["sign", "verify"]);
       const { x, d } = await subtle().exportKey("jwk", pair.privateKey);
@@ -60,12 +59,6 @@ export const drawKept = async () => {
   return [pair, new Uint8Array(await subtle().exportKey("raw", pair.publicKey))];
 };
 
-/** A private key in PKCS#8 (DER) that the shop keeps elsewhere. */
-export const held = async (pkcs8) => {
-  const key = await subtle().importKey("pkcs8", pkcs8, ED25519, false, ["sign"]);
-  return [{ privateKey: key }, await publicOf(pkcs8)];
-};
-
 export const signKept = async (pair, octets) =>
   new Uint8Array(await subtle().sign(ED25519, pair.privateKey, octets));
 
@@ -74,8 +67,6 @@ export const base64url = (octets) =>
     .replaceAll("+", "-")
     .replaceAll("/", "_")
     .replaceAll("=", "");
-export const pkcs8Of = (secret) => joined(PKCS8, secret);
-
 // RFC 5958: the public half may follow, under another length [1] and version [4].
 const isPkcs8 = (key) =>
   key.length >= 48 &&

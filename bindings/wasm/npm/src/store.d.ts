@@ -45,7 +45,7 @@ export interface Fallback {
 export interface HostOptions {
   /** The module key, as PKCS#8 (DER) or as its 32 octets; else one is drawn and kept in the text. */
   privateKey?: Uint8Array;
-  /** Signs instead of WebCrypto, for browsers that have no Ed25519. */
+  /** Signs instead of WebCrypto, also by `privateKey`, for browsers that have no Ed25519. */
   fallback?: Fallback;
 }
 

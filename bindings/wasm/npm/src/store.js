@@ -1,6 +1,6 @@
 // Where a shop's keys and open calls are kept. What the module calls is not for shops.
 
-import { base64url, held, octetsOf, pkcs8Of, secretOf, signKept, webCrypto } from "./crypto.js";
+import { base64url, octetsOf, secretOf, webCrypto } from "./crypto.js";
 
 /** Texts by name in this page or process, with one step to look and write. */
 export class MemoryTexts {
@@ -25,18 +25,15 @@ const octets = (crypto) => ({
   sign: (_, secret, octets) => crypto.sign(secret, octets),
 });
 
-/** The one key that the shop gave; there is no other to draw. */
+/** The one key that the shop gave, which signs as the others would; there is none to draw. */
 const given = (key, crypto) => {
-  const secret = secretOf(key);
-  if (secret === null) {
+  const own = secretOf(key);
+  if (own === null) {
     throw new TypeError("privateKey: must be a Uint8Array, of 32 octets or PKCS#8 of Ed25519");
   }
-  const ready = held(pkcs8Of(secret));
-  ready.catch(() => {});
   return {
-    draw: async () => (await ready)[1],
-    sign: async (_, secret, octets) =>
-      secret ? crypto.sign(secret, octets) : signKept((await ready)[0], octets),
+    draw: () => crypto.publicOf(own),
+    sign: (_, secret, octets) => crypto.sign(secret || own, octets),
   };
 };
 

@@ -258,6 +258,18 @@ test("a private key of the shop's own signs and is not in the text", async () =>
   const half = [Buffer.from("a123032100", "hex"), Buffer.from(x, "base64url")];
   const both = new pos.Connection(w.config(), store(Buffer.concat([whole, privateKey, ...half])));
   assert.equal(await both.keyId(), await line.keyId());
+  // Where there is no Ed25519 but the fallback's: nothing else has seen the key.
+  const by = [];
+  const only = { ...fallback, sign: (...one) => (by.push("sign"), fallback.sign(...one)) };
+  const { importKey, generateKey } = SubtleCrypto.prototype;
+  const refused = () => Promise.reject(new DOMException("Unrecognized name.", "NotSupportedError"));
+  Object.assign(SubtleCrypto.prototype, { importKey: refused, generateKey: refused });
+  const options = { privateKey, fallback: only };
+  const unable = new pos.Connection(w.config(), pos.Store.ofHost(vault, new Texts(), options));
+  const paid = await unable
+    .pay(w.order("approve", 700))
+    .finally(() => Object.assign(SubtleCrypto.prototype, { importKey, generateKey }));
+  assert.deepEqual([paid.state, by[0]], ["done", "sign"]);
 });
 
 test("the fallback signs and verifies as WebCrypto does", async () => {
