@@ -57,25 +57,41 @@ export class KeyStorageError extends Error {
   name = "KeyStorageError";
 }
 
-/** Whether words hold a piece of a key of the text, cut off or not. */
+/** Whether words name a key, or hold a piece of one of the text, cut off or not. */
 const quotes = (words, text) =>
-  Array.from(text?.matchAll(KEYS) ?? []).some(([, , key]) =>
+  /module_key|next_key/.test(words) ||
+  Array.from(String(text).matchAll(KEYS)).some(([, , key]) =>
     Array.from(key).some((_, at) => at + 8 <= key.length && words.includes(key.slice(at, at + 8))),
   );
 
-// The text of an error that nobody foresaw may quote what was to be written: its class alone is told.
-const told = async (work, ...texts) => {
-  try {
-    return await work();
-  } catch (cause) {
-    if (!(cause instanceof KeyStorageError)) {
-      throw cause?.constructor?.name ?? "an error of no class";
+/** A host's key storage that tells no keys: neither what it read or was to write, nor what it had before. */
+const guarded = (keys) => {
+  let seen = [];
+  const told = async (work, ...texts) => {
+    try {
+      return await work();
+    } catch (cause) {
+      // The text of an error that nobody foresaw may hold anything: its class alone is told.
+      if (!(cause instanceof KeyStorageError)) {
+        throw cause?.constructor?.name ?? "an error of no class";
+      }
+      if (["", ...texts, ...seen].some((text) => quotes(String(cause), text))) {
+        throw "its reason is not shown, because it quotes what is kept";
+      }
+      throw cause;
     }
-    if (texts.some((text) => quotes(cause.message, text))) {
-      throw "its reason is not shown, because it quotes what is kept";
-    }
-    throw cause;
-  }
+  };
+  return {
+    async load() {
+      const text = await told(() => keys.load());
+      seen = [text];
+      return text;
+    },
+    replace(_, old, next) {
+      seen = [old, next];
+      return told(() => keys.replace(old, next), old, next);
+    },
+  };
 };
 
 export class Store {
@@ -104,11 +120,7 @@ export class Store {
   static ofHost(keys, journal, { privateKey, fallback } = {}) {
     named(keys, ["load", "replace"], "keys");
     named(journal, ["load", "replace", "names"], "journal");
-    const guarded = {
-      load: () => told(() => keys.load()),
-      replace: (_, old, next) => told(() => keys.replace(old, next), old, next),
-    };
-    return this.of(guarded, journal, privateKey, fallback);
+    return this.of(guarded(keys), journal, privateKey, fallback);
   }
 
   /** Of keys that are the package's own; @internal */

@@ -242,6 +242,22 @@ export const cases = {
     const { module_key } = JSON.parse(quoting.given);
     assert(quoting.given.slice(0, 40).includes(module_key.slice(0, 12)), "the test quotes no key");
     same([quoted.code, quoted.cause.includes("INSERT")], ["key_store", false]);
+    // So does one that fails to read, by what it holds or by what it has given before.
+    const reading = async (words, text) => {
+      let loads = 0;
+      const load = () => {
+        if (text && ++loads === 1) return text;
+        throw new w.pos.KeyStorageError(words);
+      };
+      const line = new w.pos.Connection(w.config(), w.pos.Store.ofHost({ load, replace: load }, new Texts()));
+      if (text) await line.rollKey().catch(() => {});
+      return (await thrown(() => line.rollKey())).cause;
+    };
+    const hidden = "the host's key store failed: its reason is not shown, because it quotes what is kept";
+    same(await reading('no JSON: {"module_key":"x'), hidden);
+    const piece = JSON.parse(w.keys).module_key.slice(20, 30);
+    same(await reading(`no JSON at ${piece}`, w.keys), hidden);
+    same(await reading("no JSON", w.keys), "the host's key store failed: KeyStorageError: no JSON");
     const seven = await byVault(() => 7);
     same(seven.code, "key_store");
   },
