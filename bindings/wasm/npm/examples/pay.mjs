@@ -6,9 +6,8 @@ import { Connection, Store } from "pos-connect";
 import { seal } from "pos-connect/seal";
 
 const { server, unregistered, instruments } = JSON.parse(readFileSync(0, "utf8"));
-// Without TLS, as is allowed to this machine's own addresses alone: Node would take the bed's authority only from
-// a variable that is set before it starts (NODE_EXTRA_CA_CERTS).
-const config = { serverUrl: server.url, authority: server.authority };
+// Node takes the authority of the bed's certificate from NODE_EXTRA_CA_CERTS, where it is started.
+const config = { serverUrl: server.tls_url, authority: server.authority };
 const line = new Connection(config, Store.inMemory());
 const { user_id, code } = unregistered[0];
 await line.register(user_id, "a password of my own choice", code);

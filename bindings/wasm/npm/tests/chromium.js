@@ -15,7 +15,9 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  // For the test bed alone, whose certificate nobody has signed.
+  // For the test bed alone, whose authority is its own. Chromium believes one by its user's database (NSS) or the
+  // machine's policy, which are not the tests' to write to; and --ignore-certificate-errors-spki-list wants the
+  // key of the server's own certificate, where a runner knows the authority's, and that only once it runs.
   "--ignore-certificate-errors",
 ];
 

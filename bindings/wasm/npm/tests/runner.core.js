@@ -40,8 +40,8 @@ const toJson = (value) => {
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [snake(name), toJson(one)]));
 };
 
-/** `stores` makes those that differ from host to host. */
-export const runner = ({ pos, seal, stores }) => {
+/** `stores` makes those that differ from host to host, and `believe` takes a server's certificate. */
+export const runner = ({ pos, seal, stores, believe }) => {
   const kept = new Map();
   const STORAGES = {
     memory: (text) => new Vault(text),
@@ -58,9 +58,11 @@ export const runner = ({ pos, seal, stores }) => {
     };
     if ("record" in value) {
       const record = fields(camel);
-      // The certificates that are believed are the host's, and told to it when it is started.
-      if (value.record === "Config") delete record.caPem;
-      return record;
+      if (value.record !== "Config") return record;
+      // The certificates that are believed are the host's, not the package's.
+      const { caPem, ...config } = record;
+      if (caPem) believe(caPem);
+      return config;
     }
     if ("enum" in value) return value.value;
     if ("variant" in value) return { type: value.variant.split(".")[1], ...fields(camel) };
