@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{copy, failed, read, write};
+use super::{copy, failed, npm, read, write};
 use crate::{child::Children, failure::Failure};
 
 /// An example shop.
@@ -65,21 +65,33 @@ impl Shop {
         Ok(shopper)
     }
 
-    /// What pays at the shop in Chromium, once it was put there: from the project, for the tools that
-    /// lie in or above it.
+    /// What pays at the shop in Chromium, once it was put there.
     pub(crate) fn browser(
         &self,
         children: &Children<'_>,
         project: &Path,
     ) -> Result<Command, Failure> {
-        let script = "browser.mjs";
-        let source = children.workspace.root.join("examples/shopper").join(script);
-        write(&project.join(script), &read(&source)?)?;
-        let mut browser = children.command("node");
-        browser.arg(script).args(self.try_it).current_dir(project);
-        browser.env("POS_TESTBED", children.workspace.program("pos-testbed"));
+        let mut browser = browser(children)?;
+        browser.args(self.try_it).current_dir(project);
         Ok(browser)
     }
+}
+
+/// What pays at a shop in Chromium; the command that opens the shop is still to be added. The page's
+/// script takes `seal` from the npm package, as the part `npm` has left it.
+pub(crate) fn browser(children: &Children<'_>) -> Result<Command, Failure> {
+    let tools = npm::install(children)?;
+    let package = tools.join("pos-connect");
+    if !package.exists() {
+        npm::assemble(children, &tools, &children.workspace.target, &package)?;
+    }
+    // Beside the tools, because that is where Node looks for them.
+    let script = tools.join("browser.mjs");
+    write(&script, &read(&children.workspace.root.join("examples/shopper/browser.mjs"))?)?;
+    let mut browser = children.command("node");
+    browser.arg(script).env("SEAL_FOLDER", package);
+    browser.env("POS_TESTBED", children.workspace.program("pos-testbed"));
+    Ok(browser)
 }
 
 /// A folder with its folders, but for what was installed there by hand.

@@ -79,6 +79,9 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     // The last, because the shop brings its own `package.json`.
     children.run(&mut examples::NODE.shopper(children, &app)?)?;
     children.run(&mut examples::NODE.browser(children, &app)?)?;
+    // The shop in Rust needs no other part: its shopper is among the tests.
+    let mut browser = examples::browser(children)?;
+    children.run(browser.arg(children.workspace.program("pos-shop")).args(["try", "{port}"]))?;
     Ok(figures)
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     }
     children.run(&mut tests(children, "ffi", "once"))?;
     children.run(&mut examples::PHP.shopper(children, &project)?)?;
+    children.run(&mut examples::PHP.browser(children, &project)?)?;
     ["ffi", "extension"].into_iter().map(|bridge| speed(children, bridge)).collect()
 }
 

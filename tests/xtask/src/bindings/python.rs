@@ -33,20 +33,19 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     tests.env("PYTHONPATH", &made);
     tests.env("POS_TESTBED", children.workspace.program("pos-testbed"));
     children.run(offline_pyright(children, &mut tests)?)?;
-    children.run(&mut shopper(children, &made)?)?;
+    let project = children.workspace.scratch("example-flask/shop")?;
+    shop(children, &made, examples::FLASK.shopper(children, &project)?)?;
+    shop(children, &made, examples::FLASK.browser(children, &project)?)?;
     Ok(Vec::new())
 }
 
-/// The shopper at the shop in Flask, which has the environment's Python and the package there.
-fn shopper(children: &Children<'_>, made: &Path) -> Result<Command, Failure> {
-    let project = children.workspace.scratch("example-flask/shop")?;
-    let mut shopper = examples::FLASK.shopper(children, &project)?;
+/// Lets somebody come to the shop in Flask, which has the environment's Python and the package there.
+fn shop(children: &Children<'_>, made: &Path, mut comes: Command) -> Result<(), Failure> {
     let inherited = env::var_os("PATH").unwrap_or_default();
     let environment = ENVIRONMENT.folder(children)?.join("bin");
     let path = env::join_paths(iter::once(environment).chain(env::split_paths(&inherited)));
-    shopper.env("PATH", path.map_err(|wrong| Failure::Check(wrong.to_string()))?);
-    shopper.env("PYTHONPATH", made);
-    Ok(shopper)
+    comes.env("PATH", path.map_err(|wrong| Failure::Check(wrong.to_string()))?);
+    children.run(comes.env("PYTHONPATH", made))
 }
 
 /// Puts the package together from what was built, and gives the folder to import it from.
