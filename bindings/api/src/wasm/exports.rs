@@ -22,6 +22,14 @@ use crate::store::Store;
 ///
 /// It speaks as one: with the key of its store from the first verb on, or as the person who signed in
 /// with `login` before any other verb.
+///
+/// Every verb may throw an `Error` of any kind, which says what to do: `FixTheRequest` for an argument
+/// that cannot be, with its `field`; `Wait` where the server is not reached; `SignInAgain` where there
+/// is no key or it has ended. Only about a payment can the outcome be unknown (`AskForStatus`).
+///
+/// A payment that is no longer awaited, because of a time limit of the program's own or because the page or the
+/// request that it belongs to has gone, may have been made all the same. Give `pay` and its like a key of your
+/// own, so that you can ask: `resume` that key, or those that `in_flight` names.
 #[wasm_bindgen(js_name = Connection)]
 pub struct Line(Rc<Connection>);
 
