@@ -287,6 +287,20 @@ test("the fallback signs and verifies as WebCrypto does", async () => {
   assert.throws(() => fallback.sign(new Uint8Array(3), octets));
 });
 
+test("every type that the modules declare is exported by the package", async () => {
+  const text = (name) => readFile(new URL(name, import.meta.resolve("pos-connect")), "utf8");
+  const lists = (await Promise.all(["common.d.ts", "seal.d.ts"].map(text))).join("");
+  const exported = Array.from(lists.matchAll(/^export (?:type )?\{([^}]*)\}/gm), ([, names]) => names);
+  const names = new Set(exported.join().match(/\w+/g));
+  for (const module of ["pos_connect_wasm", "pos_connect_wasm_seal"]) {
+    const types = await text(`wasm/${module}.d.ts`);
+    const declared = Array.from(types.matchAll(/^export (?:interface|type|class) (\w+)/gm), ([, name]) => name);
+    // The package has its own name for the one, and starts the module by the others.
+    const own = ["Error", "InitInput", "InitOutput", "SyncInitInput"];
+    assert.deepEqual(declared.filter((name) => !names.has(name)).sort(), own, module);
+  }
+});
+
 test("bad arguments leak nothing", async () => {
   // An instance of its own, because in the memory that other tests have used much is free.
   const at = (name) => new URL(name, import.meta.resolve("pos-connect"));
