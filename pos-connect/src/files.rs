@@ -41,6 +41,16 @@ pub enum FileError {
         /// What was wrong.
         source: serde_json::Error,
     },
+    /// It holds no keys. Where, and not what stands there: that may be a key.
+    #[error("{} holds no keys: the JSON is wrong at {line}:{column}", .path.display())]
+    NoKeys {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, in octets.
+        column: usize,
+    },
 }
 
 /// Names what failed, for `map_err`.

@@ -98,9 +98,10 @@ impl KeyStore for FileKeyStore {
 
 fn read(path: &Path) -> Result<Option<StoredKeys>, FileError> {
     let Some(octets) = files::read(path)?.map(Zeroizing::new) else { return Ok(None) };
-    serde_json::from_slice(&octets)
-        .map(Some)
-        .map_err(|source| FileError::Unreadable { path: path.to_owned(), source })
+    serde_json::from_slice(&octets).map(Some).map_err(|cause| {
+        let (line, column) = (cause.line(), cause.column());
+        FileError::NoKeys { path: path.to_owned(), line, column }
+    })
 }
 
 fn text(keys: &StoredKeys) -> Zeroizing<Vec<u8>> {
@@ -211,9 +212,23 @@ mod tests {
         store.create(keys()).await.unwrap();
         fs::write(store.path(), b"{\"module_key\":\"AAAA").unwrap();
         let damaged = store.load().await.unwrap_err();
-        assert!(matches!(damaged, KeyStoreError::File(FileError::Unreadable { .. })), "{damaged}");
+        assert!(matches!(damaged, KeyStoreError::File(FileError::NoKeys { .. })), "{damaged}");
         assert!(store.create(keys()).await.is_err());
         assert_eq!(fs::read(store.path()).unwrap(), b"{\"module_key\":\"AAAA");
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_place_of_keys_is_not_repeated() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder);
+        store.create(keys()).await.unwrap();
+        // A seed without what belongs around it: the parser's own words would quote it.
+        fs::write(store.path(), b"\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\"").unwrap();
+        let KeyStoreError::File(wrong) = store.load().await.unwrap_err() else {
+            panic!("the file is there")
+        };
+        assert!(wrong.to_string().ends_with("holds no keys: the JSON is wrong at 1:45"), "{wrong}");
+        assert!(std::error::Error::source(&wrong).is_none());
     }
 
     #[tokio::test]
