@@ -2,7 +2,7 @@
 
 use std::error::Error as StdError;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pos_connect::env::Task;
 use pos_connect::journal::{FileJournal, MemoryJournal};
@@ -152,7 +152,7 @@ impl Kept {
                 Ok(Here::in_memory(parent.map(Memory::after_fork).unwrap_or_default()))
             }
             Self::Host { storage, journal: folder } => {
-                let keys = Arc::new(HostKeys(Arc::clone(storage)));
+                let keys = Arc::new(HostKeys::new(Arc::clone(storage)));
                 Ok(Here { stores: Stores::new(keys, journal(folder.clone())?), memory: None })
             }
         }
@@ -190,11 +190,30 @@ fn named(field: &str, folder: String) -> Result<PathBuf, Error> {
 const TRIES: usize = 100;
 
 /// A host's text as the module's key store.
-struct HostKeys(Arc<dyn KeyStorage>);
+struct HostKeys {
+    storage: Arc<dyn KeyStorage>,
+    /// What it gave or took last: its errors may quote it.
+    last: Mutex<Zeroizing<String>>,
+}
 
 impl HostKeys {
+    fn new(storage: Arc<dyn KeyStorage>) -> Self {
+        Self { storage, last: Mutex::default() }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Zeroizing<String>> {
+        // Every change is one assignment, so that a panic leaves nothing half done.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn stored(&self) -> Result<Option<Zeroizing<String>>, KeyStoreError> {
-        Ok(self.0.load().map_err(failed)?.map(Zeroizing::new))
+        let loaded = self.storage.load();
+        let stored = loaded.map_err(|failure| unquoted(failure, &[&self.last()]))?;
+        let stored = stored.map(Zeroizing::new);
+        if let Some(text) = &stored {
+            *self.last() = text.clone();
+        }
+        Ok(stored)
     }
 
     fn read(text: &str) -> Result<StoredKeys, KeyStoreError> {
@@ -210,14 +229,14 @@ impl HostKeys {
     }
 
     fn replaced(&self, old: Option<&str>, new: String) -> Result<bool, KeyStoreError> {
-        let texts = [old.unwrap_or_default(), &new].map(|text| Zeroizing::new(text.to_owned()));
-        self.0.replace(old.map(Into::into), new).map_err(|failure| {
-            let KeyStorageError::Failed { reason } = &failure;
-            if texts.iter().any(|text| quotes(reason, text)) {
-                return because("its reason is not shown, because it quotes what is kept".into());
-            }
-            failed(failure)
-        })
+        let text = Zeroizing::new(new.clone());
+        let replaced = self.storage.replace(old.map(Into::into), new).map_err(|failure| {
+            unquoted(failure, &[old.unwrap_or_default(), &text, &self.last()])
+        })?;
+        if replaced {
+            *self.last() = text;
+        }
+        Ok(replaced)
     }
 
     fn change_now(&self, change: &Change) -> Result<StoredKeys, KeyStoreError> {
@@ -255,6 +274,17 @@ impl ModuleKeyStore for HostKeys {
         // No verb of this surface forgets keys: a shop deletes its own storage.
         Box::pin(async { Err(because("not offered".into())) })
     }
+}
+
+/// A failure of the host's, for the log: without its reason where that quotes what is kept, or names a
+/// part of it.
+fn unquoted(failure: KeyStorageError, texts: &[&str]) -> KeyStoreError {
+    let KeyStorageError::Failed { reason } = &failure;
+    let names_a_key = ["module_key", "next_key"].iter().any(|name| reason.contains(name));
+    if names_a_key || texts.iter().any(|text| quotes(reason, text)) {
+        return because("its reason is not shown, because it quotes what is kept".into());
+    }
+    failed(failure)
 }
 
 /// Whether a reason holds a piece of a private key of that text, cut off or not.

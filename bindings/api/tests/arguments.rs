@@ -318,6 +318,52 @@ fn what_a_storage_quotes_of_a_key_is_not_told() {
     assert!(cause.ends_with("disk full: /var/lib/shop"), "{cause}");
 }
 
+/// One that hands over its text once, or never, and quotes it in its error from then on.
+struct Forgetful {
+    text: Mutex<Option<String>>,
+    reason: String,
+}
+
+impl KeyStorage for Forgetful {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        let first = self.text.lock().unwrap().take();
+        first.map(Some).ok_or_else(|| KeyStorageError::Failed { reason: self.reason.clone() })
+    }
+
+    fn replace(&self, _: Option<String>, _: String) -> Result<bool, KeyStorageError> {
+        unreachable!("nothing is written")
+    }
+}
+
+#[test]
+fn what_a_storage_quotes_of_a_key_where_it_cannot_read_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let seed = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE";
+    let text = format!(r#"{{"module_key":"{seed}","pin":"kPrK_qmxVWaYVA9wwBF6Ig"}}"#);
+    let cause_with = |text: Option<&String>, reason: &str| {
+        let journal = folder.path().to_str().unwrap().to_owned();
+        let text = Mutex::new(text.cloned());
+        let storage = Arc::new(Forgetful { text, reason: reason.into() });
+        let store = Store::of_host(storage, journal).unwrap();
+        let line = BlockingConnection::new(Config::new("http://127.0.0.1:1"), store).unwrap();
+        // It is read once by the first verb, where it can be: no shop is registered by it.
+        let _ = line.methods(None);
+        let Err(Error::GiveUp { cause: Some(cause), .. }) = line.methods(None) else {
+            panic!("it has failed")
+        };
+        cause
+    };
+    for cause in [
+        cause_with(None, &format!("the row {text} cannot be parsed")),
+        cause_with(None, r#"no field "next_key""#),
+        cause_with(Some(&text), &format!("bad value {:?}…", &seed[..12])),
+    ] {
+        assert!(cause.ends_with("it quotes what is kept"), "{cause}");
+    }
+    let cause = cause_with(Some(&text), "the vault is sealed");
+    assert!(cause.ends_with("the vault is sealed"), "{cause}");
+}
+
 /// A fault of whatever runs below a verb.
 struct Panicking;
 

@@ -34,13 +34,15 @@ static void *calls(void *connection) {
     return NULL;
 }
 
+static const char *failure = "the vault is sealed";
+
 static int fails(void *context, char **text) {
     (void)context;
-    *text = malloc(32);
+    *text = malloc(64);
     if (*text == NULL) {
         return 2;
     }
-    strcpy(*text, "the vault is sealed");
+    strcpy(*text, failure);
     return 1;
 }
 
@@ -197,6 +199,8 @@ int main(void) {
     is("a host's storage", pos_open_with_storage(CONFIG, storage, folder, &line), "{\"ok\":null}", "");
     is("that fails", pos_call(line, "methods", "{}"), "key_store", "the vault is sealed");
     expect("releases of the text", released, 1);
+    failure = "no vault for {\"module_key\":\"AAAA\"}";
+    is("and says too much", pos_call(line, "methods", "{}"), "key_store", "its reason is not shown");
     pos_free(pos_close(line));
     check_drops(folder);
     remove(folder);
