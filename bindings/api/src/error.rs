@@ -294,7 +294,7 @@ impl Error {
     pub(crate) fn unheard(cause: &Unheard, about: Option<About>) -> Self {
         let environment = || Self::module(ModuleCode::Environment, Some(cause));
         match (cause, about) {
-            (Unheard::NoRuntime(_), None | Some(About(None))) => environment(),
+            (Unheard::NoThread(_), None | Some(About(None))) => environment(),
             (_, None) => Self::module(ModuleCode::ServerSilent, Some(cause)),
             (_, Some(About(key))) => {
                 let unknown = Self::module(ModuleCode::OutcomeUnknown, Some(cause));
@@ -418,11 +418,11 @@ mod tests {
     #[test]
     fn what_was_not_heard_is_in_doubt_where_it_is_about_a_payment() {
         let (key, none) = (|| Some(About(Some("key-1".into()))), || Some(About(None)));
-        let no_runtime = Unheard::NoRuntime(std::io::Error::other("no threads"));
+        let no_thread = Unheard::NoThread(std::io::Error::other("no threads"));
         for (cause, about, kind, named) in [
-            (&no_runtime, None, "give_up", None),
-            (&no_runtime, none(), "give_up", None),
-            (&no_runtime, key(), "ask_for_status", Some("key-1")),
+            (&no_thread, None, "give_up", None),
+            (&no_thread, none(), "give_up", None),
+            (&no_thread, key(), "ask_for_status", Some("key-1")),
             (&Unheard::OfTheParent, None, "wait", None),
             (&Unheard::OfTheParent, none(), "ask_for_status", None),
             (&Unheard::Panicked, key(), "ask_for_status", Some("key-1")),

@@ -30,8 +30,8 @@ pub(crate) fn sockets() -> &'static Sockets {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unheard {
     /// It never began.
-    #[error("no runtime could be made: {0}")]
-    NoRuntime(#[from] io::Error),
+    #[error("no runtime or thread could be made: {0}")]
+    NoThread(#[from] io::Error),
     /// The parent of this process began it and goes on with it; here its sockets are nobody's.
     #[error("the verb was begun by the parent of this process")]
     OfTheParent,
@@ -46,14 +46,20 @@ fn runtime() -> Result<&'static Runtime, Unheard> {
         Builder::new_multi_thread()
             // It only turns the sockets: a verb is polled by whoever calls it.
             .worker_threads(1)
-            .thread_name("pos-connect")
-            .on_thread_start(|| {
-                #[cfg(target_os = "linux")]
-                crate::signals::leave_to_the_host();
-            })
+            .thread_name(NAME)
+            .on_thread_start(leave_signals)
             .enable_all()
             .build()
     })?)
+}
+
+/// What a thread of ours is called.
+const NAME: &str = "pos-connect";
+
+/// Signals are the host's: see `signals.rs`.
+fn leave_signals() {
+    #[cfg(target_os = "linux")]
+    crate::signals::leave_to_the_host();
 }
 
 thread_local! {
@@ -91,10 +97,11 @@ fn wait_for(verb: Pin<&mut (dyn Future<Output = ()> + Send)>) -> Result<(), Unhe
         return unwound(|| runtime.block_on(verb));
     }
     thread::scope(|scope| {
-        let refusing = scope.spawn(|| {
+        let refusing = thread::Builder::new().name(NAME.into()).spawn_scoped(scope, || {
+            leave_signals();
             IS_NESTED.set(true);
             runtime.block_on(verb);
-        });
+        })?;
         refusing.join().map_err(|_| Unheard::Panicked)
     })
 }
@@ -209,6 +216,8 @@ mod tests {
             [turning, tokio::task::spawn_blocking(both).await.unwrap()]
         });
         assert_eq!(blocked.unwrap(), [true, true]);
+        let within = wait(async { wait(async { is_blocked(libc::SIGTERM) }) });
+        assert!(within.unwrap().unwrap(), "the thread of a verb within a verb is ours, too");
         assert!(!is_blocked(libc::SIGTERM), "this thread is the host's");
     }
 
@@ -220,6 +229,33 @@ mod tests {
         assert!(wait(async { refuse_nested() }).unwrap().is_ok(), "the next one is not");
         let panicking = async { wait(async { assert_eq!(1, 2, "as the test wants") }) };
         assert!(matches!(wait(panicking).unwrap(), Err(Unheard::Panicked)));
+    }
+
+    /// In a process of its own, because limits are a process's: this very test, by its name.
+    #[cfg(target_os = "linux")]
+    #[test]
+    #[expect(unsafe_code, reason = "limits are C's")]
+    fn where_no_thread_can_be_made_it_is_told_and_no_panic() {
+        const CHILD: &str = "POS_TEST_NO_THREAD";
+        if std::env::var_os(CHILD).is_none() {
+            let mut child = process::Command::new(std::env::current_exe().unwrap());
+            let name = "runtime::tests::where_no_thread_can_be_made_it_is_told_and_no_panic";
+            let ended = child.args([name, "--exact"]).env(CHILD, "1").output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+            return;
+        }
+        let told = wait(async {
+            // What the process has already stays its own; the stack of a thread would be new.
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+            // SAFETY: the limit is good.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const none) }, 0);
+            let told = wait(async { refuse_nested() });
+            let all = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, ..none };
+            // SAFETY: the limit is good.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const all) }, 0);
+            told
+        });
+        assert!(matches!(told, Ok(Err(Unheard::NoThread(_)))));
     }
 
     /// Tells of its drop whether the runtime was there.
