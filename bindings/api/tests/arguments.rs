@@ -40,6 +40,14 @@ fn order() -> Order {
     }
 }
 
+/// One that can be read, and by nobody opened.
+fn envelope() -> String {
+    let (key, sealed, rand) = ("A".repeat(43), "A".repeat(704), "A".repeat(22));
+    format!(
+        r#"{{"v":1,"suite":1,"key_id":"{key}","enc":"{key}","ct":"{sealed}","rand":"{rand}","not_after_ms":1}}"#
+    )
+}
+
 #[test]
 fn arguments_that_cannot_be_are_refused_with_their_field() {
     let line = line();
@@ -387,8 +395,20 @@ fn after_a_panic_the_outcome_of_a_payment_is_unknown_and_asked_for_by_its_key() 
     let error = line.void("pay_014d2pf2dbzzzzzzzzzzzzzzzz".into(), Some(key.into())).unwrap_err();
     assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
     assert_eq!((error.code(), error.idempotency_key()), ("outcome_unknown", Some(key)));
-    let error = line.methods(None).unwrap_err();
-    assert!(matches!(&error, Error::Wait { .. }), "{error:?}");
+    let check = CheckRequest {
+        contract_id: order().contract_id,
+        order_id: "order-1".into(),
+        amount: 1,
+        currency: "JPY".into(),
+        envelope: envelope(),
+    };
+    for error in [
+        line.methods(None).unwrap_err(),
+        line.operation(key.into()).unwrap_err(),
+        line.check(check, Some(key.into())).unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::Wait { .. }), "{error:?}");
+    }
 }
 
 /// What was registered in some earlier run.
@@ -444,13 +464,7 @@ fn no_error_says_that_nothing_was_moved_while_a_call_under_the_key_is_open() {
     let config =
         Config { attempt_timeout_s: Some(5), total_timeout_s: Some(6), ..Config::new(url) };
     let line = BlockingConnection::new(config, store).unwrap();
-    let envelope = format!(
-        r#"{{"v":1,"suite":1,"key_id":"{0}","enc":"{0}","ct":"{1}","rand":"{2}","not_after_ms":1}}"#,
-        "A".repeat(43),
-        "A".repeat(704),
-        "A".repeat(22)
-    );
-    let order = || Order { envelope: envelope.clone(), ..order() };
+    let order = || Order { envelope: envelope(), ..order() };
     let key = || "order-1-sale-0001".to_owned();
     let in_doubt = |error: Error, code: &str| {
         assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");

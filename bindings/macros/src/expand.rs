@@ -154,12 +154,22 @@ impl<'a> Verb<'a> {
         }
     }
 
-    /// The key of the payment that the verb is about, for what fails before the verb itself.
+    /// The argument that is a payment's key, with its type: of a verb that acts on the payment or finds out
+    /// what became of it, and so gives an `Operation`, or that forgets it, and gives nothing. Others with a
+    /// key (`check`, `operation`) move nothing, and no error of theirs may say that something was.
+    fn payment_key(&self) -> Option<(&'a Ident, &'a Type)> {
+        let answer = given(&self.function.sig.output).ok()?;
+        let is_nothing = matches!(answer, Type::Tuple(nothing) if nothing.elems.is_empty());
+        let mut arguments = self.arguments.iter().copied().zip(self.types.iter().copied());
+        let key = arguments.find(|(name, _)| *name == "idempotency_key");
+        key.filter(|_| is_nothing || is_named(answer, "Operation"))
+    }
+
+    /// The payment that the verb is about, for what fails outside the verb itself.
     fn about(&self) -> TokenStream {
-        let key = self.arguments.iter().find(|name| **name == "idempotency_key");
-        key.map_or_else(
+        self.payment_key().map_or_else(
             || quote! { let about = None; },
-            |key| quote! { let about = Some(crate::error::About::from(&#key)); },
+            |(key, _)| quote! { let about = Some(crate::error::About::from(&#key)); },
         )
     }
 
