@@ -167,10 +167,11 @@ impl<'a> Verb<'a> {
 
     /// The payment that the verb is about, for what fails outside the verb itself.
     fn about(&self) -> TokenStream {
-        self.payment_key().map_or_else(
-            || quote! { let about = None; },
-            |(key, _)| quote! { let about = Some(crate::error::About::from(&#key)); },
-        )
+        match self.payment_key() {
+            None => quote! { let about = None; },
+            Some((key, ty)) if is_option(ty) => quote! { let (#key, about) = of.keyed(#key)?; },
+            Some((key, _)) => quote! { let about = Some(crate::error::About::given(&#key)); },
+        }
     }
 
     /// The method of JavaScript: its arguments are read within, so that a wrong one is refused and
@@ -263,8 +264,9 @@ impl<'a> Verb<'a> {
         let body = if self.is_async() {
             let about = self.about();
             quote! {
+                let of = self;
                 #about
-                self.told(crate::runtime::entered(Box::pin(self.#here(#(#arguments),*))).await, about)
+                of.told(crate::runtime::entered(Box::pin(of.#here(#(#arguments),*))).await, about)
             }
         } else {
             quote! { self.#here(#(#arguments),*) }
@@ -280,8 +282,8 @@ impl<'a> Verb<'a> {
         let about = self.about();
         let body = if self.is_async() {
             quote! {
-                #about
                 let of = self.connection();
+                #about
                 of.told(crate::runtime::wait(of.#here(#(#arguments),*)), about)
             }
         } else {
@@ -392,8 +394,9 @@ mod tests {
                 #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
+                    let of = self;
                     let about = None;
-                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
+                    of.told(crate::runtime::entered(Box::pin(of.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -403,8 +406,9 @@ mod tests {
             impl Line {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
+                    let of = self;
                     let about = None;
-                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
+                    of.told(crate::runtime::entered(Box::pin(of.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -416,8 +420,8 @@ mod tests {
                 #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let about = None;
                     let of = self.connection();
+                    let about = None;
                     of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
@@ -428,8 +432,8 @@ mod tests {
             impl Twin {
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let about = None;
                     let of = self.connection();
+                    let about = None;
                     of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
@@ -497,6 +501,47 @@ mod tests {
             };
         };
         assert_eq!(expanded(&verbs), Ok(wanted.to_string()));
+    }
+
+    #[test]
+    fn a_payment_s_key_is_known_before_all_else() {
+        let verbs = parse_quote! {
+            impl Line {
+                /// Pays.
+                pub async fn pay(&self, order: Order, idempotency_key: Option<String>) -> Result<Operation, Error> {
+                    todo(order, idempotency_key)
+                }
+                /// Forgets.
+                pub async fn dismiss(&self, idempotency_key: String) -> Result<(), Error> {
+                    todo(idempotency_key)
+                }
+                /// Looks.
+                pub async fn check(&self, idempotency_key: Option<String>) -> Result<Check, Error> {
+                    todo(idempotency_key)
+                }
+            }
+        };
+        let made = expanded(&verbs).unwrap();
+        let verb = |name: &str, about: TokenStream, arguments: TokenStream| {
+            let here = format_ident!("{name}_here");
+            let wanted = quote! {
+                let of = self.connection();
+                #about
+                of.told(crate::runtime::wait(of.#here(#arguments)), about)
+            };
+            assert!(made.contains(&wanted.to_string()), "{name}: {made}");
+        };
+        verb(
+            "pay",
+            quote! { let (idempotency_key, about) = of.keyed(idempotency_key)?; },
+            quote! { order, idempotency_key },
+        );
+        verb(
+            "dismiss",
+            quote! { let about = Some(crate::error::About::given(&idempotency_key)); },
+            quote! { idempotency_key },
+        );
+        verb("check", quote! { let about = None; }, quote! { idempotency_key });
     }
 
     #[test]
