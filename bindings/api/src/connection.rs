@@ -207,20 +207,35 @@ impl Connection {
         told.map_err(|error| error.in_language(self.config.language()))
     }
 
-    /// What a verb about a key tells. The module has named the key in its own errors; one that came
-    /// before it was asked must not say that nothing was moved where an earlier call under the key
-    /// is open (`docs/adr/0211-the-last-word-needs-all-attempts.md`).
+    /// What a verb about a key tells.
     async fn about<T>(
         &self,
         key: Option<&IdempotencyKey>,
         told: Result<T, Error>,
     ) -> Result<T, Error> {
         match (told, key) {
-            (Err(error), Some(key)) if error.idempotency_key().is_none() => {
-                Err(if self.store.may_be_open(key).await { error.in_doubt(key) } else { error })
-            }
+            (Err(error), Some(key)) => Err(self.weighed(key, error).await),
             (told, _) => told,
         }
+    }
+
+    /// The module has named the key in its own errors; one that came before it was asked must not say
+    /// that nothing was moved where an earlier call under the key is open
+    /// (`docs/adr/0211-the-last-word-needs-all-attempts.md`).
+    async fn weighed(&self, key: &IdempotencyKey, error: Error) -> Error {
+        if error.idempotency_key().is_none() && self.store.may_be_open(key).await {
+            error.in_doubt(key)
+        } else {
+            error
+        }
+    }
+
+    /// The same for arguments that were refused before the verb was called.
+    #[cfg(all(feature = "json", not(target_arch = "wasm32")))]
+    fn refused(&self, key: Option<&str>, error: Error) -> Error {
+        let Ok(Some(key)) = key_of(key) else { return error };
+        crate::runtime::wait(self.weighed(&key, error))
+            .unwrap_or_else(|cause| Error::unheard(&cause, Some(About::given(key.as_str()))))
     }
 
     /// The key that a payment is made under: the host's, or a fresh one. Whoever does not hear the verb

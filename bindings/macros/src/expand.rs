@@ -234,13 +234,39 @@ impl<'a> Verb<'a> {
             ReturnType::Default => false,
         };
         let fails = can_fail.then(|| quote!(?));
-        let names = arguments.iter().map(|name| name.to_string());
+        let key = self.payment_key();
+        let taken = arguments.iter().map(|argument| match key {
+            Some((key, _)) if *argument == key => quote!(#key),
+            _ => {
+                let name = argument.to_string();
+                quote!(given.take(#name)?)
+            }
+        });
         let given = if arguments.is_empty() { quote!(_) } else { quote!(given) };
+        let read = if let Some((key, ty)) = key {
+            let name = key.to_string();
+            // First, because what is wrong with the others must not say of an open payment that nothing
+            // was moved.
+            quote! {
+                let mut about: Option<String> = None;
+                let read = crate::json::arguments(arguments, |given| {
+                    let #key: #ty = given.take(#name)?;
+                    about = #key.clone().into();
+                    Ok((#(#taken,)*))
+                });
+                let (#(#arguments,)*) =
+                    read.map_err(|error| self.connection().refused(about.as_deref(), error))?;
+            }
+        } else {
+            quote! {
+                let (#(#arguments,)*) = crate::json::arguments(arguments, |#given| {
+                    Ok((#(#taken,)*))
+                })?;
+            }
+        };
         quote! {
             #name => {
-                let (#(#arguments,)*) = crate::json::arguments(arguments, |#given| {
-                    Ok((#(given.take(#names)?,)*))
-                })?;
+                #read
                 crate::json::told(&self.#verb(#(#arguments),*) #fails)
             }
         }
@@ -542,6 +568,20 @@ mod tests {
             quote! { idempotency_key },
         );
         verb("check", quote! { let about = None; }, quote! { idempotency_key });
+        let arm = quote! {
+            "pay" => {
+                let mut about: Option<String> = None;
+                let read = crate::json::arguments(arguments, |given| {
+                    let idempotency_key: Option<String> = given.take("idempotency_key")?;
+                    about = idempotency_key.clone().into();
+                    Ok((given.take("order")?, idempotency_key,))
+                });
+                let (order, idempotency_key,) =
+                    read.map_err(|error| self.connection().refused(about.as_deref(), error))?;
+                crate::json::told(&self.pay(order, idempotency_key)?)
+            }
+        };
+        assert!(made.contains(&arm.to_string()), "{made}");
     }
 
     #[test]
