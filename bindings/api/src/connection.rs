@@ -85,9 +85,37 @@ impl BlockingConnection {
     fn connection(&self) -> &Connection {
         &self.0
     }
+
+    /// What is left of it once it is closed, for hosts that know it by a number: every verb refuses as before,
+    /// and says of a payment that is open under its key that it is. It has no key, no socket and no
+    /// storage of the host's.
+    ///
+    /// # Errors
+    /// As for a store: its journal cannot be used any more.
+    #[doc(hidden)]
+    pub fn remains(&self) -> Result<Self, Error> {
+        Ok(Self(Connection::closed(self.0.config.clone(), self.0.store.without_host()?)))
+    }
+
+    /// Stands for one of which nothing is left: whether a payment is open under a key, it cannot say.
+    ///
+    /// # Errors
+    /// None: the settings are its own.
+    #[doc(hidden)]
+    pub fn unknown() -> Result<Self, Error> {
+        let config = Config::new("https://closed.invalid").read()?;
+        Ok(Self(Connection::closed(config, Store::nowhere())))
+    }
 }
 
 impl Connection {
+    #[cfg(not(target_arch = "wasm32"))]
+    fn closed(config: pos_connect::Config, store: Arc<Store>) -> Self {
+        let state = PerProcess::holding(Mutex::new(State::Fresh));
+        let (is_session, is_closed) = (AtomicBool::new(false), AtomicBool::new(true));
+        Self { config, store, is_session, is_closed, state }
+    }
+
     /// The module's connection in this process, opened if it is not.
     async fn line(&self) -> Result<pos_connect::Connection, Error> {
         if let Some(line) = self.opened()? {

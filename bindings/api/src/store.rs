@@ -77,7 +77,12 @@ pub struct Store {
 enum Kept {
     Folder(PathBuf),
     Memory,
-    Host { storage: Arc<dyn KeyStorage>, journal: PathBuf },
+    Host {
+        storage: Arc<dyn KeyStorage>,
+        journal: PathBuf,
+    },
+    /// Not known any more.
+    Nowhere,
 }
 
 /// What one process uses of it.
@@ -121,6 +126,21 @@ impl Store {
         Ok(Arc::new(Self { kept, here }))
     }
 
+    /// One of which nothing is known.
+    pub(crate) fn nowhere() -> Arc<Self> {
+        Arc::new(Self { kept: Kept::Nowhere, here: PerProcess::empty() })
+    }
+
+    /// The same journal without the host's storage, whose owner may then take it away.
+    pub(crate) fn without_host(self: &Arc<Self>) -> Result<Arc<Self>, Error> {
+        match &self.kept {
+            Kept::Folder(_) | Kept::Memory | Kept::Nowhere => Ok(Arc::clone(self)),
+            Kept::Host { journal, .. } => {
+                Self::new(Kept::Host { storage: Arc::new(Gone), journal: journal.clone() })
+            }
+        }
+    }
+
     /// What this process uses of it.
     pub(crate) fn stores(&self) -> Result<&Stores, Error> {
         self.here.get(|parent| self.kept.here(parent)).map(|here| &here.stores)
@@ -155,6 +175,7 @@ impl Kept {
                 let keys = Arc::new(HostKeys::new(Arc::clone(storage)));
                 Ok(Here { stores: Stores::new(keys, journal(folder.clone())?), memory: None })
             }
+            Self::Nowhere => Err(Error::module(ModuleCode::Closed, None)),
         }
     }
 }
@@ -188,6 +209,19 @@ fn named(field: &str, folder: String) -> Result<PathBuf, Error> {
 
 /// How often a change is tried while others write between: far more than processes share a storage.
 const TRIES: usize = 100;
+
+/// The storage of a line that is closed: no verb comes so far.
+struct Gone;
+
+impl KeyStorage for Gone {
+    fn load(&self) -> Result<Option<String>, KeyStorageError> {
+        Err(KeyStorageError::Failed { reason: "the connection is closed".into() })
+    }
+
+    fn replace(&self, _: Option<String>, _: String) -> Result<bool, KeyStorageError> {
+        self.load().map(|_| false)
+    }
+}
 
 /// A host's text as the module's key store.
 struct HostKeys {

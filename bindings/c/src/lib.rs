@@ -137,7 +137,7 @@ pub unsafe extern "C" fn pos_call(
 /// \return            `{"ok":null}`, or `{"error":{…}}` for one that is closed already. Give it to pos_free.
 #[unsafe(no_mangle)]
 pub extern "C" fn pos_close(connection: PosConnection) -> *mut c_char {
-    answered(|| told(&lines::take(connection)?.close()))
+    answered(|| told(&lines::close(connection)?))
 }
 
 /// Seals what the shopper pays with to the institution. For a shopper's page, a wallet or a test: a

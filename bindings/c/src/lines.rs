@@ -1,6 +1,6 @@
 //! The open connections, by number: what C could use after it was closed is a number, not a pointer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
@@ -10,10 +10,15 @@ use pos_connect_api::{BlockingConnection, Error, PerProcess};
 /// One table for each process: a lock that a fork has left locked would stay so in the child.
 static LINES: PerProcess<Mutex<Lines>> = PerProcess::empty();
 
+/// How many that were closed are kept in mind: what is left of one is its settings and its journal.
+const CLOSED: usize = 256;
+
 #[derive(Clone, Default)]
 struct Lines {
     last: u64,
     open: HashMap<u64, Arc<BlockingConnection>>,
+    /// What is left of those that were closed, the latest first.
+    closed: VecDeque<(u64, Arc<BlockingConnection>)>,
 }
 
 pub(crate) fn keep(line: BlockingConnection) -> Result<u64, Error> {
@@ -25,12 +30,29 @@ pub(crate) fn keep(line: BlockingConnection) -> Result<u64, Error> {
     Ok(number)
 }
 
+/// The connection of this number, or who refuses in its place: that nothing was moved is not said of a
+/// payment that is open (`docs/adr/0211-the-last-word-needs-all-attempts.md`).
 pub(crate) fn find(number: u64) -> Result<Arc<BlockingConnection>, Error> {
-    lines().open.get(&number).cloned().ok_or_else(closed)
+    let lines = lines();
+    let closed = || lines.closed.iter().find(|(closed, _)| *closed == number).map(|(_, left)| left);
+    match lines.open.get(&number).or_else(closed) {
+        Some(line) => Ok(Arc::clone(line)),
+        None => BlockingConnection::unknown().map(Arc::new),
+    }
 }
 
-pub(crate) fn take(number: u64) -> Result<Arc<BlockingConnection>, Error> {
-    lines().open.remove(&number).ok_or_else(closed)
+pub(crate) fn close(number: u64) -> Result<(), Error> {
+    let line = lines().open.get(&number).cloned().ok_or_else(closed)?;
+    line.close();
+    let left = line.remains();
+    let mut lines = lines();
+    // Another thread may have closed it meanwhile.
+    lines.open.remove(&number).ok_or_else(closed)?;
+    if let Ok(left) = left {
+        lines.closed.push_front((number, Arc::new(left)));
+        lines.closed.truncate(CLOSED);
+    }
+    Ok(())
 }
 
 fn lines() -> MutexGuard<'static, Lines> {

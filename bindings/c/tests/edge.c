@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static int failures;
 
@@ -144,6 +146,84 @@ static void check_drops(const char *folder) {
     expect("drops without a function", slow.drops, 3);
 }
 
+static void written(const char *place, const char *text) {
+    FILE *file = fopen(place, "w");
+    if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0 || chmod(place, 0600) != 0) {
+        perror(place);
+        exit(1);
+    }
+}
+
+/* Whatever is wrong with a call under the key of a payment that may have been made: ask, and by which key. */
+static void in_doubt(const char *what, char *answer, const char *code) {
+    char told[64];
+    snprintf(told, sizeof told, "\"code\":\"%s\"", code);
+    if (answer != NULL && strstr(answer, "\"idempotency_key\":\"order-1-sale-0001\"") == NULL) {
+        fprintf(stderr, "%s: the key is not named\n", what);
+        failures++;
+    }
+    is(what, answer, "{\"error\":{\"kind\":\"ask_for_status\"", told);
+}
+
+static const char *const OPEN = "{\"idempotency_key\":\"order-1-sale-0001\"}";
+static const char *const OPEN_PAY =
+    "{\"order\":{\"contract_id\":\"c\",\"order_id\":\"o\",\"amount\":1,\"currency\":\"JPY\",\"envelope\":\"{}\"},"
+    "\"idempotency_key\":\"order-1-sale-0001\"}";
+static const char *const OPEN_VOID =
+    "{\"payment_id\":\"pay_014d2pf2dbzzzzzzzzzzzzzzzz\",\"idempotency_key\":\"order-1-sale-0001\"}";
+static const char *const FRESH_VOID =
+    "{\"payment_id\":\"pay_014d2pf2dbzzzzzzzzzzzzzzzz\",\"idempotency_key\":\"order-2-sale-0001\"}";
+
+static void refuses_in_doubt(const char *what, PosConnection line) {
+    is(what, pos_call(line, "methods", "{}"), "fix_the_request", "\"code\":\"closed\"");
+    in_doubt(what, pos_call(line, "resume", OPEN), "closed");
+    in_doubt(what, pos_call(line, "void", OPEN_VOID), "closed");
+    in_doubt(what, pos_call(line, "pay", OPEN_PAY), "invalid_field");
+    is(what, pos_call(line, "operation", OPEN), "fix_the_request", "\"code\":\"closed\"");
+}
+
+/* A payment that cannot be read is open, as far as anybody knows. No error about its key says that nothing was moved:
+ * not for arguments of a wrong type, not after the connection was closed, and not once it is forgotten. */
+static void check_doubt(void) {
+    char folder[] = "pos-doubt-XXXXXX", place[64], store[64];
+    if (mkdtemp(folder) == NULL) {
+        perror("mkdtemp");
+        exit(1);
+    }
+    snprintf(store, sizeof store, "{\"type\":\"in_folder\",\"folder\":\"%s\"}", folder);
+    PosConnection line = 0;
+    is("a folder", pos_open(CONFIG, store, &line), "{\"ok\":null}", "");
+    snprintf(place, sizeof place, "%s/journal/order-1-sale-0001.json", folder);
+    written(place, "{}\n");
+
+    in_doubt("an amount that is a text",
+             pos_call(line, "pay", "{\"order\":{\"contract_id\":\"c\",\"order_id\":\"o\",\"amount\":\"1200\"},"
+                                   "\"idempotency_key\":\"order-1-sale-0001\"}"),
+             "invalid_field");
+    in_doubt("an argument too many", pos_call(line, "resume", "{\"idempotency_key\":\"order-1-sale-0001\",\"a\":1}"), "invalid_field");
+    refuses("under another key", pos_call(line, "void", "{\"payment_id\":7,\"idempotency_key\":\"order-2-sale-0001\"}"), "payment_id");
+    refuses("a key that is none", pos_call(line, "void", "{\"payment_id\":7,\"idempotency_key\":7}"), "idempotency_key");
+    refuses("what moves nothing", pos_call(line, "operation", "{\"idempotency_key\":\"order-1-sale-0001\",\"a\":1}"), "a");
+
+    is("closed", pos_close(line), "{\"ok\":null}", "");
+    refuses_in_doubt("closed", line);
+    is("a fresh key", pos_call(line, "void", FRESH_VOID), "fix_the_request", "\"code\":\"closed\"");
+
+    for (int more = 0; more < 300; more++) {
+        PosConnection other = 0;
+        pos_free(pos_open(CONFIG, MEMORY, &other));
+        pos_free(pos_close(other));
+    }
+    refuses_in_doubt("forgotten", line);
+    is("any key then", pos_call(line, "void", FRESH_VOID), "ask_for_status", "\"code\":\"closed\"");
+    refuses_in_doubt("made up", 12345678901234567890u);
+
+    remove(place);
+    snprintf(place, sizeof place, "%s/journal", folder);
+    rmdir(place);
+    rmdir(folder);
+}
+
 int main(void) {
     PosConnection line = 7;
     refuses("no config", pos_open(NULL, MEMORY, &line), "config");
@@ -203,6 +283,7 @@ int main(void) {
     is("and says too much", pos_call(line, "methods", "{}"), "key_store", "its reason is not shown");
     pos_free(pos_close(line));
     check_drops(folder);
+    check_doubt();
     remove(folder);
     storage.release = NULL;
     refuses("a function is missing", pos_open_with_storage(CONFIG, storage, folder, &line), "storage");

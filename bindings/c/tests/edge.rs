@@ -31,7 +31,7 @@ const NEARLY: [(&str, &[&str]); 9] = [
         "3{\"answer_key\":\"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo\",\"call_signature\":\"AAAA\",\"status\":200,\"headers\":{\"signature\":[\"x\"]},\"body\":\"\"}",
         &["\"field\":\"call_signature\""],
     ),
-    ("4\u{0}\u{1}methods\u{0}{}", &["\"code\":\"closed\"", "\"code\":\"closed\""]),
+    ("4methods\u{0}{}", &["\"code\":\"closed\"", "\"code\":\"closed\""]),
     (
         "5{\"server_url\":\"https://pos.example\"}\u{0}{\"module_key\":\"\"}\u{0}methods\u{0}{}",
         &["{\"ok\":null}", "\"code\":\"key_store\""],
