@@ -118,6 +118,13 @@ final class FfiBridge implements Bridge
 
     public function host(string $interface, object $host): int
     {
+        if (PHP_ZTS) {
+            // A fatal error in it ends the process (`end`), and here that is every thread's.
+            throw new NotSupported(
+                "A server of threads cannot lend out a program's own $interface. Keep keys in a folder "
+                . '(`Store::inFolder`), or use a PHP without threads.',
+            );
+        }
         $this->tables[$interface] ??= $this->table($interface);
 
         return $this->keep($host);

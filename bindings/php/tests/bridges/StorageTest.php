@@ -65,6 +65,16 @@ final class StorageTest extends TestCase
         self::line(self::vault(null));
     }
 
+    public function testAServerOfThreadsRefusesItByName(): void
+    {
+        self::needsFfi();
+        $script = proc_open([PHP_BINARY, __DIR__ . '/threads.php'], [1 => ['pipe', 'w']], $pipes);
+        $told = stream_get_contents($pipes[1]);
+        self::assertSame(0, proc_close($script), $told);
+        self::assertStringStartsWith('A server of threads cannot lend', $told);
+        self::assertStringContainsString('Store::inFolder', $told);
+    }
+
     public function testItIsReadAndWritten(): void
     {
         self::needsFfi();
