@@ -37,7 +37,7 @@ pub(super) fn of(surface: &ComponentInterface) -> String {
             Some(Closing::Async) => lines.push(format!("_manners.closes_async({name})")),
         }
     }
-    lines.extend(["_manners.forks(_made)".into(), "_manners.stops(_made)".into()]);
+    lines.extend(["checks", "forks", "stops"].map(|manner| format!("_manners.{manner}(_made)")));
     lines.push("_manners.at_home(__name__, [globals()[name] for name in __all__])".into());
     format!(
         "{MADE}{}\nfrom . import _manners\nfrom ._native import pos_connect as _made\n\

@@ -87,6 +87,57 @@ def closes_async(connection):
     connection.__aenter__, connection.__aexit__ = enter, leave
 
 
+def checks(made):
+    """A bool is a bool and no number, and a number no bool: UniFFI takes whatever Python takes for one, and what it
+    writes of that is another value, or ends in the library or in ``struct``. What is wrong in a record is told with
+    its field."""
+    whole = made._UniffiConverterPrimitiveInt
+    check_index = whole.check_lower.__func__
+
+    def check_whole(cls, value):
+        if isinstance(value, bool):
+            raise TypeError("'bool' object cannot be interpreted as an integer")
+        check_index(cls, value)
+
+    def check_bool(value):
+        if not isinstance(value, bool):
+            raise TypeError(f"must be bool, not {type(value).__name__}")
+
+    whole.check_lower = classmethod(check_whole)
+    made._UniffiFfiConverterBoolean.check_lower = staticmethod(check_bool)
+    for name, converter in vars(made).items():
+        if name.startswith("_UniffiFfiConverterType") and "check_lower" in vars(converter):
+            converter.check_lower = staticmethod(_naming(converter.check_lower))
+
+
+def _naming(check):
+    def check_and_name(value):
+        try:
+            check(value)
+        except (TypeError, ValueError):
+            # Once more, to see where: what is right is not slowed down.
+            fields = _Fields(value)
+            try:
+                check(fields)
+            except (TypeError, ValueError) as wrong:
+                if fields.last is not None:
+                    raise type(wrong)(f"{fields.last}: {wrong}") from None
+            raise
+
+    return check_and_name
+
+
+class _Fields:
+    """What is asked of it, it asks of another, and knows by what name last."""
+
+    def __init__(self, of):
+        self.of, self.last = of, None
+
+    def __getattr__(self, name):
+        self.last = name
+        return getattr(self.of, name)
+
+
 def forks(made):
     """A child that was forked may find a map of UniFFI's locked by a thread that only its parent has: it takes a
     fresh lock for each. Of a change that was half done there, no more than a number is lost here.

@@ -238,6 +238,34 @@ class Shop(OnABed):
             line.methods()
         self.assertIn("FixTheRequest", caught.exception.cause)
 
+    def test_what_python_takes_for_another_type_is_none_here(self):
+        with self.line() as line:
+            for n, (field, value) in enumerate(
+                [
+                    ("allow_partial", "no"),
+                    ("allow_partial", None),
+                    ("allow_partial", []),
+                    ("allow_partial", 0),
+                    ("allow_partial", 2),
+                    ("allow_partial", 1.5),
+                    ("amount", True),
+                    ("amount", "1200"),
+                    ("currency", b"JPY"),
+                ]
+            ):
+                order = self.bed.order("approve", f"py-type-{n}", 100)
+                setattr(order, field, value)
+                with self.subTest(field=field, value=value), self.assertRaises(TypeError) as caught:
+                    line.pay(order)
+                self.assertTrue(str(caught.exception).startswith(f"{field}: "), caught.exception)
+            with self.assertRaises(TypeError):
+                line.refund("pay_014d2pf2dbzzzzzzzzzzzzzzzz", True, "JPY")
+            with self.assertRaisesRegex(ValueError, "^expiry_month: "):
+                pos.seal(pos.Instrument.CARD("4", 2039, 256, None, None), None, "", "")
+            order = self.bed.order("approve", "py-type", 100)
+            order.allow_partial = True
+            self.assertEqual(line.pay(order).state, pos.OperationState.DONE)
+
     def test_a_verb_that_is_cancelled_leaves_the_connection_good(self):
         async def run():
             async with self.line(pos.Connection) as line:
