@@ -215,7 +215,7 @@ static void say_variant(char *answer, const char *of) {
 static struct vault *vault_of(const cJSON *said) {
     struct vault *vault = have(calloc(1, sizeof *vault));
     const char *text = member(said, "text");
-    if (strcmp(member(said, "storage"), "memory") != 0) {
+    if (strcmp(member(said, "storage"), "raises") == 0) {
         vault->failure = copy(text);
     } else if (text != NULL) {
         vault->text = copy(text);
