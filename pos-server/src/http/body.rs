@@ -66,6 +66,11 @@ impl Unread {
     pub(super) fn is_set(&self) -> bool {
         self.0.load(Relaxed)
     }
+
+    /// A request after that one came: what was left unread has been drained.
+    pub(super) fn clear(&self) {
+        self.0.store(false, Relaxed);
+    }
 }
 
 impl CappedBody {

@@ -235,6 +235,7 @@ impl Server {
     {
         let (unread, limits) = (Unread::default(), &self.limits);
         let service = service_fn(|request: hyper::Request<Incoming>| {
+            unread.clear();
             let (octets, time) = (limits.body_bytes, limits.body);
             let request = request
                 .map(|incoming| Body::new(CappedBody::new(incoming, octets, time, unread.clone())));

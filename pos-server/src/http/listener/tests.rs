@@ -164,6 +164,27 @@ async fn who_still_sends_a_body_that_is_refused_gets_the_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_that_was_left_is_forgotten_with_the_next_request() {
+    let unread = Router::new()
+        .route("/left", post(|| async { "left" }))
+        .route("/hello", get(|| async { "hello" }));
+    let bed = Bed::start(unread, Limits { body: Duration::from_secs(600), ..short() }).await;
+    let mut stream = bed.connect().await;
+    stream
+        .write_all(b"POST /left HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody")
+        .await
+        .unwrap();
+    read_answer(&mut stream, "left").await;
+    stream.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    read_answer(&mut stream, "hello").await;
+    let began = Instant::now();
+    bed.trigger.pull();
+    // This side stays open: a server that lingers would wait for it.
+    assert_eq!(bed.task.await.unwrap(), Drained { cut: 0 });
+    assert!(began.elapsed().as_secs() < 1, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_goes_on_sending_after_an_answer_is_cut_off() {
     let bed = Bed::start(echo(), Limits { body_bytes: 1024, ..short() }).await;
     let (began, mut stream) = (Instant::now(), bed.connect().await);
