@@ -5,7 +5,6 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pos_connect::journal::MemoryJournal;
 use pos_connect::keys::{MemoryKeyStore, Seed, StoredKeys};
@@ -70,13 +69,19 @@ async fn connections_of_the_same_settings_share_sockets() {
     for config in [config(), config(), config().with_user_agent("a shop").unwrap(), config()] {
         let line = open_with(&server, config, |setup| setup.with_sockets(&sockets)).await.unwrap();
         line.list_keys().await.unwrap();
-        // The socket is given back by a task of its own.
-        tokio::time::sleep(Duration::from_millis(20)).await;
         accepted.push(server.state.lock().unwrap().connections);
+        // The socket is given back by a task of its own, and this runtime has one thread: once all others wait for
+        // something outside, it was.
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
     open(&server, config()).await.unwrap().list_keys().await.unwrap();
     accepted.push(server.state.lock().unwrap().connections);
     assert_eq!(accepted, [1, 1, 2, 2, 3]);
+    let proxied = server.config().with_proxy("http://shop:secret@127.0.0.1:1");
+    let proxied = open_with(&server, proxied, |setup| setup.with_sockets(&sockets)).await.unwrap();
+    assert!(!format!("{sockets:?}{proxied:?}").contains("secret"));
     // Another root is another belief, whatever is open.
     let (_, other_pem) = certified();
     let other = server.config().with_ca_pem(other_pem);

@@ -1,7 +1,7 @@
 //! Sending by hyper over rustls with ring.
 
 use std::error::Error;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -44,8 +44,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Senders that connections of the same settings share: for a host that opens a connection for each of its pages,
 /// and would read the system's certificates and shake hands with the server each time. They are good for the process
 /// that made them: a child that was forked makes others.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sockets(Arc<Mutex<Vec<Sender>>>);
+
+impl fmt::Debug for Sockets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A proxy's address may hold a password.
+        f.debug_struct("Sockets").finish_non_exhaustive()
+    }
+}
 
 /// Of how many settings senders are kept: more than one program has.
 const KEPT: usize = 16;
@@ -54,11 +61,17 @@ impl Sockets {
     pub(crate) fn sender(&self, config: &Config) -> Result<Sender, ConfigError> {
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = Settings::of(config);
-        if let Some(sender) = kept().iter().find(|sender| *sender.settings == settings) {
-            return Ok(sender.clone());
+        let found =
+            |kept: &[Sender]| kept.iter().find(|sender| *sender.settings == settings).cloned();
+        if let Some(sender) = found(&kept()) {
+            return Ok(sender);
         }
         let sender = Sender::new(config)?;
         let mut kept = kept();
+        // Another thread may have been faster.
+        if let Some(sender) = found(&kept) {
+            return Ok(sender);
+        }
         // Who uses the oldest has it still.
         if kept.len() == KEPT {
             kept.remove(0);
@@ -69,7 +82,7 @@ impl Sockets {
 }
 
 /// What a sender is made of.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 struct Settings {
     origin: String,
     ca_pem: Option<String>,
@@ -86,7 +99,7 @@ impl Settings {
 }
 
 /// A pool of connections to one server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Sender {
     client: Client<Dial, Full<Bytes>>,
     settings: Arc<Settings>,
