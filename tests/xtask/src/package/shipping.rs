@@ -154,6 +154,8 @@ pub(crate) fn shipped<'c>(
     ] {
         command.args(["--config", &value]);
     }
+    // Either would silence what is said here.
+    command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     // cargo takes the last two of the stable compiler under the name of its own bootstrap alone.
     command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", target);
     Ok(command.args(["--target", &kind]).env("SOURCE_DATE_EPOCH", TIME))
