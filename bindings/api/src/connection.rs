@@ -94,7 +94,7 @@ impl BlockingConnection {
     /// As for a store: its journal cannot be used any more.
     #[doc(hidden)]
     pub fn remains(&self) -> Result<Self, Error> {
-        Ok(Self(Connection::closed(self.0.config.clone(), self.0.store.without_host()?)))
+        Ok(Self(Connection::closed(self.0.config.clone(), self.0.store.without_keys()?)))
     }
 
     /// Stands for one of which nothing is left: whether a payment is open under a key, it cannot say.

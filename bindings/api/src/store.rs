@@ -131,14 +131,21 @@ impl Store {
         Arc::new(Self { kept: Kept::Nowhere, here: PerProcess::empty() })
     }
 
-    /// The same journal without the host's storage, whose owner may then take it away.
-    pub(crate) fn without_host(self: &Arc<Self>) -> Result<Arc<Self>, Error> {
-        match &self.kept {
-            Kept::Folder(_) | Kept::Memory | Kept::Nowhere => Ok(Arc::clone(self)),
-            Kept::Host { journal, .. } => {
-                Self::new(Kept::Host { storage: Arc::new(Gone), journal: journal.clone() })
+    /// The same journal without any key: the host's storage its owner may then take away, and a key in memory is gone.
+    pub(crate) fn without_keys(self: &Arc<Self>) -> Result<Arc<Self>, Error> {
+        let journal = match &self.kept {
+            Kept::Nowhere => return Ok(Arc::clone(self)),
+            Kept::Memory => {
+                let here = self.here.get(|parent| self.kept.here(parent))?;
+                let journal = here.memory.as_ref().map(|memory| Arc::clone(&memory.journal));
+                let (keys, journal) = (Arc::default(), journal.unwrap_or_default());
+                let here = PerProcess::holding(Here::in_memory(Memory { keys, journal }));
+                return Ok(Arc::new(Self { kept: Kept::Memory, here }));
             }
-        }
+            Kept::Folder(folder) => folder.join("journal"),
+            Kept::Host { journal, .. } => journal.clone(),
+        };
+        Self::new(Kept::Host { storage: Arc::new(Gone), journal })
     }
 
     /// What this process uses of it.
@@ -343,6 +350,17 @@ fn failed(cause: impl StdError + Send + Sync + 'static) -> KeyStoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_keys_it_has_the_same_open_calls() {
+        let store = Store::in_memory();
+        let here = store.here.get(|_| Err(())).unwrap();
+        let left = store.without_keys().unwrap();
+        let left = left.here.get(|_| Err(())).unwrap();
+        let [was, is] = [here, left].map(|here| here.memory.as_ref().unwrap());
+        assert!(Arc::ptr_eq(&was.journal, &is.journal));
+        assert!(!Arc::ptr_eq(&was.keys, &is.keys));
+    }
 
     #[test]
     fn of_an_error_that_nobody_foresaw_no_more_than_its_class_is_told() {

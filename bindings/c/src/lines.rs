@@ -33,12 +33,14 @@ pub(crate) fn keep(line: BlockingConnection) -> Result<u64, Error> {
 /// The connection of this number, or who refuses in its place: that nothing was moved is not said of a
 /// payment that is open (`docs/adr/0211-the-last-word-needs-all-attempts.md`).
 pub(crate) fn find(number: u64) -> Result<Arc<BlockingConnection>, Error> {
-    let lines = lines();
-    let closed = || lines.closed.iter().find(|(closed, _)| *closed == number).map(|(_, left)| left);
-    match lines.open.get(&number).or_else(closed) {
-        Some(line) => Ok(Arc::clone(line)),
-        None => BlockingConnection::unknown().map(Arc::new),
-    }
+    let found = {
+        let lines = lines();
+        let mut closed = lines.closed.iter().filter(|(closed, _)| *closed == number);
+        let line = lines.open.get(&number).or_else(|| closed.next().map(|(_, left)| left));
+        line.map(Arc::clone)
+    };
+    // Made without holding up the others.
+    found.map_or_else(|| BlockingConnection::unknown().map(Arc::new), Ok)
 }
 
 pub(crate) fn close(number: u64) -> Result<(), Error> {
