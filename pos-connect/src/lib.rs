@@ -34,7 +34,7 @@ pub use pos_protocol::seal::{
 pub use pos_protocol::secret::SecretText;
 pub use pos_protocol::{ErrorCode, Retry, Timestamp, wire};
 
-pub use client::{Connection, HistoryQuery, InFlight, Order, Pages, Setup, Stores, fresh_key};
+pub use client::{Connection, HistoryQuery, InFlight, Order, Pages, Setup, Stores};
 pub use config::{Config, ConfigError, Language};
 #[cfg(target_arch = "wasm32")]
 pub use crypto::Crypto;

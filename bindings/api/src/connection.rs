@@ -3,8 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-#[cfg(not(target_arch = "wasm32"))]
-use pos_connect::env::System;
 use pos_connect::protocol::enrolment::EnrolmentCode;
 use pos_connect::{IdempotencyKey, ModuleCode, PaymentId, SecretText, Setup, UserId};
 use pos_connect_macros::pos_api;
@@ -263,24 +261,8 @@ impl Connection {
     fn refused(&self, key: Option<&str>, error: Error) -> Error {
         let Ok(Some(key)) = key_of(key) else { return error };
         crate::runtime::wait(self.weighed(&key, error))
-            .unwrap_or_else(|cause| Error::unheard(&cause, Some(About::given(key.as_str()))))
+            .unwrap_or_else(|cause| Error::unheard(&cause, Some(About::from(&key.to_string()))))
     }
-
-    /// The key that a payment is made under: the host's, or a fresh one. Whoever does not hear the verb
-    /// to its end is told by which key to ask.
-    #[cfg(not(target_arch = "wasm32"))]
-    fn keyed(&self, key: Option<String>) -> Result<(Option<String>, Option<About>), Error> {
-        let is_fresh = key.is_none();
-        let key = key.map_or_else(|| self.spoken(fresh_key()), Ok)?;
-        Ok((Some(key.clone()), Some(About { key, is_fresh })))
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn fresh_key() -> Result<String, Error> {
-    let made = pos_connect::fresh_key(&System);
-    made.map(|key| key.to_string())
-        .map_err(|cause| Error::module(ModuleCode::Environment, Some(&cause)))
 }
 
 fn key_of(text: Option<&str>) -> Result<Option<IdempotencyKey>, Error> {

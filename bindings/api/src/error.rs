@@ -35,19 +35,18 @@ impl From<pos_connect::Retry> for Retry {
     }
 }
 
-/// The payment that a verb is about.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) struct About {
-    pub(crate) key: String,
-    /// Whether the key was made for this call, so that nothing can be open under it.
-    pub(crate) is_fresh: bool,
+/// The key of the payment that a verb is about, where the host has given one.
+pub(crate) struct About(Option<String>);
+
+impl From<&String> for About {
+    fn from(key: &String) -> Self {
+        Self(Some(key.clone()))
+    }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-impl About {
-    /// By the host's own key.
-    pub(crate) fn given(key: &str) -> Self {
-        Self { key: key.into(), is_fresh: false }
+impl From<&Option<String>> for About {
+    fn from(key: &Option<String>) -> Self {
+        Self(key.clone())
     }
 }
 
@@ -293,15 +292,13 @@ impl Error {
     /// under its key.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn unheard(cause: &Unheard, about: Option<About>) -> Self {
+        let environment = || Self::module(ModuleCode::Environment, Some(cause));
         match (cause, about) {
-            (Unheard::NoThread(_), None | Some(About { is_fresh: true, .. })) => {
-                Self::module(ModuleCode::Environment, Some(cause))
-            }
+            (Unheard::NoThread(_), None | Some(About(None))) => environment(),
             (_, None) => Self::module(ModuleCode::ServerSilent, Some(cause)),
-            (_, Some(About { key, .. })) => {
-                let unknown = Self::module(ModuleCode::OutcomeUnknown, Some(cause)).said();
-                let said = Said { idempotency_key: Some(key), ..unknown };
-                Self::of(ErrorKind::AskForStatus, said)
+            (_, Some(About(key))) => {
+                let unknown = Self::module(ModuleCode::OutcomeUnknown, Some(cause));
+                Self::of(ErrorKind::AskForStatus, Said { idempotency_key: key, ..unknown.said() })
             }
         }
     }
@@ -420,18 +417,15 @@ mod tests {
 
     #[test]
     fn what_was_not_heard_is_in_doubt_where_it_is_about_a_payment() {
-        let (given, fresh) = (
-            || Some(About::given("key-1")),
-            || Some(About { is_fresh: true, ..About::given("key-2") }),
-        );
+        let (key, none) = (|| Some(About(Some("key-1".into()))), || Some(About(None)));
         let no_thread = Unheard::NoThread(std::io::Error::other("no threads"));
         for (cause, about, kind, named) in [
             (&no_thread, None, "give_up", None),
-            (&no_thread, fresh(), "give_up", None),
-            (&no_thread, given(), "ask_for_status", Some("key-1")),
+            (&no_thread, none(), "give_up", None),
+            (&no_thread, key(), "ask_for_status", Some("key-1")),
             (&Unheard::OfTheParent, None, "wait", None),
-            (&Unheard::OfTheParent, fresh(), "ask_for_status", Some("key-2")),
-            (&Unheard::Panicked, given(), "ask_for_status", Some("key-1")),
+            (&Unheard::OfTheParent, none(), "ask_for_status", None),
+            (&Unheard::Panicked, key(), "ask_for_status", Some("key-1")),
         ] {
             let error = Error::unheard(cause, about);
             assert_eq!((name(&error), error.idempotency_key()), (kind, named), "{cause}");

@@ -395,15 +395,6 @@ fn after_a_panic_the_outcome_of_a_payment_is_unknown_and_asked_for_by_its_key() 
     let error = line.void("pay_014d2pf2dbzzzzzzzzzzzzzzzz".into(), Some(key.into())).unwrap_err();
     assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
     assert_eq!((error.code(), error.idempotency_key()), ("outcome_unknown", Some(key)));
-    // Without a key of the shop's, by the one that was made for the call.
-    let drawn = [0, 1].map(|_| {
-        let error = line.void("pay_014d2pf2dbzzzzzzzzzzzzzzzz".into(), None).unwrap_err();
-        assert!(matches!(&error, Error::AskForStatus { .. }), "{error:?}");
-        let key = error.idempotency_key().unwrap().to_owned();
-        assert_eq!(key.len(), 30, "{key}");
-        key
-    });
-    assert_ne!(drawn[0], drawn[1]);
     let check = CheckRequest {
         contract_id: order().contract_id,
         order_id: "order-1".into(),

@@ -167,11 +167,10 @@ impl<'a> Verb<'a> {
 
     /// The payment that the verb is about, for what fails outside the verb itself.
     fn about(&self) -> TokenStream {
-        match self.payment_key() {
-            None => quote! { let about = None; },
-            Some((key, ty)) if is_option(ty) => quote! { let (#key, about) = of.keyed(#key)?; },
-            Some((key, _)) => quote! { let about = Some(crate::error::About::given(&#key)); },
-        }
+        self.payment_key().map_or_else(
+            || quote! { let about = None; },
+            |(key, _)| quote! { let about = Some(crate::error::About::from(&#key)); },
+        )
     }
 
     /// The method of JavaScript: its arguments are read within, so that a wrong one is refused and
@@ -290,9 +289,8 @@ impl<'a> Verb<'a> {
         let body = if self.is_async() {
             let about = self.about();
             quote! {
-                let of = self;
                 #about
-                of.told(crate::runtime::entered(Box::pin(of.#here(#(#arguments),*))).await, about)
+                self.told(crate::runtime::entered(Box::pin(self.#here(#(#arguments),*))).await, about)
             }
         } else {
             quote! { self.#here(#(#arguments),*) }
@@ -308,8 +306,8 @@ impl<'a> Verb<'a> {
         let about = self.about();
         let body = if self.is_async() {
             quote! {
-                let of = self.connection();
                 #about
+                let of = self.connection();
                 of.told(crate::runtime::wait(of.#here(#(#arguments),*)), about)
             }
         } else {
@@ -420,9 +418,8 @@ mod tests {
                 #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let of = self;
                     let about = None;
-                    of.told(crate::runtime::entered(Box::pin(of.pay_here(order, the_key))).await, about)
+                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -432,9 +429,8 @@ mod tests {
             impl Line {
                 #[doc = r" Pays."]
                 pub async fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let of = self;
                     let about = None;
-                    of.told(crate::runtime::entered(Box::pin(of.pay_here(order, the_key))).await, about)
+                    self.told(crate::runtime::entered(Box::pin(self.pay_here(order, the_key))).await, about)
                 }
                 #[doc = r" Closes."]
                 pub fn close(&self) { self.close_here() }
@@ -446,8 +442,8 @@ mod tests {
                 #[uniffi::method(default(the_key = None))]
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let of = self.connection();
                     let about = None;
+                    let of = self.connection();
                     of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
@@ -458,8 +454,8 @@ mod tests {
             impl Twin {
                 #[doc = r" Pays."]
                 pub fn pay(&self, order: Order, the_key: Option<String>) -> Result<Done, Error> {
-                    let of = self.connection();
                     let about = None;
+                    let of = self.connection();
                     of.told(crate::runtime::wait(of.pay_here(order, the_key)), about)
                 }
                 #[doc = r" Closes."]
@@ -551,22 +547,15 @@ mod tests {
         let verb = |name: &str, about: TokenStream, arguments: TokenStream| {
             let here = format_ident!("{name}_here");
             let wanted = quote! {
-                let of = self.connection();
                 #about
+                let of = self.connection();
                 of.told(crate::runtime::wait(of.#here(#arguments)), about)
             };
             assert!(made.contains(&wanted.to_string()), "{name}: {made}");
         };
-        verb(
-            "pay",
-            quote! { let (idempotency_key, about) = of.keyed(idempotency_key)?; },
-            quote! { order, idempotency_key },
-        );
-        verb(
-            "dismiss",
-            quote! { let about = Some(crate::error::About::given(&idempotency_key)); },
-            quote! { idempotency_key },
-        );
+        let about = quote! { let about = Some(crate::error::About::from(&idempotency_key)); };
+        verb("pay", about.clone(), quote! { order, idempotency_key });
+        verb("dismiss", about, quote! { idempotency_key });
         verb("check", quote! { let about = None; }, quote! { idempotency_key });
         let arm = quote! {
             "pay" => {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Connection, Role};
 use crate::crypto::Signer;
-use crate::env::{Environment, EnvironmentError};
+use crate::env::EnvironmentError;
 use crate::error::{Cause, Error, ModuleCode};
 use crate::exchange::{
     Action, Call, Event, Exchange, Limits, Now, Outcome, Request, Trust, is_about_the_key,
@@ -258,22 +258,17 @@ impl Connection {
         Ok(u32::from_le_bytes(octets))
     }
 
+    /// A fresh key: the time in milliseconds, and 128 random bits.
     pub(super) fn fresh_key(&self) -> Result<IdempotencyKey, Error> {
-        fresh_key(self.environment()).map_err(|cause| self.told(cause.into()))
+        let made = self.now().and_then(|now| {
+            let mut octets = [0; 24];
+            self.environment().fill(&mut octets[8..])?;
+            octets[..8].copy_from_slice(&now.wall.as_ms().to_be_bytes());
+            Ok(base64url(&octets[2..]))
+        });
+        let text = made.map_err(|cause| self.told(cause.into()))?;
+        Ok(text.parse().expect("30 characters of base64url are an idempotency key"))
     }
-}
-
-/// A fresh idempotency key: the time in milliseconds, and 128 random bits.
-///
-/// # Errors
-/// [`EnvironmentError`] when the system has no clock or no randomness.
-pub fn fresh_key(environment: &dyn Environment) -> Result<IdempotencyKey, EnvironmentError> {
-    let now = environment.now()?;
-    let mut octets = [0; 24];
-    environment.fill(&mut octets[8..])?;
-    octets[..8].copy_from_slice(&now.as_ms().to_be_bytes());
-    let text = base64url(&octets[2..]);
-    Ok(text.parse().expect("30 characters of base64url are an idempotency key"))
 }
 
 /// The octets of a body.

@@ -21,7 +21,6 @@ use pos_protocol::key::{KeyId, Signature};
 #[cfg(not(target_arch = "wasm32"))]
 use zeroize::Zeroizing;
 
-pub use drive::fresh_key;
 pub use payments::Order;
 pub use reads::{HistoryQuery, InFlight, Pages};
 use running::Running;
