@@ -62,6 +62,8 @@ try {
   await page.getByLabel("Card number").fill("1234");
   await page.getByLabel("Expires").fill(expires);
   await page.getByLabel("Security code").fill(code);
+  // Open once the script has all that it seals with.
+  await page.getByRole("button", { name: "Pay", disabled: false }).waitFor();
   const before = sent.length;
   await page.getByRole("button", { name: "Pay" }).click();
   await page.locator("#wrong:not(:empty)").waitFor();
