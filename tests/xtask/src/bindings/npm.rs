@@ -31,8 +31,8 @@ pub(crate) struct Module {
     line: &'static str,
     /// What its WebAssembly and JavaScript may come to, compressed: where it stands today and a
     /// little more.
-    pub(crate) most_brotli: u64,
-    /// What it is called in the line of all packages.
+    most_brotli: u64,
+    /// What it is called where it is held to its goal.
     pub(crate) figure: &'static str,
     /// What it should come to (`docs/adr/0276-what-the-npm-package-weighs.md`).
     pub(crate) goal_brotli: u64,

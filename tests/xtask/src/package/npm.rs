@@ -23,7 +23,7 @@ fn build(children: &Children<'_>, output: &Output) -> Result<Built, Failure> {
     let figure = |(module, size): (&Module, &Size)| Figure {
         name: module.figure,
         is: size.brotli,
-        at_most: module.most_brotli,
+        at_most: module.goal_brotli,
     };
     let figures = npm::MODULES.iter().zip(&sizes).map(figure).collect();
     Ok(Built { files: vec![packed], figures })
