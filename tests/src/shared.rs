@@ -1,4 +1,4 @@
-//! One bed for all tests of a file: starting one takes longer than most tests do.
+//! One bed for many tests: starting one takes longer than most tests do.
 
 use std::sync::OnceLock;
 

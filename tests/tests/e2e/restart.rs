@@ -1,7 +1,5 @@
 //! Processes that end: killed, asked to end, away. Each test has a bed of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use std::time::Duration;
 
 use pos_connect::wire::{KeyStatus, OperationView, WireOperationState as State};

@@ -1,7 +1,5 @@
 //! Which contract a payment uses: over several POSes and contracts, and what is switched off.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use pos_connect::wire::{QuoteAnswer, QuoteRequest, WireOperationState as State};
 use pos_connect::{Connection, Money};
 use pos_protocol::id::{ContractId, PosId};

@@ -1,22 +1,19 @@
 //! Who may call: registration and its repeats, signing in and its lock, keys that are rolled and
 //! revoked.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use pos_connect::wire::{RegistrationAnswer, WireOperationState as State};
 use pos_connect::{Connection, ErrorKind};
 use pos_protocol::key::SigningKey;
 use pos_protocol::secret::SecretText;
+use pos_tests::Bed;
 use pos_tests::bed::shop::{register, registration_draft};
 use pos_tests::bed::{Enrolment, PASSWORD, ShopKit};
 use pos_tests::line::Request;
 use pos_tests::pay::Pay;
 use pos_tests::raw::{Answer, Draft, fresh_key, fresh_signing_key, refused};
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions};
 use serde_json::{Value, json};
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 fn copy(key: &SigningKey) -> SigningKey {
     SigningKey::from_seed(&key.seed())

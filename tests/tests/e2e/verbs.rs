@@ -1,7 +1,5 @@
 //! Every verb of the module, from the shop's call to the institution's ledger.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use pos_connect::wire::{
     CheckRequest, CheckState, KeyStatus, OperationView, PaymentView, QuoteRequest,
     WireOperationState as State,
@@ -13,11 +11,10 @@ use pos_protocol::reason::DeclineReason;
 use pos_protocol::seal::SealedOperation;
 use pos_tests::bed::LedgerOperation;
 use pos_tests::pay::Pay;
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions, raw};
+use pos_tests::{Bed, raw};
 use tokio::task::JoinSet;
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 fn yen(minor: u64) -> Money {
     Money::new(minor, Currency::JPY).unwrap()

@@ -1,19 +1,16 @@
 //! Calls whose signature is missing, wrong, stale or another's, and answers to them. Whatever can be
 //! bent between signing and the server is bent here; nothing of it has an effect.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use std::time::Duration;
 
 use pos_protocol::key::SigningKey;
+use pos_tests::Bed;
 use pos_tests::bed::ShopKit;
 use pos_tests::pay::{Footprint, Pay};
 use pos_tests::raw::{Answer, Caller, Draft, Signed, fresh_key, fresh_signing_key, now};
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions};
 use serde_json::json;
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 struct Target {
     bed: &'static Bed,

@@ -1,8 +1,6 @@
 //! The shop's own process is killed while it pays: before the call is sent, while it is under way,
 //! and before it is struck from the journal. Another process of the same folder finds the truth.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -21,13 +19,12 @@ use pos_connect::{
 use pos_protocol::succession::Fingerprint;
 use pos_tests::pay::Pay;
 use pos_tests::raw::fresh_key;
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions, wait};
+use pos_tests::{Bed, wait};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 /// Where the shop's process stands still until it is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,7 +152,7 @@ async fn start_shop(bed: &Bed, folder: &Path, pay: &Pay, point: Point) -> (Child
         envelope: order.envelope,
     };
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "the_shop", "--ignored", "--nocapture"])
+        .args(["--exact", "shop_killed::the_shop", "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)

@@ -1,22 +1,19 @@
 //! A proxy between shop and server that forges, withholds and cuts. The module believes nothing that
 //! the server has not signed: it calls the outcome unknown and finds the truth by the key.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use std::time::Duration;
 
 use pos_connect::wire::WireOperationState as State;
 use pos_connect::{Connection, EnrolmentCode, ErrorKind, Setup};
 use pos_protocol::secret::SecretText;
+use pos_tests::Bed;
 use pos_tests::bed::PASSWORD;
 use pos_tests::forge::{Forge, Forgery};
 use pos_tests::pay::Pay;
 use pos_tests::raw::fresh_key;
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions};
 use tokio::task::JoinSet;
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 async fn forge(bed: &Bed) -> Forge {
     Forge::start(bed.server.place().unwrap()).await.unwrap()

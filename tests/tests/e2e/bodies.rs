@@ -2,18 +2,15 @@
 //! fields, trailing data, 10,000 levels, the wrong kind of value. Each is refused under the server's
 //! signature as the shop's own mistake, and leaves no trace.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use pos_protocol::key::SigningKey;
+use pos_tests::Bed;
 use pos_tests::bed::shop::registration_draft;
 use pos_tests::bed::{PASSWORD, ShopKit};
 use pos_tests::pay::{Footprint, Pay};
 use pos_tests::raw::{Answer, Draft, fresh_key, fresh_signing_key, refused};
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions};
 use serde_json::{Value, json};
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 /// A call that is good but for what a test does to its body.
 struct Good {

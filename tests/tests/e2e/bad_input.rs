@@ -2,18 +2,15 @@
 //! code with its status, a sentence in two languages, a request id and the offending field, under
 //! the server's signature; and neither the institutions' books nor the server's state moves.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use pos_protocol::seal::SealedOperation;
+use pos_tests::Bed;
 use pos_tests::bed::ShopKit;
 use pos_tests::line::Request;
 use pos_tests::pay::{Footprint, Pay};
 use pos_tests::raw::{Answer, Caller, Draft, fresh_key, fresh_order, refused};
-use pos_tests::shared::Shared;
-use pos_tests::{Bed, BedOptions};
 use serde_json::{Value, json};
 
-static BED: Shared = Shared::new(BedOptions::default);
+use crate::BED;
 
 /// A shop of the test's own that holds 1,000 yen of an authorisation, captured by 400.
 struct Victim {

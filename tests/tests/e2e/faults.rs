@@ -2,8 +2,6 @@
 //! failed because an answer failed: it is unknown until the institution was asked, and the books say
 //! what is true.
 
-#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
-
 use std::time::Duration;
 
 use pos_connect::wire::{KeyStatus, OperationView, WireOperationState as State};

@@ -1,0 +1,22 @@
+//! The whole, end to end: the real server and institutions as processes, shops by the real module or by
+//! bare calls. One program, because each costs half a minute of compiling and linking.
+
+#![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+
+use pos_tests::BedOptions;
+use pos_tests::shared::Shared;
+
+mod access;
+mod bad_input;
+mod bodies;
+mod faults;
+mod forgery;
+mod restart;
+mod routing;
+mod shop_killed;
+mod signatures;
+mod verbs;
+
+/// The bed of all tests that leave the server, the institutions and other tests' shops as they are. A
+/// module that switches faults on, switches something off or ends a process has one of its own.
+static BED: Shared = Shared::new(BedOptions::default);
