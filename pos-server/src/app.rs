@@ -208,7 +208,7 @@ impl App {
             folder,
             config,
         });
-        app.load_institutions()?;
+        app.load_institutions().await?;
         Ok(app)
     }
 
@@ -216,8 +216,8 @@ impl App {
     ///
     /// # Errors
     /// [`StoreError`]; the registry is as it was then.
-    pub fn load_institutions(&self) -> Result<(), StoreError> {
-        let rows = self.store.read(|reader| reader.institutions())?;
+    pub async fn load_institutions(&self) -> Result<(), StoreError> {
+        let rows = self.store.read(|reader| reader.institutions()).await?;
         let mut records = Vec::with_capacity(rows.len());
         for row in rows.iter().filter(|row| !row.capabilities.is_empty()) {
             match pos::institutions::record(row) {

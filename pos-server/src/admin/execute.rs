@@ -37,7 +37,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
     match command {
         Command::Institution(command) => match command {
             InstitutionCommand::Add(it) => institution_add(app, *it).await,
-            InstitutionCommand::List => institution_list(app),
+            InstitutionCommand::List => institution_list(app).await,
             InstitutionCommand::Enable { institution_id } => {
                 institution_switch(app, institution_id, true).await
             }
@@ -48,13 +48,13 @@ pub async fn execute(app: &App, command: Command) -> Reply {
         },
         Command::Shop(command) => match command {
             ShopCommand::Add(it) => shop_add(app, it).await,
-            ShopCommand::List { after } => shop_list(app, after),
-            ShopCommand::Show { shop_id } => shop_show(app, shop_id),
+            ShopCommand::List { after } => shop_list(app, after).await,
+            ShopCommand::Show { shop_id } => shop_show(app, shop_id).await,
             ShopCommand::Code { shop_id } => shop_code(app, shop_id).await,
         },
         Command::Pos(command) => match command {
             PosCommand::Add(it) => pos_add(app, it).await,
-            PosCommand::List { shop_id } => Ok(Answer::Poses { poses: poses(app, shop_id)? }),
+            PosCommand::List { shop_id } => Ok(Answer::Poses { poses: poses(app, shop_id).await? }),
             PosCommand::Contract(it) => contract_add(app, it).await,
             PosCommand::ContractEnable { contract_id } => {
                 contract_switch(app, contract_id, true).await
@@ -64,12 +64,12 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             }
         },
         Command::Key(command) => match command {
-            KeyCommand::List { shop_id } => key_list(app, shop_id),
+            KeyCommand::List { shop_id } => key_list(app, shop_id).await,
             KeyCommand::Revoke { shop_id, key_id } => key_revoke(app, shop_id, key_id).await,
         },
         Command::Task(command) => match command {
-            TaskCommand::List => task_list(app),
-            TaskCommand::Show { task_id } => task_show(app, task_id),
+            TaskCommand::List => task_list(app).await,
+            TaskCommand::Show { task_id } => task_show(app, task_id).await,
         },
     }
 }
@@ -92,8 +92,8 @@ async fn institution_add(app: &App, new: InstitutionAdd) -> Reply {
     Ok(Answer::InstitutionAdded { institution_id, operator_key, untested })
 }
 
-fn institution_list(app: &App) -> Reply {
-    let rows = app.store.read(|reader| reader.institutions())?;
+async fn institution_list(app: &App) -> Reply {
+    let rows = app.store.read(|reader| reader.institutions()).await?;
     Ok(Answer::Institutions { institutions: rows.iter().map(institution_row).collect() })
 }
 
@@ -183,10 +183,13 @@ async fn shop_add(app: &App, new: ShopAdd) -> Reply {
     })
 }
 
-fn shop_list(app: &App, after: Option<ShopId>) -> Reply {
-    let rows = app.store.read(|reader| reader.shops(after, LISTED.saturating_add(1)))?;
+async fn shop_list(app: &App, after: Option<ShopId>) -> Reply {
+    let rows = app.store.read(move |reader| reader.shops(after, LISTED.saturating_add(1))).await?;
     let (rows, more) = cut(rows);
-    let shops = rows.iter().map(|row| shop_row(app, row)).collect::<Result<_, _>>()?;
+    let mut shops = Vec::with_capacity(rows.len());
+    for row in &rows {
+        shops.push(shop_row(app, row).await?);
+    }
     Ok(Answer::Shops { shops, more })
 }
 
@@ -198,22 +201,29 @@ fn cut<T>(mut rows: Vec<T>) -> (Vec<T>, bool) {
     (rows, more)
 }
 
-fn shop_show(app: &App, id: ShopId) -> Reply {
-    let row = app.store.read(|reader| reader.shop(id))?.ok_or_else(|| missing("shop"))?;
+async fn shop_show(app: &App, id: ShopId) -> Reply {
+    let row = shop(app, id).await?;
     let email = row.email.as_deref().map(str::to_owned);
-    Ok(Answer::Shop(ShopDetail { shop: shop_row(app, &row)?, email, poses: poses(app, id)? }))
+    let (shop, poses) = (shop_row(app, &row).await?, poses(app, id).await?);
+    Ok(Answer::Shop(ShopDetail { shop, email, poses }))
 }
 
 async fn shop_code(app: &App, id: ShopId) -> Reply {
-    let row = app.store.read(|reader| reader.shop(id))?.ok_or_else(|| missing("shop"))?;
+    let row = shop(app, id).await?;
     let not_after_ms = app.clock.now().plus(ON_SCREEN);
     let code = enrolment::new_code(app, id, ON_SCREEN).await?;
     let enrolment_code = code.ok_or_else(|| missing("shop"))?;
     Ok(Answer::EnrolmentCode { shop_id: id, user_id: row.user_id, enrolment_code, not_after_ms })
 }
 
-fn shop_row(app: &App, row: &rows::ShopRow) -> Result<ShopRow, AdminError> {
-    let login = app.store.read(|reader| reader.login(row.user_id))?;
+async fn shop(app: &App, id: ShopId) -> Result<rows::ShopRow, AdminError> {
+    let found = app.store.read(move |reader| reader.shop(id)).await?;
+    found.ok_or_else(|| missing("shop"))
+}
+
+async fn shop_row(app: &App, row: &rows::ShopRow) -> Result<ShopRow, AdminError> {
+    let user = row.user_id;
+    let login = app.store.read(move |reader| reader.login(user)).await?;
     Ok(ShopRow {
         shop_id: row.id,
         name: row.name.to_string(),
@@ -238,12 +248,10 @@ async fn pos_add(app: &App, new: PosAdd) -> Reply {
     Ok(Answer::PosAdded { pos_id })
 }
 
-fn poses(app: &App, shop: ShopId) -> Result<Vec<PosRow>, AdminError> {
-    if app.store.read(|reader| reader.shop(shop))?.is_none() {
-        return Err(missing("shop"));
-    }
-    let contracts = app.store.read(|reader| reader.contracts(shop))?;
-    let poses = app.store.read(|reader| reader.poses(shop))?;
+async fn poses(app: &App, shop: ShopId) -> Result<Vec<PosRow>, AdminError> {
+    self::shop(app, shop).await?;
+    let contracts = app.store.read(move |reader| reader.contracts(shop)).await?;
+    let poses = app.store.read(move |reader| reader.poses(shop)).await?;
     let with_contracts = |pos: rows::PosRow| PosRow {
         pos_id: pos.id,
         name: pos.name.to_string(),
@@ -266,7 +274,7 @@ fn poses(app: &App, shop: ShopId) -> Result<Vec<PosRow>, AdminError> {
 }
 
 async fn contract_add(app: &App, new: ContractAdd) -> Reply {
-    let shop = app.store.read(|reader| reader.shop_of_pos(new.pos_id))?;
+    let shop = app.store.read(move |reader| reader.shop_of_pos(new.pos_id)).await?;
     let shop = shop.ok_or_else(|| missing("POS"))?;
     let now = app.clock.now();
     let contract = rows::ContractRow {
@@ -287,7 +295,7 @@ async fn contract_add(app: &App, new: ContractAdd) -> Reply {
 }
 
 async fn contract_switch(app: &App, contract: ContractId, enabled: bool) -> Reply {
-    let shop = app.store.read(|reader| reader.shop_of_contract(contract))?;
+    let shop = app.store.read(move |reader| reader.shop_of_contract(contract)).await?;
     let shop = shop.ok_or_else(|| missing("contract"))?;
     let set = SetContractEnabled { shop, contract, enabled };
     if !app.store.set_contract_enabled(set).await? {
@@ -296,12 +304,10 @@ async fn contract_switch(app: &App, contract: ContractId, enabled: bool) -> Repl
     Ok(Answer::ContractSwitched { contract_id: contract, enabled })
 }
 
-fn key_list(app: &App, shop: ShopId) -> Reply {
-    if app.store.read(|reader| reader.shop(shop))?.is_none() {
-        return Err(missing("shop"));
-    }
+async fn key_list(app: &App, shop: ShopId) -> Reply {
+    self::shop(app, shop).await?;
     let now = app.clock.now();
-    let rows = app.store.read(|reader| reader.keys(shop))?;
+    let rows = app.store.read(move |reader| reader.keys(shop)).await?;
     let keys = rows.iter().map(|row| KeyRow {
         key_id: row.public.id(),
         kind: match row.role {
@@ -330,14 +336,14 @@ async fn key_revoke(app: &App, shop: ShopId, key: KeyId) -> Reply {
     }
 }
 
-fn task_list(app: &App) -> Reply {
-    let rows = app.store.read(|reader| reader.tasks(LISTED.saturating_add(1)))?;
+async fn task_list(app: &App) -> Reply {
+    let rows = app.store.read(|reader| reader.tasks(LISTED.saturating_add(1))).await?;
     let (rows, more) = cut(rows);
     Ok(Answer::Tasks { tasks: rows.into_iter().map(task_row).collect(), more })
 }
 
-fn task_show(app: &App, id: TaskId) -> Reply {
-    let row = app.store.read(|reader| reader.task(id))?;
+async fn task_show(app: &App, id: TaskId) -> Reply {
+    let row = app.store.read(move |reader| reader.task(id)).await?;
     Ok(Answer::Task(task_row(row.ok_or_else(|| missing("task"))?)))
 }
 

@@ -206,7 +206,8 @@ async fn known(
     call: &Call,
     fingerprint: &[u8; 32],
 ) -> Result<Option<OperationAnswer>, ApiError> {
-    let found = app.store.read(|reader| reader.under_key(call.shop.id(), &call.key))?;
+    let (shop, key) = (call.shop.id(), call.key.clone());
+    let found = app.store.read(move |reader| reader.under_key(shop, &key)).await?;
     match found {
         Some(found) => Ok(Some(replay(app, call, fingerprint, found).await?)),
         None => Ok(None),
@@ -232,18 +233,19 @@ async fn replay(
             call.place.give_back();
             app.conductor.wait_for(id, patience(app, call.deadline)).await;
             // It may have ended meanwhile, also before we could wait: what stands now is the answer.
-            status(app, call, payment.id, id)
+            status(app, call, payment.id, id).await
         }
     }
 }
 
-fn status(
+async fn status(
     app: &App,
     call: &Call,
     payment: PaymentId,
     id: OperationId,
 ) -> Result<OperationAnswer, ApiError> {
-    let found = app.store.read(|reader| reader.payment(call.shop.id(), payment))?;
+    let shop = call.shop.id();
+    let found = app.store.read(move |reader| reader.payment(shop, payment)).await?;
     view::answer(&found.ok_or_else(|| ApiError::internal("a payment has gone"))?, id)
 }
 
@@ -306,7 +308,8 @@ async fn try_pay(
     nullifier: [u8; 32],
 ) -> Result<Tried, ApiError> {
     let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
-    let found = app.store.read(|reader| reader.contract(call.shop.id(), request.contract_id))?;
+    let (shop, wanted) = (call.shop.id(), request.contract_id);
+    let found = app.store.read(move |reader| reader.contract(shop, wanted)).await?;
     let contract = found.filter(|found| call.shop.may_use(found.pos)).ok_or_else(not_found)?;
     let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
     let money = Money { amount: request.amount, currency: request.currency };
@@ -427,7 +430,8 @@ async fn try_movement(
     loop {
         looks = looks.saturating_add(1);
         let not_found = || ApiError::new(ErrorCode::NotFound).field("payment_id");
-        let found = app.store.read(|reader| reader.payment(call.shop.id(), movement.payment))?;
+        let (shop, wanted) = (call.shop.id(), movement.payment);
+        let found = app.store.read(move |reader| reader.payment(shop, wanted)).await?;
         let stored = found.filter(|one| call.shop.may_use(one.pos)).ok_or_else(not_found)?;
         let institution = app.institutions.get(&stored.institution);
         let institution = institution.ok_or(ErrorCode::InstitutionUnavailable)?;

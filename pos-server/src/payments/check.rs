@@ -27,7 +27,8 @@ use crate::telemetry::logs::chain;
 pub async fn check(app: &Arc<App>, call: Call, request: CheckRequest) -> Result<Vec<u8>, ApiError> {
     let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
     let shop = &call.shop;
-    let found = app.store.read(|reader| reader.contract(shop.id(), request.contract_id))?;
+    let (tenant, wanted) = (shop.id(), request.contract_id);
+    let found = app.store.read(move |reader| reader.contract(tenant, wanted)).await?;
     let contract = found.filter(|found| shop.may_use(found.pos)).ok_or_else(not_found)?;
     let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
     let operation = OperationId::fresh(app.clock.now(), app.entropy.array());

@@ -344,8 +344,9 @@ async fn record(
 }
 
 async fn reload(app: &Arc<App>, payment: &StoredPayment) -> Option<StoredPayment> {
+    let (shop, id) = (payment.shop, payment.id);
     loop {
-        match app.store.read(|reader| reader.payment(payment.shop, payment.id)) {
+        match app.store.read(move |reader| reader.payment(shop, id)).await {
             Ok(found) => return found,
             Err(StoreError::Stopped) => return None,
             Err(cause @ StoreError::Corrupt { .. }) => {

@@ -17,16 +17,18 @@ use crate::store::rows::{StoredPayment, UnderKey};
 ///
 /// # Errors
 /// `not_found`, also for another shop's.
-pub fn payment(app: &App, shop: &Shop, id: PaymentId) -> Result<PaymentView, ApiError> {
-    seen(shop, app.store.read(|reader| reader.payment(shop.id(), id))?)
+pub async fn payment(app: &App, shop: &Shop, id: PaymentId) -> Result<PaymentView, ApiError> {
+    let tenant = shop.id();
+    seen(shop, app.store.read(move |reader| reader.payment(tenant, id)).await?)
 }
 
 /// The payment of an order: the one that holds it, else the latest try.
 ///
 /// # Errors
 /// `not_found`.
-pub fn order(app: &App, shop: &Shop, order: &OrderId) -> Result<PaymentView, ApiError> {
-    seen(shop, app.store.read(|reader| reader.payment_of_order(shop.id(), order))?)
+pub async fn order(app: &App, shop: &Shop, order: OrderId) -> Result<PaymentView, ApiError> {
+    let tenant = shop.id();
+    seen(shop, app.store.read(move |reader| reader.payment_of_order(tenant, &order)).await?)
 }
 
 fn seen(shop: &Shop, found: Option<StoredPayment>) -> Result<PaymentView, ApiError> {
@@ -39,16 +41,17 @@ fn seen(shop: &Shop, found: Option<StoredPayment>) -> Result<PaymentView, ApiErr
 ///
 /// # Errors
 /// A fault of the store.
-pub fn by_key(
+pub async fn by_key(
     app: &App,
     shop: &Shop,
-    key: &IdempotencyKey,
+    key: IdempotencyKey,
     request_id: RequestId,
 ) -> Result<KeyStatus, ApiError> {
     // The time first: a call that arrives between the two readings must not count as "none until
     // then".
     let server_time_ms = app.clock.now();
-    let found = app.store.read(|reader| reader.under_key(shop.id(), key))?;
+    let tenant = shop.id();
+    let found = app.store.read(move |reader| reader.under_key(tenant, &key)).await?;
     Ok(match found {
         Some(UnderKey::Operation(payment, id)) => {
             KeyStatus::Operation(view::answer(&payment, id)?.1)
@@ -57,7 +60,7 @@ pub fn by_key(
             KeyStatus::Refusal(view::refusal(&refusal).problem(request_id))
         }
         None => {
-            let gaps = app.store.read(|reader| reader.time_gaps())?;
+            let gaps = app.store.read(|reader| reader.time_gaps()).await?;
             KeyStatus::Nothing(NotFoundEvidence { server_time_ms, gaps })
         }
     })
@@ -75,7 +78,7 @@ pub async fn page(
     limit: u32,
 ) -> Result<HistoryPage, ApiError> {
     if let Some(wanted) = pos {
-        routing::see_pos(app, shop, wanted, "pos")?;
+        routing::see_pos(app, shop, wanted, "pos").await?;
     }
     let pos = shop.only_pos().or(pos);
     let tenant = shop.id();

@@ -75,7 +75,7 @@ pub async fn methods(
     let mut contracts = Vec::new();
     let mut seal_keys: BTreeMap<InstitutionId, SignedSealKeySet> = BTreeMap::new();
     let patience = Patience::begin(app);
-    for (contract, institution) in registered(app, shop, pos, "pos")? {
+    for (contract, institution) in registered(app, shop, pos, "pos").await? {
         let Some(institution) = institution else { continue };
         if !contract.enabled || !institution.record().enabled {
             continue;
@@ -99,13 +99,14 @@ pub async fn quote(
     shop: &Shop,
     request: &QuoteRequest,
 ) -> Result<QuoteAnswer, ApiError> {
-    let held = app.store.read(|reader| reader.payment_of_order(shop.id(), &request.order_id))?;
+    let (tenant, order) = (shop.id(), request.order_id.clone());
+    let held = app.store.read(move |reader| reader.payment_of_order(tenant, &order)).await?;
     let taken = held.is_some_and(|payment| !payment.model().frees_order());
     let money = Money { amount: request.amount, currency: request.currency };
     let mut answer = QuoteAnswer { contract: None, seal_keys: None, considered: Vec::new() };
     let mut known = false;
     let patience = Patience::begin(app);
-    for (contract, institution) in registered(app, shop, request.pos_id, "pos_id")? {
+    for (contract, institution) in registered(app, shop, request.pos_id, "pos_id").await? {
         if request.contract_id.is_some_and(|only| only != contract.id) {
             continue;
         }
@@ -148,8 +149,9 @@ pub async fn quote(
 ///
 /// # Errors
 /// `not_found` naming `field`, also for another shop's POS.
-pub fn see_pos(app: &App, shop: &Shop, pos: PosId, field: &str) -> Result<(), ApiError> {
-    let poses = app.store.read(|reader| reader.poses(shop.id()))?;
+pub async fn see_pos(app: &App, shop: &Shop, pos: PosId, field: &str) -> Result<(), ApiError> {
+    let tenant = shop.id();
+    let poses = app.store.read(move |reader| reader.poses(tenant)).await?;
     if shop.may_use(pos) && poses.iter().any(|one| one.id == pos) {
         return Ok(());
     }
@@ -176,16 +178,17 @@ type Registered = Vec<(ContractRow, Option<Arc<Institution>>)>;
 /// The shop's contracts that the key may see, oldest first: that is the order of preference.
 ///
 /// `field` is what the caller calls the POS that it narrows them to.
-fn registered(
+async fn registered(
     app: &App,
     shop: &Shop,
     pos: Option<PosId>,
     field: &str,
 ) -> Result<Registered, ApiError> {
     if let Some(wanted) = pos {
-        see_pos(app, shop, wanted, field)?;
+        see_pos(app, shop, wanted, field).await?;
     }
-    let contracts = app.store.read(|reader| reader.contracts(shop.id()))?;
+    let tenant = shop.id();
+    let contracts = app.store.read(move |reader| reader.contracts(tenant)).await?;
     let seen = contracts.into_iter().filter(|contract| {
         shop.may_use(contract.pos) && pos.is_none_or(|only| only == contract.pos)
     });

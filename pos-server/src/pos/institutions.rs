@@ -84,7 +84,7 @@ pub async fn add(app: &App, new: NewInstitution) -> Result<(), InstitutionError>
 /// # Errors
 /// [`InstitutionError`].
 pub async fn switch(app: &App, id: &InstitutionId, on: bool) -> Result<(), InstitutionError> {
-    let rows = app.store.read(|reader| reader.institutions())?;
+    let rows = app.store.read(|reader| reader.institutions()).await?;
     let row = rows.into_iter().find(|row| row.id == *id).ok_or(InstitutionError::NotFound)?;
     let found = if on {
         let tested = test(app, &row).await?;
@@ -105,7 +105,7 @@ pub async fn switch(app: &App, id: &InstitutionId, on: bool) -> Result<(), Insti
     if !found {
         return Err(InstitutionError::NotFound);
     }
-    Ok(app.load_institutions()?)
+    Ok(app.load_institutions().await?)
 }
 
 async fn test(app: &App, row: &InstitutionRow) -> Result<ConnectionTest, InstitutionError> {

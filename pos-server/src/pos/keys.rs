@@ -24,8 +24,9 @@ const STEPPED_UP: Duration = Duration::from_secs(5 * 60);
 ///
 /// # Errors
 /// A fault of the store.
-pub fn list(app: &App, shop: &Shop) -> Result<KeyList, ApiError> {
-    let keys = app.store.read(|reader| reader.keys(shop.id()))?;
+pub async fn list(app: &App, shop: &Shop) -> Result<KeyList, ApiError> {
+    let tenant = shop.id();
+    let keys = app.store.read(move |reader| reader.keys(tenant)).await?;
     Ok(KeyList { keys: keys.iter().map(view).collect() })
 }
 
@@ -55,7 +56,7 @@ pub async fn roll(
     let verb = RollKey { shop: shop.id(), claim, old, old_ends_at, new, now };
     changed(app.store.roll_key(verb).await?)?;
     // A repeat answers with the key as it was first registered.
-    let kept = app.store.read(|reader| reader.key(request.key.id()))?;
+    let kept = app.store.read(move |reader| reader.key(request.key.id())).await?;
     Ok(kept.as_ref().map_or(answer, view))
 }
 
@@ -100,7 +101,7 @@ async fn end(
 ) -> Result<KeyAnswer, ApiError> {
     let verb = EndKey { shop: shop.id(), claim, key, now: app.clock.now() };
     changed(app.store.end_key(verb).await?)?;
-    let kept = app.store.read(|reader| reader.key(key))?;
+    let kept = app.store.read(move |reader| reader.key(key)).await?;
     kept.as_ref().map(view).ok_or_else(|| ErrorCode::NotFound.into())
 }
 

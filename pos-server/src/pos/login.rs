@@ -38,7 +38,7 @@ pub async fn sign_in(
         return Err(refused());
     }
     let now = app.clock.now();
-    let login = app.store.read(|reader| reader.login(request.user_id))?;
+    let login = app.store.read(move |reader| reader.login(request.user_id)).await?;
     // An unknown user and a locked one cost the same hash and the same commit as a wrong password,
     // so that the time of the answer tells nothing; a lock is told to the right password as well.
     let hash = login.as_ref().and_then(|login| login.password_hash.clone());
@@ -67,9 +67,9 @@ pub async fn sign_in(
         Admitted::No => return Err(refused()),
     }
     // A repeat answers with the end that the session was opened with.
-    let kept = app.store.read(|reader| reader.key(request.key.id()))?;
+    let kept = app.store.read(move |reader| reader.key(request.key.id())).await?;
     let ends_at = kept.and_then(|key| key.ends_at).unwrap_or(ends_at);
-    let poses = app.store.read(|reader| reader.poses(login.shop))?;
+    let poses = app.store.read(move |reader| reader.poses(login.shop)).await?;
     Ok(SessionAnswer {
         shop_id: login.shop,
         key_id: request.key.id(),

@@ -37,7 +37,8 @@ pub async fn register(
         ApiError::with_message(ErrorCode::InvalidField, message).field("password")
     })?;
     let now = app.clock.now();
-    let login = app.store.read(|reader| reader.login(request.user_id))?.ok_or_else(refused)?;
+    let login = app.store.read(move |reader| reader.login(request.user_id)).await?;
+    let login = login.ok_or_else(refused)?;
     let enrolment = login.enrolment.ok_or_else(refused)?;
     let proof = registration_proof(&request.user_id, &request.key);
     let enrolment_key = enrolment.enrolment_key;
@@ -59,7 +60,7 @@ pub async fn register(
         Admitted::Yes => {}
         Admitted::No => return Err(refused()),
     }
-    let poses = app.store.read(|reader| reader.poses(login.shop))?;
+    let poses = app.store.read(move |reader| reader.poses(login.shop)).await?;
     Ok(RegistrationAnswer {
         shop_id: login.shop,
         key_id: request.key.id(),

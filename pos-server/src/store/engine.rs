@@ -87,8 +87,20 @@ pub trait Reader: Send + Sync {
 pub struct Engine {
     /// The writing side.
     pub writer: Box<dyn Writer>,
-    /// Lookups that take microseconds, called from any thread.
+    /// For lookups by key.
     pub reader: Arc<dyn Reader>,
+    /// Where those lookups are made.
+    pub lookups: Lookups,
     /// The same for lists, with connections of its own, so that lists never keep lookups waiting.
     pub lists: Arc<dyn Reader>,
+}
+
+/// Where an engine's lookups are made. The server answers on few threads: none of them may wait for
+/// a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookups {
+    /// On the thread that asks: each takes microseconds.
+    InPlace,
+    /// On threads of their own, at most so many at a time: each waits for an answer from elsewhere.
+    Apart(usize),
 }

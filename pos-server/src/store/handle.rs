@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::StoreError;
-use super::engine::{Engine, Reader, Writer};
+use super::engine::{Engine, Lookups, Reader, Writer};
 use super::queue::{Group, Queue};
 use super::sqlite::{self, OpenError, SqliteOptions};
 use super::verbs::{Reply, Verb};
@@ -60,9 +60,15 @@ impl StoreOptions {
 struct Shared {
     queue: Arc<Queue>,
     writer: Mutex<Option<JoinHandle<()>>>,
+    lookups: Reading,
+    lists: Reading,
+}
+
+/// A reader, and where it is called.
+struct Reading {
     reader: Arc<dyn Reader>,
-    lists: Arc<dyn Reader>,
-    list_permits: Arc<Semaphore>,
+    /// Threads that may wait for it at a time; none where it is called on the thread that asks.
+    threads: Option<Arc<Semaphore>>,
 }
 
 impl Store {
@@ -81,7 +87,7 @@ impl Store {
     /// The system gives no thread.
     pub fn open_with(engine: Engine, options: StoreOptions) -> std::io::Result<Self> {
         let queue = Arc::new(Queue::new(options.queue));
-        let Engine { writer, reader, lists } = engine;
+        let Engine { writer, reader, lookups, lists } = engine;
         let line = Line {
             queue: Arc::clone(&queue),
             writer,
@@ -93,9 +99,8 @@ impl Store {
         Ok(Self(Arc::new(Shared {
             queue,
             writer: Mutex::new(Some(thread)),
-            reader,
-            lists,
-            list_permits: Arc::new(Semaphore::new(options.lists.max(1))),
+            lookups: Reading::new(reader, lookups),
+            lists: Reading::new(lists, Lookups::Apart(options.lists)),
         })))
     }
 
@@ -112,13 +117,20 @@ impl Store {
         answered.await.unwrap_or_else(|cause| Err(StoreError::Unknown { cause: Arc::new(cause) }))
     }
 
-    /// Lookups that take microseconds, on the calling thread. Each lookup sees what was committed
-    /// when it began.
-    pub fn read<T>(&self, read: impl FnOnce(&dyn Reader) -> T) -> T {
-        read(&*self.0.reader)
+    /// Lookups by key, where the engine makes them ([`Lookups`]). Each lookup sees what was
+    /// committed when it began.
+    ///
+    /// # Errors
+    /// What `read` says, or [`StoreError::Stopped`] when the runtime is ending.
+    pub async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.0.lookups.read(read).await
     }
 
-    /// Lists, on the blocking pool, with connections of their own and few at a time.
+    /// Lists, on threads and connections of their own and few at a time.
     ///
     /// # Errors
     /// What `read` says, or [`StoreError::Stopped`] when the runtime is ending.
@@ -127,20 +139,40 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
     {
-        let permits = Arc::clone(&self.0.list_permits);
-        let permit = permits.acquire_owned().await.map_err(|_| StoreError::Stopped)?;
-        let lists = Arc::clone(&self.0.lists);
-        let reading = tokio::task::spawn_blocking(move || {
-            let _held = permit;
-            read(&*lists)
-        });
-        reading.await.map_err(|_| StoreError::Stopped)?
+        self.0.lists.read(read).await
     }
 
     /// Takes no more verbs, commits those that wait, and returns when that is done. Blocks; it may
     /// be called more than once.
     pub fn close(&self) {
         self.0.close();
+    }
+}
+
+impl Reading {
+    fn new(reader: Arc<dyn Reader>, lookups: Lookups) -> Self {
+        let threads = match lookups {
+            Lookups::InPlace => None,
+            Lookups::Apart(threads) => Some(Arc::new(Semaphore::new(threads.max(1)))),
+        };
+        Self { reader, threads }
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    {
+        let Some(threads) = &self.threads else {
+            return read(&*self.reader);
+        };
+        let permit = Arc::clone(threads).acquire_owned().await.map_err(|_| StoreError::Stopped)?;
+        let reader = Arc::clone(&self.reader);
+        let reading = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            read(&*reader)
+        });
+        reading.await.map_err(|_| StoreError::Stopped)?
     }
 }
 

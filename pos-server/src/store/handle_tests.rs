@@ -1,4 +1,5 @@
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::task::{Context, Poll, Waker};
 
@@ -78,12 +79,17 @@ fn stage(queue: usize, group: usize) -> Stage {
 }
 
 fn spaced_stage(queue: usize, group: usize, spacing: Duration) -> Stage {
+    staged(queue, group, spacing, Lookups::InPlace)
+}
+
+fn staged(queue: usize, group: usize, spacing: Duration, lookups: Lookups) -> Stage {
     let folder = tempfile::TempDir::new().unwrap();
     let file = folder.path().join("shop.sqlite");
     let (shown, shown_here) = channel();
     let (tell, told) = channel();
     let engine = Engine {
         writer: Box::new(Scripted { shown, told }),
+        lookups,
         ..sqlite::open(&file, SqliteOptions::default()).unwrap()
     };
     let seen = Arc::new(Seen::default());
@@ -133,6 +139,10 @@ impl Stage {
 }
 
 fn answer(waiting: Waiting) -> Result<Reply, StoreError> {
+    soon(waiting)
+}
+
+fn soon<T>(waiting: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(waiting)
 }
 
@@ -274,7 +284,7 @@ fn a_commit_that_failed_stops_the_store() {
         ["the commit failed: whether it was kept is not known"]
     );
     assert!(stage.shown.recv().is_err(), "nothing more was tried");
-    let nobody = stage.store.read(|reader| reader.tasks(1));
+    let nobody = soon(stage.store.read(|reader| reader.tasks(1)));
     assert!(nobody.is_ok(), "reads go on");
 }
 
@@ -359,6 +369,32 @@ fn lists_are_read_beside_the_runtime() {
 }
 
 #[test]
+fn lookups_are_made_where_the_engine_says() {
+    let here = std::thread::current().id();
+    let thread = |store: &Store| soon(store.read(|_| Ok(std::thread::current().id()))).unwrap();
+    assert_eq!(thread(&stage(1, 1).store), here);
+    let apart = staged(1, 1, Duration::ZERO, Lookups::Apart(2));
+    assert_ne!(thread(&apart.store), here);
+    // Two wait for each other's beginning; a third waits until one of them has ended.
+    let meet = Arc::new(std::sync::Barrier::new(2));
+    let running = Arc::new(AtomicUsize::new(0));
+    let most = soon(async {
+        let look = || {
+            let (meet, running) = (Arc::clone(&meet), Arc::clone(&running));
+            apart.store.read(move |_| {
+                let most = running.fetch_add(1, Ordering::SeqCst) + 1;
+                meet.wait();
+                running.fetch_sub(1, Ordering::SeqCst);
+                Ok(most)
+            })
+        };
+        let (one, two, three, four) = tokio::join!(look(), look(), look(), look());
+        [one, two, three, four].map(Result::unwrap).into_iter().max()
+    });
+    assert_eq!(most, Some(2));
+}
+
+#[test]
 fn of_callers_at_the_same_time_one_wins() {
     let folder = tempfile::TempDir::new().unwrap();
     let seen = Arc::new(Seen::default());
@@ -381,7 +417,7 @@ fn of_callers_at_the_same_time_one_wins() {
     let callers: Vec<_> = callers.collect();
     let won = callers.into_iter().map(|one| runtime.block_on(one).unwrap());
     assert_eq!(won.filter(|won| *won).count(), 8);
-    let shops = store.read(|reader| reader.shops(None, 100)).unwrap();
+    let shops = soon(store.read(|reader| reader.shops(None, 100))).unwrap();
     assert_eq!(shops.len(), 8);
     let groups = seen.groups.lock().unwrap();
     assert_eq!(groups.iter().sum::<usize>(), 96, "every verb in one group: {groups:?}");

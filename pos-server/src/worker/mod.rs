@@ -167,9 +167,13 @@ async fn note_version(app: &App, institution: &Institution) {
         return;
     }
     let raise = RaiseSealKeyVersion { institution: record.id.clone(), version };
-    match app.store.raise_seal_key_version(raise).await.map(|_| app.load_institutions()) {
-        Ok(Ok(())) => info!(institution_id = %record.id, version, "new seal keys"),
-        Ok(Err(cause)) | Err(cause) => {
+    let kept = match app.store.raise_seal_key_version(raise).await {
+        Ok(_) => app.load_institutions().await,
+        Err(cause) => Err(cause),
+    };
+    match kept {
+        Ok(()) => info!(institution_id = %record.id, version, "new seal keys"),
+        Err(cause) => {
             let cause = chain(&cause);
             warn!(institution_id = %record.id, cause, "a seal key version was not kept");
         }

@@ -51,7 +51,7 @@ pub(super) async fn sign_out(State(app): State<Arc<App>>, shop: Shop, call: Call
 }
 
 pub(super) async fn keys(State(app): State<Arc<App>>, shop: Shop) -> Answered {
-    Answer::ok(&keyring::list(&app, &shop)?)
+    Answer::ok(&keyring::list(&app, &shop).await?)
 }
 
 pub(super) async fn roll_key(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
@@ -162,7 +162,8 @@ pub(super) async fn payment(
     shop: Shop,
     Path(payment): Path<String>,
 ) -> Answered {
-    Answer::ok(&reading::payment(&app, &shop, in_path("payment_id", &payment)?)?)
+    let id = in_path("payment_id", &payment)?;
+    Answer::ok(&reading::payment(&app, &shop, id).await?)
 }
 
 pub(super) async fn order(
@@ -171,7 +172,7 @@ pub(super) async fn order(
     Path(order): Path<String>,
 ) -> Answered {
     let order: OrderId = in_path("order_id", &order)?;
-    Answer::ok(&reading::order(&app, &shop, &order)?)
+    Answer::ok(&reading::order(&app, &shop, order).await?)
 }
 
 pub(super) async fn operation(
@@ -181,7 +182,7 @@ pub(super) async fn operation(
     Path(key): Path<String>,
 ) -> Answered {
     let key: IdempotencyKey = in_path("idempotency_key", &key)?;
-    Answer::ok(&reading::by_key(&app, &shop, &key, request_id)?)
+    Answer::ok(&reading::by_key(&app, &shop, key, request_id).await?)
 }
 
 pub(super) async fn history(

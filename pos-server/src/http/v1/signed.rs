@@ -219,7 +219,11 @@ async fn receive(app: &App, claimed: Claimed, request: Request) -> Result<Arrive
     // A key that is not known is refused before its body is read.
     // A repeated sign-out is answered as done.
     let may_have_ended = parts.uri.path() == route::SIGN_OUT;
-    let known = if unproven { None } else { Some(known_key(app, &claimed, now, may_have_ended)?) };
+    let known = if unproven {
+        None
+    } else {
+        Some(known_key(app, claimed.key_id(), now, may_have_ended).await?)
+    };
     let body = read_body(body).await?;
     Ok(Arrived { claimed, parts, body, known, now, deadline })
 }
@@ -257,13 +261,13 @@ async fn admit(
     Ok(next.run(Request::from_parts(parts, Body::empty())).await)
 }
 
-fn known_key(
+async fn known_key(
     app: &App,
-    claimed: &Claimed,
+    id: KeyId,
     now: Timestamp,
     may_have_ended: bool,
 ) -> Result<KeyRow, ApiError> {
-    let found = app.store.read(|reader| reader.key(claimed.key_id()))?;
+    let found = app.store.read(move |reader| reader.key(id)).await?;
     let key = found.ok_or(ErrorCode::KeyUnknown)?;
     if key.is_live(now) || may_have_ended {
         return Ok(key);

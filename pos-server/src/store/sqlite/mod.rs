@@ -29,7 +29,7 @@ use self::checkpoint::Checkpointer;
 use self::reader::SqliteReader;
 use self::writer::SqliteWriter;
 use super::StoreError;
-use super::engine::Engine;
+use super::engine::{Engine, Lookups};
 
 /// Why a database file cannot be used. Each sentence is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
     Ok(Engine {
         writer: Box::new(writer),
         reader: readers(options.readers)?,
+        lookups: Lookups::InPlace,
         lists: readers(options.list_readers)?,
     })
 }
