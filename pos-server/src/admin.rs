@@ -17,7 +17,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{
-    Answer, Check, ContractRow, InstitutionRow, KeyRow, Mark, PosRow, ShopDetail, ShopRow, TaskRow,
+    Answer, Check, ContractRow, InstitutionRow, KeyRow, Mark, PosRow, ShopDetail, ShopRow,
+    TaskDetail, TaskRow,
 };
 pub use command::{
     Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, InstrumentList,

@@ -28,6 +28,8 @@ pub struct Pay {
     pub currency: Currency,
     /// Whether a part would do.
     pub allow_partial: bool,
+    /// After how many seconds the shop gives up.
+    pub give_up_after_s: Option<u32>,
 }
 
 impl Pay {
@@ -41,6 +43,7 @@ impl Pay {
             minor: yen,
             currency: Currency::JPY,
             allow_partial: false,
+            give_up_after_s: None,
         }
     }
 
@@ -100,7 +103,11 @@ impl Pay {
         let contract = shop.contract(self.institution)?;
         let envelope = self.envelope(bed, shop)?;
         let order = Order::new(contract.contract_id, self.order_id.clone(), self.money(), envelope);
-        Ok(Order { allow_partial: self.allow_partial, ..order })
+        Ok(Order {
+            allow_partial: self.allow_partial,
+            give_up_after_s: self.give_up_after_s,
+            ..order
+        })
     }
 
     /// As the body of a call.
@@ -108,7 +115,7 @@ impl Pay {
     /// # Errors
     /// [`BedError::Unknown`].
     pub fn request(&self, bed: &Bed, shop: &ShopKit) -> Result<PayRequest, BedError> {
-        let Order { contract_id, order_id, money, envelope, allow_partial } =
+        let Order { contract_id, order_id, money, envelope, allow_partial, give_up_after_s } =
             self.module_order(bed, shop)?;
         let operation = match self.operation {
             SealedOperation::Authorise => OperationKind::Authorise,
@@ -123,6 +130,7 @@ impl Pay {
             currency,
             envelope,
             allow_partial,
+            give_up_after_s,
         })
     }
 

@@ -37,6 +37,7 @@ fn order() -> Order {
         currency: "JPY".into(),
         envelope: "{}".into(),
         allow_partial: false,
+        give_up_after_s: None,
     }
 }
 

@@ -20,6 +20,7 @@ fn a_request_has_the_names_of_the_surface() {
         envelope: "{}".into(),
         // A flag that is left out is off.
         allow_partial: false,
+        give_up_after_s: None,
     };
     assert_eq!(read::<Order>("order", &order.to_string()).unwrap(), wanted);
     let query: HistoryQuery = read("query", r#"{"limit":3}"#).unwrap();

@@ -116,6 +116,7 @@ fn sealed(
         currency: "JPY".into(),
         envelope,
         allow_partial: false,
+        give_up_after_s: None,
     }
 }
 

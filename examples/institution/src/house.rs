@@ -69,7 +69,7 @@ impl House {
     /// What it can do.
     pub fn operations(self) -> Vec<OperationKind> {
         match self {
-            Self::Card => OperationKind::ALL.to_vec(),
+            Self::Card => OperationKind::ASKED.to_vec(),
             Self::Bank | Self::Prepaid => vec![OperationKind::Sale, OperationKind::Refund],
         }
     }

@@ -21,6 +21,8 @@ pub enum Quirk {
     IgnoresFreshness,
     /// An operation is taken however late it comes.
     IgnoresNotAfter,
+    /// Every reversal is declined.
+    RefusesReversals,
     /// More is refunded than was captured.
     RefundsTooMuch,
     /// Refusals carry no signature.

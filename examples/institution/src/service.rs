@@ -255,7 +255,8 @@ impl Institution {
             return reply;
         }
         let clock = Arc::clone(&self.clock);
-        match self.ledger.run(move |books| books.reverse(&request, clock.now())).await {
+        let quirk = self.quirks.get();
+        match self.ledger.run(move |books| books.reverse(&request, quirk, clock.now())).await {
             Ok(Ok(answer)) => self.spoil(answer, met).await,
             Ok(Err(refused)) => self.refuse(refused.code, refused.message),
             Err(error) => self.broken(&error),

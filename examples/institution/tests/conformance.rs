@@ -109,7 +109,7 @@ async fn a_payment_that_is_pending_is_followed_to_its_end() {
 #[tokio::test]
 async fn the_check_finds_every_broken_rule() {
     let bed = Bed::start().await;
-    let expected: [(&str, &[&str]); 7] = [
+    let expected: [(&str, &[&str]); 8] = [
         ("acts_twice", &["captures no more than is held", "refunds no more than was captured"]),
         (
             "forgets_rand",
@@ -126,6 +126,13 @@ async fn the_check_finds_every_broken_rule() {
             &[
                 "refuses a late arrival and remembers it",
                 "does not take what it had said would not come any more",
+            ],
+        ),
+        (
+            "refuses_reversals",
+            &[
+                "reverses a payment once, and moves nothing of it after",
+                "refuses an original that comes after its reversal",
             ],
         ),
         (

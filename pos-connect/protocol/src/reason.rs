@@ -116,6 +116,9 @@ reasons! {
     /// Anything else.
     Other "other" TryAnother false
         "The payment could not be made." "決済を処理できませんでした。";
+    /// A void or a reversal that came too late: the payment is settled and can only be refunded.
+    AlreadySettled "already_settled" TryLater false
+        "The payment is settled already; it can only be refunded." "すでに精算済みのため、返金のみ可能です。";
 }
 
 word!(
@@ -153,6 +156,7 @@ mod tests {
                 "duplicate",
                 "do_not_honour",
                 "other",
+                "already_settled",
             ]
         );
     }

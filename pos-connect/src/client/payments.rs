@@ -27,6 +27,9 @@ pub struct Order {
     pub envelope: Envelope,
     /// Whether an approval of a smaller amount is welcome.
     pub allow_partial: bool,
+    /// After so many seconds, from 1 to 604,800, the shop gives up: an approval that becomes known later
+    /// is reversed. Without it a late approval is kept.
+    pub give_up_after_s: Option<u32>,
 }
 
 impl Order {
@@ -37,7 +40,7 @@ impl Order {
         money: Money,
         envelope: Envelope,
     ) -> Self {
-        Self { contract_id, order_id, money, envelope, allow_partial: false }
+        Self { contract_id, order_id, money, envelope, allow_partial: false, give_up_after_s: None }
     }
 }
 
@@ -178,7 +181,8 @@ impl Connection {
         order: &Order,
         key: Option<IdempotencyKey>,
     ) -> Result<OperationView, Error> {
-        let Order { contract_id, order_id, money, envelope, allow_partial } = order.clone();
+        let Order { contract_id, order_id, money, envelope, allow_partial, give_up_after_s } =
+            order.clone();
         let is_fresh = key.is_none();
         let expected = Expected {
             key: self.key_or_fresh(key)?,
@@ -196,6 +200,7 @@ impl Connection {
             currency,
             envelope,
             allow_partial,
+            give_up_after_s,
         };
         self.told_of(route::PAYMENTS.into(), json(&body), expected, is_fresh).await
     }

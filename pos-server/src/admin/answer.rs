@@ -2,15 +2,16 @@
 
 use std::fmt::Write as _;
 
-use pos_protocol::Currency;
 use pos_protocol::Timestamp;
 use pos_protocol::id::{
-    ContractId, ContractNumber, InstitutionId, Method, OperationId, PaymentId, PosId, ShopId,
-    TaskId, UserId,
+    ContractId, ContractNumber, InstitutionId, Method, OperationId, OrderId, PaymentId, PosId,
+    ShopId, TaskId, UserId,
 };
 use pos_protocol::key::{KeyId, PublicKey};
+use pos_protocol::payment::OperationKind;
 use pos_protocol::secret::SecretText;
 use pos_protocol::text::base64url;
+use pos_protocol::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 
 use super::command::Purpose;
@@ -75,7 +76,7 @@ pub enum Answer {
         shops: Vec<ShopRow>,
         more: bool,
     },
-    Task(TaskRow),
+    Task(Box<TaskDetail>),
     /// With `more`, there are younger ones that are not shown.
     Tasks {
         tasks: Vec<TaskRow>,
@@ -214,6 +215,40 @@ pub struct TaskRow {
     pub closed_at_ms: Option<Timestamp>,
 }
 
+/// A task with what a person must know to decide.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskDetail {
+    /// The task; its members are members of this.
+    #[serde(flatten)]
+    pub task: TaskRow,
+    /// What was said when it was closed.
+    pub note: Option<String>,
+    /// Who has to be asked.
+    pub institution_id: InstitutionId,
+    /// The shop's number there.
+    pub contract_number: ContractNumber,
+    /// The shop's order.
+    pub order_id: OrderId,
+    /// What the operation moves; none when it is not there any more.
+    pub operation: Option<OperationKind>,
+    /// Where it stands.
+    pub state: String,
+    /// What was asked for, in minor units.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// When it was begun.
+    pub begun_at_ms: Timestamp,
+    /// The institution's own reference, where it gave one.
+    pub reference: Option<String>,
+    /// The institution's own code, where it gave one.
+    pub raw_code: Option<String>,
+    /// How often it was asked.
+    pub asked: u32,
+    /// Whether closing it needs `--as`.
+    pub needs_decision: bool,
+}
+
 impl Answer {
     /// The answer for a person at a terminal window; ends with a line feed.
     pub fn text(&self) -> String {
@@ -259,9 +294,7 @@ impl Answer {
                 });
                 shop_table(shops) + &behind
             }
-            Self::Task(task) => {
-                format!("{}\n{}\n", task_table(std::slice::from_ref(task)), task.text)
-            }
+            Self::Task(detail) => task_detail(detail),
             Self::Tasks { tasks, more } => {
                 let younger = if *more { "There are more, younger than these.\n" } else { "" };
                 task_table(tasks) + younger
@@ -394,6 +427,39 @@ fn shop_table(shops: &[ShopRow]) -> String {
         })
         .collect();
     table(["shop", "name", "user id", "state", "added"], &rows)
+}
+
+fn task_detail(detail: &TaskDetail) -> String {
+    let task = &detail.task;
+    let none = || "-".to_owned();
+    let reference = detail.reference.clone().unwrap_or_else(none);
+    let raw_code = detail.raw_code.clone().unwrap_or_else(none);
+    let operation = detail.operation.as_ref().map_or_else(none, |kind| kind.wire().to_owned());
+    let end = match (&detail.note, detail.needs_decision) {
+        (Some(note), _) => format!("closed with   {note}\n"),
+        (None, true) => format!(
+            "Ask the institution, then: pos-server task resolve {} --as WHAT --note TEXT\n",
+            task.task_id
+        ),
+        (None, false) => {
+            format!("When it is seen to: pos-server task resolve {} --note TEXT\n", task.task_id)
+        }
+    };
+    format!(
+        "{}\n{}\n\ninstitution   {}, contract {}\norder         {}\n\
+         operation     {operation} of {} minor units {}, begun {}\nstate         {}, asked {} \
+         times\nreference     {reference}, code {raw_code}\n{end}",
+        task_table(std::slice::from_ref(task)),
+        task.text,
+        detail.institution_id,
+        detail.contract_number.as_str(),
+        detail.order_id,
+        detail.amount.minor(),
+        detail.currency,
+        date(detail.begun_at_ms),
+        detail.state,
+        detail.asked,
+    )
 }
 
 fn task_table(tasks: &[TaskRow]) -> String {

@@ -5,6 +5,7 @@ use std::fmt;
 use clap::{Args, Subcommand, ValueEnum};
 use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::{KeyId, PublicKey};
+use pos_protocol::money::Amount;
 use serde::{Deserialize, Serialize};
 
 use crate::connectors::institution_protocol::conformance::read_instruments;
@@ -241,6 +242,38 @@ pub enum TaskCommand {
         /// The task
         task_id: TaskId,
     },
+    /// Close a task, and say what became of its operation where that needs a person
+    Resolve(TaskResolve),
+}
+
+/// Closes a task.
+#[derive(Clone, Debug, PartialEq, Eq, Args, Serialize, Deserialize)]
+pub struct TaskResolve {
+    /// The task
+    pub task_id: TaskId,
+    /// What became of the operation, where it needs a person; ask the institution first
+    #[arg(long = "as", value_name = "WHAT", value_enum)]
+    pub outcome: Option<Resolution>,
+    /// With `--as done`: how much, in minor units of the payment's currency
+    #[arg(long, value_name = "MINOR", required_if_eq("outcome", "done"), value_parser = read_amount)]
+    pub amount: Option<Amount>,
+    /// What you found out and from whom; kept with the task
+    #[arg(long, value_name = "TEXT", value_parser = read_note)]
+    pub note: String,
+}
+
+/// What a person found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// It was done; of a reverse: the original stands
+    Done,
+    /// The institution refused it
+    Declined,
+    /// It was never processed
+    NotSent,
+    /// It counts for nothing: it was undone
+    Reversed,
 }
 
 /// The text of a PEM file. The command line reads the file, so that a running server never opens
@@ -302,6 +335,19 @@ fn line_of_text(text: &str) -> Result<String, &'static str> {
         return Err("must be 1 to 100 characters on one line, without spaces at either end");
     }
     Ok(text.into())
+}
+
+fn read_note(text: &str) -> Result<String, &'static str> {
+    let length = text.chars().count();
+    if !(1..=1_000).contains(&length) || text.chars().any(char::is_control) {
+        return Err("must be 1 to 1000 characters on one line");
+    }
+    Ok(text.into())
+}
+
+fn read_amount(text: &str) -> Result<Amount, String> {
+    let minor = text.parse().map_err(|_| "must be minor units, 1 to 999999999999".to_owned())?;
+    Amount::new(minor).map_err(|_| "must be minor units, 1 to 999999999999".to_owned())
 }
 
 fn mail_address(text: &str) -> Result<String, &'static str> {
@@ -395,6 +441,10 @@ mod tests {
             format!("key revoke {SHOP} kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
             "task list".to_owned(),
             "task show tsk_014d2pf2dbzzzzzzzzzzzzzzzz".to_owned(),
+            "task resolve tsk_014d2pf2dbzzzzzzzzzzzzzzzz --note asked".to_owned(),
+            "task resolve tsk_014d2pf2dbzzzzzzzzzzzzzzzz --as not-sent --note asked".to_owned(),
+            "task resolve tsk_014d2pf2dbzzzzzzzzzzzzzzzz --as done --amount 1200 --note a"
+                .to_owned(),
         ] {
             let command = read(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
             let carried = serde_json::to_string(&command).unwrap();
@@ -414,6 +464,11 @@ mod tests {
         assert!(add("s --url https://a.jp --ca /no/such").contains("No such file"));
         assert!(read("shop show shp_1").unwrap_err().contains("exactly as the server wrote it"));
         assert!(read("shop add --name a --email b").unwrap_err().contains("shop@example.jp"));
+        let resolve =
+            |rest: &str| read(&format!("task resolve tsk_014d2pf2dbzzzzzzzzzzzzzzzz {rest}"));
+        assert!(resolve("--as done --note a").unwrap_err().contains("--amount"));
+        assert!(resolve("--as done --amount 0 --note a").unwrap_err().contains("999999999999"));
+        assert!(resolve("--as reversed").unwrap_err().contains("--note"));
         assert!(
             read(&format!("pos add {SHOP} --name a --purpose x")).unwrap_err().contains("phone")
         );

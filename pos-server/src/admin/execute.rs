@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use pos_protocol::id::{ContractId, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::KeyId;
+use pos_protocol::payment::{Decision, OperationState};
 use pos_protocol::wire::KeyRole;
 
 use super::command::{
     Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, KeyCommand, PosAdd,
-    PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
+    PosCommand, Purpose, Resolution, ShopAdd, ShopCommand, TaskCommand, TaskResolve,
 };
 use super::{
     AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, Mark, PosRow, ShopDetail,
-    ShopRow, TaskRow,
+    ShopRow, TaskDetail, TaskRow,
 };
 use crate::app::App;
 use crate::connectors::CallKey;
 use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
 use crate::env::{Clock, Entropy};
+use crate::payments::tasks::{self, ResolveError};
 use crate::pos::enrolment::{self, ON_SCREEN};
 use crate::pos::institutions::{self, InstitutionError, NewInstitution};
 use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
@@ -70,6 +72,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
         Command::Task(command) => match command {
             TaskCommand::List => task_list(app).await,
             TaskCommand::Show { task_id } => task_show(app, task_id).await,
+            TaskCommand::Resolve(it) => task_resolve(app, it).await,
         },
     }
 }
@@ -343,8 +346,43 @@ async fn task_list(app: &App) -> Reply {
 }
 
 async fn task_show(app: &App, id: TaskId) -> Reply {
-    let row = app.store.read(move |reader| reader.task(id)).await?;
-    Ok(Answer::Task(task_row(row.ok_or_else(|| missing("task"))?)))
+    Ok(task_detail(tasks::find(app, id).await?))
+}
+
+async fn task_resolve(app: &App, it: TaskResolve) -> Reply {
+    let decision = match (it.outcome, it.amount) {
+        (None, None) => None,
+        (Some(Resolution::Done), Some(amount)) => Some(Decision::Done(amount)),
+        (Some(Resolution::Declined), None) => Some(Decision::Declined),
+        (Some(Resolution::NotSent), None) => Some(Decision::NotSent),
+        (Some(Resolution::Reversed), None) => Some(Decision::Reversed),
+        (_, Some(_)) | (Some(Resolution::Done), None) => {
+            let message = "--amount belongs to --as done, and to nothing else";
+            return Err(AdminError::new(Kind::Invalid, message));
+        }
+    };
+    Ok(task_detail(tasks::resolve(app, it.task_id, decision, &it.note).await?))
+}
+
+fn task_detail((task, payment): tasks::Found) -> Answer {
+    let one = payment.operation(task.operation);
+    let evidence = one.map(|one| one.evidence.clone()).unwrap_or_default();
+    Answer::Task(Box::new(TaskDetail {
+        note: task.note.as_deref().map(str::to_owned),
+        institution_id: payment.institution.clone(),
+        contract_number: payment.contract_number.clone(),
+        order_id: payment.order_id.clone(),
+        operation: one.map(|one| one.kind),
+        state: one.map_or("gone", |one| one.state.wire()).to_owned(),
+        amount: one.map_or(payment.amount, |one| one.amount),
+        currency: payment.currency,
+        begun_at_ms: one.map_or(payment.created_at, |one| one.created_at),
+        reference: evidence.reference.as_deref().map(str::to_owned),
+        raw_code: evidence.raw_code.as_deref().map(str::to_owned),
+        asked: one.map_or(0, |one| one.inquiries),
+        needs_decision: one.is_some_and(|one| one.state == OperationState::NeedsHuman),
+        task: task_row(task),
+    }))
 }
 
 fn task_row(row: rows::TaskRow) -> TaskRow {
@@ -361,6 +399,18 @@ fn task_row(row: rows::TaskRow) -> TaskRow {
 
 fn missing(what: &str) -> AdminError {
     AdminError::new(Kind::NotFound, format!("there is no such {what}"))
+}
+
+impl From<ResolveError> for AdminError {
+    fn from(error: ResolveError) -> Self {
+        let kind = match &error {
+            ResolveError::Closed | ResolveError::Moved => Kind::Conflict,
+            ResolveError::DoesNotFit(_) | ResolveError::NeedsDecision => Kind::Invalid,
+            ResolveError::NotFound => Kind::NotFound,
+            ResolveError::Store(_) => Kind::Internal,
+        };
+        Self::new(kind, error.to_string())
+    }
 }
 
 impl From<StoreError> for AdminError {

@@ -162,6 +162,9 @@ pub enum Fault {
     /// No answer in time.
     #[error("the institution did not answer in time")]
     TimedOut,
+    /// A reversal arrived after its own `not_after`: it is sent again.
+    #[error("the reversal came too late, and has to be sent again")]
+    TooLate,
     /// The answer is longer than any of the protocol.
     #[error("the answer has more than {most} octets")]
     TooLarge {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pos_protocol::id::Method;
 use pos_protocol::money::{Amount, Currency, Money};
-use pos_protocol::payment::OperationKind;
+use pos_protocol::payment::{Means, OperationKind};
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::sign::InvalidPart;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,10 @@ pub struct Capabilities {
     pub operations: Vec<OperationKind>,
     /// How an unknown outcome is found out.
     pub way_out: WayOut,
+    /// Operations for which the same id has the same effect, so that one may be sent again as long as
+    /// it may still be processed. A sale or authorise never is: its envelope is gone.
+    #[serde(default)]
+    pub repeats: Vec<OperationKind>,
     /// How shoppers can pay.
     pub methods: Vec<Method>,
     /// In which currencies, each once.
@@ -45,14 +49,14 @@ pub struct Capabilities {
     pub processing_limit_ms: u32,
 }
 
-/// How an unknown outcome is found out, in the order of preference of `payments.md` 3.2. Repeating
-/// is none of them: no connector is trusted yet with an operation that may have been processed.
+/// How an unknown outcome is found out, in the order of preference of `payments.md` 3.2. What may be
+/// repeated is said apart, for each kind: [`Capabilities::repeats`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum WayOut {
     /// The institution tells what became of an operation id.
     Inquiry,
-    /// A sale or authorise can be undone, whatever it did.
+    /// Nothing tells, but a sale or authorise can be undone, whatever it did.
     Reversal,
     /// None: a person has to ask.
     Person,
@@ -109,6 +113,9 @@ pub enum PrepareError {
         /// The part that is missing or too much.
         part: &'static str,
     },
+    /// It undoes nothing.
+    #[error("the institution does not reverse")]
+    ReversalUnsupported,
     /// It has no such operation.
     #[error("the institution has no {kind}")]
     OperationUnsupported {
@@ -121,6 +128,36 @@ pub enum PrepareError {
 }
 
 impl Capabilities {
+    /// Those of an institution before its first connection test: nothing can be asked of it.
+    pub const fn none() -> Self {
+        Self {
+            operations: Vec::new(),
+            way_out: WayOut::Person,
+            repeats: Vec::new(),
+            methods: Vec::new(),
+            currencies: Vec::new(),
+            reasons: Vec::new(),
+            partial_capture: false,
+            several_captures: false,
+            partial_refund: false,
+            partial_approval: false,
+            can_check: false,
+            can_reverse: false,
+            refund_window_days: None,
+            hold_days: None,
+            processing_limit_ms: 10_000,
+        }
+    }
+
+    /// How a success is undone here.
+    pub fn means(&self) -> Means {
+        Means {
+            reverse: self.can_reverse,
+            void: self.operations.contains(&OperationKind::Void),
+            refund: self.operations.contains(&OperationKind::Refund),
+        }
+    }
+
     /// How long after its begin an operation may still be processed; also how long its answer is
     /// waited for.
     pub const fn processing_limit(&self) -> Duration {

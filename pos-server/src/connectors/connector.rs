@@ -9,7 +9,7 @@ use pos_protocol::time::Timestamp;
 
 use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
 use super::capabilities::{Capabilities, PrepareError};
-use super::order::{CheckOrder, OperationOrder};
+use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::seal_keys::SealKeys;
 
 /// One institution's protocol, without I/O, clock or randomness: for each question one function
@@ -44,6 +44,20 @@ pub trait Connector: Send + Sync + fmt::Debug {
     /// Reads the reply to an inquiry. "Not found" is an end only when the institution's own signed
     /// time is past the order's `not_after` (`payments.md` 3.3).
     fn accept_inquiry(&self, order: &OperationOrder, request: &Request, reply: &Reply) -> Answer;
+
+    /// Writes a reversal.
+    ///
+    /// # Errors
+    /// [`PrepareError`], also where the institution undoes nothing.
+    fn prepare_reversal(
+        &self,
+        order: &ReversalOrder,
+        now: Timestamp,
+    ) -> Result<Request, PrepareError>;
+
+    /// Reads the reply to a reversal. "Original not found" is an end only when the institution's own
+    /// signed time is past the original's `not_after` (`payments.md` 3.4).
+    fn accept_reversal(&self, order: &ReversalOrder, request: &Request, reply: &Reply) -> Answer;
 
     /// Writes a check.
     ///

@@ -18,7 +18,7 @@ use pos_protocol::payment::Outcome;
 use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
 use super::capabilities::WayOut;
 use super::connector::{Reply, Request};
-use super::order::{CheckOrder, OperationOrder};
+use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::registry::Institution;
 use super::seal_keys::SealKeys;
 use crate::env::Clock;
@@ -132,12 +132,15 @@ impl Driver {
     }
 
     /// Asks what became of an operation. Whatever goes wrong, the operation stays unknown; the
-    /// order needs no envelope. Where nobody can be asked, a person is needed (`payments.md` 3.2).
+    /// order needs no envelope. Where nobody can be asked, a sale or authorise is undone where it can
+    /// be, and else a person is needed (`payments.md` 3.2).
     pub async fn inquire(&self, institution: &Institution, order: &OperationOrder) -> Answer {
         let connector = institution.connector();
-        if connector.capabilities().way_out == WayOut::Person {
-            let fault = Some(Fault::NoInquiry);
-            return Answer { fault, ..Answer::bare(Outcome::NeedsHuman) };
+        let unasked = |outcome| Answer { fault: Some(Fault::NoInquiry), ..Answer::bare(outcome) };
+        match connector.capabilities().way_out {
+            WayOut::Inquiry => {}
+            WayOut::Reversal if order.kind.begins_payment() => return unasked(Outcome::Undoable),
+            WayOut::Person | WayOut::Reversal => return unasked(Outcome::NeedsHuman),
         }
         let request = match connector.prepare_inquiry(order, self.clock.now()) {
             Ok(request) => request,
@@ -145,6 +148,24 @@ impl Driver {
         };
         match self.exchange(institution, &request, None).await {
             Ok(reply) => connector.accept_inquiry(order, &request, &reply),
+            Err(failure) => Answer::unknown(failure.into_fault()),
+        }
+    }
+
+    /// Undoes a sale or authorise. Whatever goes wrong, it has to be tried again: the answer is never
+    /// [`NotSent`](Outcome::NotSent).
+    pub async fn reverse(&self, institution: &Institution, order: &ReversalOrder) -> Answer {
+        let connector = institution.connector();
+        let request = match connector.prepare_reversal(order, self.clock.now()) {
+            Ok(request) => request,
+            // Trying again would bring the same.
+            Err(error) => {
+                let fault = Some(Fault::Prepare(error));
+                return Answer { fault, ..Answer::bare(Outcome::NeedsHuman) };
+            }
+        };
+        match self.exchange(institution, &request, None).await {
+            Ok(reply) => connector.accept_reversal(order, &request, &reply),
             Err(failure) => Answer::unknown(failure.into_fault()),
         }
     }

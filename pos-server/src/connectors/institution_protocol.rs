@@ -8,7 +8,7 @@ use hyper::Method;
 use pos_protocol::id::InstitutionId;
 use pos_protocol::institution::{
     self as bodies, CHECKS, CheckRequest, INSTITUTION, InstitutionInfo, Movement, OPERATIONS,
-    OperationRequest, PayerInstruction, SEAL_KEYS,
+    OperationRequest, PayerInstruction, REVERSALS, ReversalRequest, SEAL_KEYS,
 };
 use pos_protocol::key::PublicKey;
 use pos_protocol::money::{Amount, Money};
@@ -18,7 +18,7 @@ use pos_protocol::time::Timestamp;
 use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
 use super::capabilities::{Capabilities, CurrencyTerms, PrepareError, WayOut};
 use super::connector::{Connector, Reply, Request};
-use super::order::{CheckOrder, OperationOrder};
+use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::record::InstitutionRecord;
 use super::registry::CallKey;
 use super::seal_keys::SealKeys;
@@ -114,6 +114,32 @@ impl Connector for InstitutionProtocol {
         read::inquiry(&self.verify_key, order, request, reply)
     }
 
+    fn prepare_reversal(
+        &self,
+        order: &ReversalOrder,
+        now: Timestamp,
+    ) -> Result<Request, PrepareError> {
+        if !self.capabilities.can_reverse {
+            return Err(PrepareError::ReversalUnsupported);
+        }
+        let body = ReversalRequest {
+            operation_id: order.operation_id,
+            original: order.original,
+            contract_number: order.contract_number.clone(),
+            order_id: order.order_id.clone(),
+            amount: self.on_line(order.money)?,
+            currency: order.money.currency,
+            repeat: order.repeat,
+            not_after: order.not_after,
+        };
+        let key = Some(order.operation_id.to_string());
+        self.post(REVERSALS, bodies::to_json(&body), key, now)
+    }
+
+    fn accept_reversal(&self, order: &ReversalOrder, request: &Request, reply: &Reply) -> Answer {
+        read::reversal(&self.verify_key, order, request, reply)
+    }
+
     fn prepare_check(&self, order: &CheckOrder, now: Timestamp) -> Result<Request, PrepareError> {
         if !self.capabilities.can_check {
             return Err(PrepareError::CheckUnsupported);
@@ -178,7 +204,8 @@ impl Connector for InstitutionProtocol {
 }
 
 /// What an institution says of itself, as the core knows it. The protocol itself promises that
-/// an inquiry tells what became of an operation.
+/// an inquiry tells what became of an operation, and that the same operation id has the same effect
+/// (`docs/INSTITUTION.md` 5).
 pub fn capabilities(info: &InstitutionInfo) -> Capabilities {
     let told = &info.capabilities;
     let terms = info.currencies.iter().map(|one| CurrencyTerms {
@@ -190,6 +217,7 @@ pub fn capabilities(info: &InstitutionInfo) -> Capabilities {
     Capabilities {
         operations: info.operations.clone(),
         way_out: WayOut::Inquiry,
+        repeats: vec![OperationKind::Capture, OperationKind::Void, OperationKind::Refund],
         methods: info.methods.clone(),
         currencies: terms.collect(),
         reasons: info.reasons.clone(),
@@ -218,5 +246,8 @@ fn movement(order: &OperationOrder) -> Result<Movement, PrepareError> {
         OperationKind::Capture => Movement::Capture { original: original()? },
         OperationKind::Void => Movement::Void { original: original()? },
         OperationKind::Refund => Movement::Refund { original: original()? },
+        OperationKind::Reverse => {
+            return Err(PrepareError::OperationUnsupported { kind: order.kind });
+        }
     })
 }

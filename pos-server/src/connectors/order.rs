@@ -37,6 +37,29 @@ pub struct OperationOrder {
     pub envelope: Option<Envelope>,
 }
 
+/// The undoing of a sale or authorise whose outcome must not stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReversalOrder {
+    /// Who is asked.
+    pub institution: InstitutionId,
+    /// The reversal; the same for every repeat.
+    pub operation_id: OperationId,
+    /// The sale or authorise.
+    pub original: OperationId,
+    /// The number under which the institution keeps the shop.
+    pub contract_number: ContractNumber,
+    /// The shop's number of the order.
+    pub order_id: OrderId,
+    /// What the original asked for.
+    pub money: Money,
+    /// Later than this the original can no longer arrive.
+    pub original_not_after: Timestamp,
+    /// The institution refuses this sending when it arrives later.
+    pub not_after: Timestamp,
+    /// Whether it was sent before.
+    pub repeat: bool,
+}
+
 /// A question whether a sale would pass now; nothing moves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckOrder {

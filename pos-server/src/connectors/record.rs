@@ -51,8 +51,8 @@ pub enum RecordError {
     /// The URL is not one of the allowed form.
     #[error("the URL must be https://host or https://host:port, without a path")]
     Url,
-    /// It cannot tell what became of an operation, and this release reverses nothing.
-    #[error("its unknown outcomes end by reversal only, which this release does not make")]
+    /// It cannot tell what became of an operation, and cannot undo it either.
+    #[error("its unknown outcomes end by reversal only, and it does not reverse")]
     WayOut,
     /// The host cannot stand in a signature.
     #[error("the URL's host cannot be signed: {0}")]
@@ -164,22 +164,7 @@ pub(super) mod tests {
             seal_root: key(2),
             seal_key_version: 0,
             enabled: true,
-            capabilities: Capabilities {
-                operations: Vec::new(),
-                way_out: WayOut::Inquiry,
-                methods: Vec::new(),
-                currencies: Vec::new(),
-                reasons: Vec::new(),
-                partial_capture: false,
-                several_captures: false,
-                partial_refund: false,
-                partial_approval: false,
-                can_check: false,
-                can_reverse: false,
-                refund_window_days: None,
-                hold_days: None,
-                processing_limit_ms: 10_000,
-            },
+            capabilities: Capabilities { way_out: WayOut::Inquiry, ..Capabilities::none() },
         }
     }
 

@@ -10,6 +10,7 @@ use pos_protocol::key::{KeyId, Signature};
 use super::capabilities::WayOut;
 use super::connector::Connector;
 use super::driver::lines::Lines;
+use super::health::Health;
 use super::institution_protocol::InstitutionProtocol;
 use super::record::{InstitutionRecord, RecordError};
 use super::seal_keys::SealKeyCache;
@@ -53,6 +54,8 @@ pub struct Institution {
     connector: Box<dyn Connector>,
     pub(super) lines: Arc<Lines>,
     pub(super) seal_keys: Arc<SealKeyCache>,
+    /// Whether it answers.
+    pub health: Arc<Health>,
 }
 
 impl Institution {
@@ -62,7 +65,8 @@ impl Institution {
     /// [`RecordError`] when the record cannot be used.
     pub fn new(record: InstitutionRecord, call_key: &CallKey) -> Result<Self, RecordError> {
         let target = record.target()?;
-        if record.capabilities.way_out == WayOut::Reversal {
+        let capabilities = &record.capabilities;
+        if capabilities.way_out == WayOut::Reversal && !capabilities.can_reverse {
             return Err(RecordError::WayOut);
         }
         let connector = InstitutionProtocol::new(&record, &target.authority, call_key.clone());
@@ -71,6 +75,7 @@ impl Institution {
             connector: Box::new(connector),
             lines: Arc::new(Lines::new(target)),
             seal_keys: Arc::default(),
+            health: Arc::default(),
         })
     }
 
@@ -88,6 +93,7 @@ impl Institution {
     fn inherit(mut self, old: &Self) -> Self {
         if self.record.url == old.record.url && self.record.ca_pem == old.record.ca_pem {
             self.lines = Arc::clone(&old.lines);
+            self.health = Arc::clone(&old.health);
         }
         if self.record.seal_root == old.record.seal_root {
             self.seal_keys = Arc::clone(&old.seal_keys);
@@ -201,6 +207,10 @@ pub(super) mod tests {
         unknowable.capabilities.way_out = WayOut::Reversal;
         let refused = Institution::new(unknowable, &call_key()).unwrap_err();
         assert!(matches!(refused, RecordError::WayOut));
+        let mut undone = record("http://127.0.0.1:1000", None);
+        undone.capabilities.way_out = WayOut::Reversal;
+        undone.capabilities.can_reverse = true;
+        assert!(Institution::new(undone, &call_key()).is_ok());
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use pos_protocol::id::{IdempotencyKey, OperationId, PaymentId};
 use pos_protocol::money::{Amount, Currency, Money};
-use pos_protocol::payment::{Event, NewOperation, OperationKind, Payment, step};
+use pos_protocol::payment::{Alarm, Event, NewOperation, OperationKind, Payment, step};
 use pos_protocol::seal::Envelope;
 use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
 use pos_protocol::{ErrorCode, Timestamp};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, warn};
 
-use super::conduct::{self, Entered, Owned, SendUntil, Tell};
+use super::conduct::{self, Owned, SendUntil, Tell};
+use super::conductor::Entered;
+use super::transition::{Transition, follow, transition};
 use super::{fingerprint, routing, view};
 use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
@@ -21,7 +23,7 @@ use crate::http::admission::Place;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
 use crate::store::rows::{Evidence, StoredOperation, StoredPayment, StoredRefusal, UnderKey};
-use crate::store::verbs::{BeginOperation, Begun, KeepRefusal, Lease, NewPayment, Target};
+use crate::store::verbs::{BeginOperation, Begun, Follows, KeepRefusal, Lease, NewPayment, Target};
 use crate::telemetry::logs::chain;
 
 /// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
@@ -30,6 +32,9 @@ const LEAST_TIME: Duration = Duration::from_secs(2);
 /// So much earlier than its caller stops waiting an operation that is still open is answered, so
 /// that the answer arrives.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
+/// The longest time in seconds after which a shop may give up: a week.
+const LONGEST_GIVE_UP_S: u32 = 604_800;
 
 /// How often a payment that moves under the guards is looked at again.
 const LOOKS: u32 = 8;
@@ -121,17 +126,17 @@ enum Tried {
     /// There is an answer already.
     Answered(OperationAnswer),
     /// It is written down: send it.
-    Begun(Owned, SendUntil),
+    Begun(Owned, Box<OperationOrder>, SendUntil),
 }
 
 /// The second half of a call's task. Where nobody listens the caller has gone; what was begun goes
 /// on all the same.
 async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, first: Tell, last: Tell) {
     let answered = match tried {
-        Ok(Tried::Begun(owned, until)) => {
-            let _ = first.send(view::answer(&owned.payment, owned.order.operation_id));
+        Ok(Tried::Begun(owned, order, until)) => {
+            let _ = first.send(view::answer(&owned.payment, owned.operation));
             // Boxed, so that the future of the whole call stays small enough to be moved.
-            return Box::pin(conduct::conduct(app, owned, until, last)).await;
+            return Box::pin(conduct::conduct(app, owned, &order, until, last)).await;
         }
         Ok(Tried::Answered(answer)) => Ok(answer),
         Err(refusal) => Err(refusal),
@@ -158,6 +163,7 @@ async fn begin_payment(
         request.currency,
         &nullifier,
         request.allow_partial,
+        request.give_up_after_s,
     );
     if let Some(known) = known(app, call, &fingerprint).await? {
         return Ok(Tried::Answered(known));
@@ -323,6 +329,7 @@ async fn try_pay(
     let asked = app.clock.now();
     check_envelope(app, &institution, &request.envelope, asked, call.deadline).await?;
     enough_time(app, call)?;
+    answers(app, &institution)?;
     // Only now: what was waited for must not count against the operation's own time.
     let now = app.clock.now();
 
@@ -372,12 +379,16 @@ async fn try_pay(
         kind: order.kind,
         amount: Some(money.amount),
         allow_partial: order.allow_partial,
+        give_up_at: give_up_at(request.give_up_after_s, now)?,
+        by_server: false,
     };
+    let give_up_at = new.give_up_at;
     let first = Payment::new(money.amount, money.currency);
-    let (model, _) = step(&first, &Event::Begin(new)).map_err(|refusal| refusal.code)?;
-    let begin = Beginning { call, fingerprint, target, order, now };
+    let stepped = step(&first, &Event::Begin(new), now).map_err(|refusal| refusal.code)?;
+    let model = stepped.payment;
+    let begin = Beginning { call, fingerprint, target, order, give_up_at, now };
     let entered = app.conductor.enter(id);
-    match begin.commit(app, &institution).await? {
+    match begin.commit(app, &institution, &Follows::default()).await? {
         Begun::New { version } => {
             let payment = begun(stored, &model, &begin, version);
             Ok(begin.begun(app, payment, institution, entered))
@@ -441,17 +452,32 @@ async fn try_movement(
         let now = app.clock.now();
         let id = OperationId::fresh(now, app.entropy.array());
         let amount = movement.money.map(|(amount, _)| amount);
-        let new = NewOperation { id, kind: movement.kind, amount, allow_partial: false };
-        let model = guarded(&stored, new)?;
+        let new = NewOperation {
+            id,
+            kind: movement.kind,
+            amount,
+            allow_partial: false,
+            give_up_at: None,
+            by_server: false,
+        };
+        let moved = guarded(app, &stored, &institution, new)?;
         enough_time(app, call)?;
-        let order = order_of(&stored, &model, id, now, &institution)?;
-        allowed(&institution, &order)?;
+        let order = order_of(&stored, &moved.model, id, now, &institution)?;
+        if moved.follows.begun.is_none() {
+            allowed(&institution, &order)?;
+            answers(app, &institution)?;
+        }
         let target = Target::Existing { payment: stored.id, version: stored.version };
-        let begin = Beginning { call, fingerprint, target, order, now };
+        let begin = Beginning { call, fingerprint, target, order, give_up_at: None, now };
         let entered = app.conductor.enter(id);
-        match begin.commit(app, &institution).await? {
+        match begin.commit(app, &institution, &moved.follows).await? {
             Begun::New { version } => {
-                let payment = begun(stored, &model, &begin, version);
+                let payment = follow(&stored, &moved, now);
+                let payment = begun(payment, &moved.model, &begin, version);
+                if moved.follows.begun.is_some() {
+                    // Nobody sends it: it ends with the reversal, which the worker carries out.
+                    return view::answer(&payment, id).map(Tried::Answered);
+                }
                 return Ok(begin.begun(app, payment, institution, entered));
             }
             Begun::Known(found) => {
@@ -471,16 +497,49 @@ async fn try_movement(
     }
 }
 
-fn guarded(stored: &StoredPayment, new: NewOperation) -> Result<Payment, ApiError> {
-    let stepped = step(&stored.model(), &Event::Begin(new));
-    stepped.map(|(model, _)| model).map_err(|refusal| {
+/// The guards of `step`. A void of what is not known to stand is taken where it can be carried out.
+fn guarded(
+    app: &App,
+    stored: &StoredPayment,
+    institution: &Institution,
+    new: NewOperation,
+) -> Result<Transition, ApiError> {
+    let moved = transition(app, stored, institution, &Event::Begin(new)).map_err(|refusal| {
         let error = ApiError::new(refusal.code);
         match (refusal.blocker, refusal.code) {
             (Some(blocker), _) => error.field(blocker.to_string()),
             (None, ErrorCode::AmountExceeded) => error.field("amount"),
             (None, _) => error,
         }
-    })
+    })?;
+    if moved.alarms.contains(&Alarm::CannotUndo) {
+        return Err(ErrorCode::OperationUnsupported.into());
+    }
+    Ok(moved)
+}
+
+/// Nothing new is begun at an institution that is silent, but for a try now and then: the call is
+/// refused at once instead of waiting for the time-out (`docs/adr/0267`).
+fn answers(app: &App, institution: &Institution) -> Result<(), ApiError> {
+    if institution.health.may_try(app.clock.monotonic()) {
+        return Ok(());
+    }
+    Err(ErrorCode::InstitutionUnavailable.into())
+}
+
+/// When the shop gives up.
+fn give_up_at(after_s: Option<u32>, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
+    match after_s {
+        None => Ok(None),
+        Some(after_s) if (1..=LONGEST_GIVE_UP_S).contains(&after_s) => {
+            Ok(Some(now.plus(Duration::from_secs(after_s.into()))))
+        }
+        Some(_) => {
+            let message = format!("`give_up_after_s` must be from 1 to {LONGEST_GIVE_UP_S}.");
+            let error = ApiError::with_message(ErrorCode::InvalidField, message);
+            Err(error.field("give_up_after_s"))
+        }
+    }
 }
 
 fn order_of(
@@ -510,9 +569,9 @@ fn order_of(
 fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiError> {
     let capabilities = institution.connector().capabilities();
     capabilities.allows(order).map_err(|error| match error {
-        PrepareError::OperationUnsupported { .. } | PrepareError::CheckUnsupported => {
-            ErrorCode::OperationUnsupported.into()
-        }
+        PrepareError::OperationUnsupported { .. }
+        | PrepareError::CheckUnsupported
+        | PrepareError::ReversalUnsupported => ErrorCode::OperationUnsupported.into(),
         PrepareError::CurrencyUnsupported { .. } => {
             ApiError::of_payment(ErrorCode::CurrencyNotAccepted)
         }
@@ -533,12 +592,22 @@ struct Beginning<'a> {
     fingerprint: [u8; 32],
     target: Target,
     order: OperationOrder,
+    give_up_at: Option<Timestamp>,
     now: Timestamp,
 }
 
 impl Beginning<'_> {
-    async fn commit(&self, app: &App, institution: &Institution) -> Result<Begun, ApiError> {
+    async fn commit(
+        &self,
+        app: &App,
+        institution: &Institution,
+        follows: &Follows,
+    ) -> Result<Begun, ApiError> {
         let order = &self.order;
+        let lease = Lease {
+            owner: app.incarnation,
+            expires_at: conduct::lease_end(app, institution, self.now),
+        };
         let verb = BeginOperation {
             shop: self.call.shop.id(),
             signer: self.call.shop.key(),
@@ -548,12 +617,11 @@ impl Beginning<'_> {
             kind: order.kind,
             amount: order.money.amount,
             allow_partial: order.allow_partial,
+            give_up_at: self.give_up_at,
             not_after: order.not_after,
             target: self.target.clone(),
-            lease: Lease {
-                owner: app.incarnation,
-                expires_at: conduct::lease_end(app, institution, self.now),
-            },
+            lease: follows.begun.is_none().then_some(lease),
+            follows: follows.clone(),
             now: self.now,
         };
         Ok(app.store.begin_operation(verb).await?)
@@ -574,7 +642,9 @@ impl Beginning<'_> {
             expires: self.call.expires.min(self.order.not_after),
         };
         self.call.place.give_back();
-        Tried::Begun(Owned { payment, institution, order: self.order, entered }, until)
+        let operation = self.order.operation_id;
+        let owned = Owned { payment, institution, operation, entered };
+        Tried::Begun(owned, Box::new(self.order), until)
     }
 }
 
@@ -594,6 +664,8 @@ fn begun(
             kind: one.kind,
             amount: one.amount,
             allow_partial: one.allow_partial,
+            give_up_at: one.give_up_at,
+            by_server: false,
             state: one.state,
             not_after: begin.order.not_after,
             created_at: begin.now,

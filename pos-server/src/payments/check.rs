@@ -187,6 +187,7 @@ fn refusal_of(fault: &Fault) -> ApiError {
         | Fault::Reversed
         | Fault::Signature { .. }
         | Fault::TimedOut
+        | Fault::TooLate
         | Fault::TooLarge { .. } => envelope_spent(),
     }
 }

@@ -41,16 +41,20 @@ pub(super) fn of_payment(
     currency: Currency,
     envelope: &[u8; 32],
     allow_partial: bool,
+    give_up_after_s: Option<u32>,
 ) -> [u8; 32] {
-    Fields::of("POST /v1/payments")
+    let fields = Fields::of("POST /v1/payments")
         .and(kind.wire().as_bytes())
         .and(contract.octets())
         .and(order.as_str().as_bytes())
         .and(&amount.minor().to_be_bytes())
         .and(currency.code().as_bytes())
         .and(envelope)
-        .and(&[u8::from(allow_partial)])
-        .finish()
+        .and(&[u8::from(allow_partial)]);
+    match give_up_after_s {
+        Some(seconds) => fields.and(&seconds.to_be_bytes()).finish(),
+        None => fields.finish(),
+    }
 }
 
 /// Of a capture, void or refund.
@@ -102,7 +106,16 @@ mod tests {
         let base = |order: &str, minor, currency, envelope, partial| {
             let order = order.parse().unwrap();
             let kind = OperationKind::Sale;
-            of_payment(kind, contract, &order, amount(minor), currency, &[envelope; 32], partial)
+            of_payment(
+                kind,
+                contract,
+                &order,
+                amount(minor),
+                currency,
+                &[envelope; 32],
+                partial,
+                None,
+            )
         };
         let first = base("order-1", 100, Currency::JPY, 7, false);
         assert_eq!(first, base("order-1", 100, Currency::JPY, 7, false));

@@ -7,10 +7,14 @@
 pub mod begin;
 pub mod check;
 pub mod conduct;
+mod conductor;
 pub mod fingerprint;
 pub mod history;
+mod next_look;
 pub mod recovery;
 pub mod routing;
+pub mod tasks;
+mod transition;
 pub mod view;
 
-pub use conduct::Conductor;
+pub use conductor::Conductor;

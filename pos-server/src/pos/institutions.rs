@@ -8,7 +8,7 @@ use pos_protocol::key::PublicKey;
 
 use crate::app::App;
 use crate::connectors::{
-    Capabilities, ConnectionTest, Fault, Institution, InstitutionRecord, RecordError, WayOut,
+    Capabilities, ConnectionTest, Fault, Institution, InstitutionRecord, RecordError,
 };
 use crate::store::StoreError;
 use crate::store::rows::InstitutionRow;
@@ -122,7 +122,7 @@ async fn test(app: &App, row: &InstitutionRow) -> Result<ConnectionTest, Institu
 /// [`InstitutionError::Damaged`].
 pub fn record(row: &InstitutionRow) -> Result<InstitutionRecord, InstitutionError> {
     let capabilities = if row.capabilities.is_empty() {
-        untested()
+        Capabilities::none()
     } else {
         serde_json::from_str(&row.capabilities).map_err(|_| InstitutionError::Damaged)?
     };
@@ -138,24 +138,4 @@ pub fn record(row: &InstitutionRow) -> Result<InstitutionRecord, InstitutionErro
         enabled: row.enabled,
         capabilities,
     })
-}
-
-/// What is known of an institution before its first test: nothing that could be asked of it.
-fn untested() -> Capabilities {
-    Capabilities {
-        operations: Vec::new(),
-        way_out: WayOut::Person,
-        methods: Vec::new(),
-        currencies: Vec::new(),
-        reasons: Vec::new(),
-        partial_capture: false,
-        several_captures: false,
-        partial_refund: false,
-        partial_approval: false,
-        can_check: false,
-        can_reverse: false,
-        refund_window_days: None,
-        hold_days: None,
-        processing_limit_ms: 10_000,
-    }
 }

@@ -186,6 +186,8 @@ fn outcome() -> Verb {
         due_at: None,
         frees_order: false,
         tasks: Vec::new(),
+        follows: crate::store::verbs::Follows::default(),
+        now: Timestamp::from_ms(0),
     }))
 }
 

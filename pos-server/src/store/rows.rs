@@ -59,6 +59,10 @@ pub struct StoredOperation {
     pub amount: Amount,
     /// Whether a smaller approval is welcome.
     pub allow_partial: bool,
+    /// When the shop gives up, if it said so.
+    pub give_up_at: Option<Timestamp>,
+    /// Whether the server made it, to undo what must not stand.
+    pub by_server: bool,
     /// Where it stands.
     pub state: OperationState,
     /// The institution refuses it when it arrives later than this.
@@ -95,6 +99,8 @@ impl StoredPayment {
             amount: one.amount,
             state: one.state,
             allow_partial: one.allow_partial,
+            give_up_at: one.give_up_at,
+            by_server: one.by_server,
         });
         Payment {
             amount: self.amount,
@@ -286,6 +292,8 @@ pub struct TaskRow {
     pub text: Box<str>,
     /// When it was decided, if it was.
     pub resolved_at: Option<Timestamp>,
+    /// What the person said who decided it.
+    pub note: Option<Box<str>>,
 }
 
 /// Work whose lease was taken: find out what became of this operation.

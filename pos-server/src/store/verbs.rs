@@ -5,7 +5,7 @@
 
 use pos_protocol::id::{
     ContractId, ContractNumber, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId,
-    PosId, ShopId,
+    PosId, ShopId, TaskId,
 };
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
@@ -41,14 +41,56 @@ pub struct BeginOperation {
     pub amount: Amount,
     /// Whether a smaller approval is welcome.
     pub allow_partial: bool,
+    /// When the shop gives up, if it said so.
+    pub give_up_at: Option<Timestamp>,
     /// The institution refuses it when it arrives later.
     pub not_after: Timestamp,
     /// The payment it makes or moves.
     pub target: Target,
-    /// Who owns it, and until when.
-    pub lease: Lease,
+    /// Who owns it, and until when. None for a void that waits for a reversal: nobody sends it.
+    pub lease: Option<Lease>,
+    /// What follows from it; nothing for a payment that it makes.
+    pub follows: Follows,
     /// The present time.
     pub now: Timestamp,
+}
+
+/// What a step does to a payment besides the operation that it is about, in the same transaction.
+#[derive(Clone, Debug, Default)]
+pub struct Follows {
+    /// Other operations that stand elsewhere now.
+    pub changed: Vec<Change>,
+    /// What the server begins, to undo what must not stand.
+    pub begun: Option<OwnOperation>,
+}
+
+/// Another operation of the same payment, which the step moved too. Its lease ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Change {
+    /// The operation.
+    pub operation: OperationId,
+    /// Where it stands from now on.
+    pub state: OperationState,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+    /// When somebody must look again; `None` ends the work.
+    pub due_at: Option<Timestamp>,
+}
+
+/// An operation of the server's own. Nobody holds it yet: whoever leases it for the first time sends
+/// it. Its key is its id, so that a shop that sees it can ask for it.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnOperation {
+    /// Its id at the institution.
+    pub id: OperationId,
+    /// What it moves.
+    pub kind: OperationKind,
+    /// How much.
+    pub amount: Amount,
+    /// The institution refuses it when it arrives later; a reverse is sent again with a later one.
+    pub not_after: Timestamp,
+    /// When it is to be sent.
+    pub due_at: Timestamp,
 }
 
 /// A lease as it is first taken (epoch 1).
@@ -97,6 +139,13 @@ pub struct NewPayment {
     /// nothing reckoned from it. It is part of what the digest covers, and of the key under which
     /// the digest is looked for.
     pub envelope_not_after: Timestamp,
+}
+
+impl OwnOperation {
+    /// The key that it stands under.
+    pub fn key(&self) -> IdempotencyKey {
+        self.id.to_string().parse().expect("an operation's id has the form of a key")
+    }
 }
 
 /// What came of beginning an operation.
@@ -156,6 +205,10 @@ pub struct RecordOutcome {
     /// What a person must decide. One whose operation has an open task of the same text is not kept
     /// again.
     pub tasks: Vec<TaskRow>,
+    /// What follows from it.
+    pub follows: Follows,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// What came of recording an outcome.
@@ -464,6 +517,19 @@ pub struct RaiseSealKeyVersion {
     pub version: u64,
 }
 
+/// Closes a task.
+#[derive(Clone, Debug)]
+pub struct ResolveTask {
+    /// The shop concerned.
+    pub shop: ShopId,
+    /// The task; one that is closed already stays as it is.
+    pub task: TaskId,
+    /// What the person says about it.
+    pub note: Box<str>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// Removes what has served its time: nullifiers an hour past their envelope's end, management claims older
 /// than 30 days, sessions that ended long ago. At most `limit` rows of each.
 #[derive(Clone, Copy, Debug)]
@@ -551,6 +617,8 @@ verbs! {
     AddContract(AddContract) -> Changed, add_contract;
     /// Switches a contract on or off; `false` when there is none of this id.
     SetContractEnabled(SetContractEnabled) -> Changed, set_contract_enabled;
+    /// Closes a task; `false` when there is none that is open.
+    ResolveTask(ResolveTask) -> Changed, resolve_task;
     /// Removes what has served its time; answers how many rows went.
     Prune(Prune) -> u64, prune;
 }

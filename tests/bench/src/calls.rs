@@ -95,6 +95,7 @@ fn body(bed: &Bed, contract: &ContractKit, number: usize) -> Result<PayRequest, 
         currency: Currency::JPY,
         envelope: bed.seal(INSTRUMENT, &binding)?,
         allow_partial: false,
+        give_up_after_s: None,
     })
 }
 

@@ -15,6 +15,7 @@ mod restart;
 mod routing;
 mod shop_killed;
 mod signatures;
+mod undo;
 mod verbs;
 
 /// The bed of all tests that leave the server, the institutions and other tests' shops as they are. A

@@ -26,17 +26,29 @@ pub struct Order {
     pub envelope: String,
     /// Whether an approval of a smaller amount is welcome.
     pub allow_partial: bool,
+    /// After so many seconds, from 1 to 604,800, the shop gives up: an approval that becomes known later
+    /// is reversed. Without it a late approval is kept.
+    pub give_up_after_s: Option<u32>,
 }
 
 impl Order {
     pub(crate) fn read(&self) -> Result<pos_connect::Order, Error> {
-        let Self { contract_id, order_id, amount, currency, envelope, allow_partial } = self;
+        let Self {
+            contract_id,
+            order_id,
+            amount,
+            currency,
+            envelope,
+            allow_partial,
+            give_up_after_s,
+        } = self;
         Ok(pos_connect::Order {
             contract_id: read("contract_id", contract_id)?,
             order_id: read("order_id", order_id)?,
             money: money(*amount, currency)?,
             envelope: read_json("envelope", envelope)?,
             allow_partial: *allow_partial,
+            give_up_after_s: *give_up_after_s,
         })
     }
 }

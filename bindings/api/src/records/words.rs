@@ -147,6 +147,8 @@ answers! {
         Void,
         /// Pays captured money back.
         Refund,
+        /// Undoes a sale or an authorisation whose outcome must not stand; made by the server alone.
+        Reverse,
     }
     newer {
         /// A kind of a newer server.

@@ -543,6 +543,7 @@ const fn raw_code(reason: DeclineReason) -> &'static str {
         DeclineReason::AmountInvalid => "13",
         DeclineReason::MerchantInvalid => "03",
         DeclineReason::Duplicate => "94",
+        DeclineReason::AlreadySettled => "12",
         DeclineReason::DoNotHonour => "05",
         DeclineReason::Other => "06",
     }

@@ -10,12 +10,14 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::books::{Books, Place};
 use super::operate::{REUSED, Record, Refused, State, plain};
+use crate::quirk::Quirk;
 
 impl Books {
     /// Undoes whatever the original did, or will do when it comes late.
     pub fn reverse(
         &self,
         request: &ReversalRequest,
+        quirk: Option<Quirk>,
         arrived: Timestamp,
     ) -> rusqlite::Result<Result<ReversalAnswer, Refused>> {
         self.tell(arrived);
@@ -36,6 +38,9 @@ impl Books {
             reference: row.map(|row| plain(&format!("V{row:012}"))),
             time: arrived,
         };
+        if quirk == Some(Quirk::RefusesReversals) {
+            return Ok(Ok(told(declined(), None)));
+        }
         if let Some((row, _, word)) = known
             && let Some(state) = state_of(&word)
         {

@@ -107,7 +107,8 @@ impl Bed {
             repeat: false,
             not_after: LATER,
         };
-        let answer = self.ledger.run(move |books| books.reverse(&request, NOW)).await.unwrap();
+        let answer =
+            self.ledger.run(move |books| books.reverse(&request, None, NOW)).await.unwrap();
         answer.unwrap().state
     }
 

@@ -131,6 +131,9 @@ impl InstitutionInfo {
         if !once(&self.operations) {
             return contradiction("operations", ONCE);
         }
+        if self.operations.contains(&OperationKind::Reverse) {
+            return contradiction("operations", "must not name `reverse`: `reversal` tells of it");
+        }
         if !self.reasons.is_empty() && !once(&self.reasons) {
             return contradiction("reasons", "must name each once");
         }

@@ -171,6 +171,12 @@ impl Json for OperationRequest {
             OperationKind::Capture => Movement::Capture { original: members.follows()? },
             OperationKind::Void => Movement::Void { original: members.follows()? },
             OperationKind::Refund => Movement::Refund { original: members.follows()? },
+            OperationKind::Reverse => {
+                return contradiction(
+                    "kind",
+                    "must not be `reverse`: reversals have a call of their own",
+                );
+            }
         };
         Ok(Self {
             operation_id: members.operation_id,

@@ -5,12 +5,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::Timestamp;
 use crate::id::OperationId;
 use crate::money::{Amount, Currency};
 use crate::reason::DeclineReason;
 use crate::word::{Open, word};
 
-/// One money movement of a payment, as a shop asks for it.
+/// One money movement of a payment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OperationKind {
@@ -24,16 +25,23 @@ pub enum OperationKind {
     Void,
     /// Pays captured money back, whole or in part; there may be several.
     Refund,
+    /// Undoes the sale or authorise whose outcome must not stand. Made by the server only: no shop can
+    /// ask for it.
+    Reverse,
 }
 
 /// Why a text is not an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of sale, authorise, capture, void, refund")]
+#[error("must be one of sale, authorise, capture, void, refund, reverse")]
 pub struct InvalidOperationKind;
 
 impl OperationKind {
     /// Every kind.
     pub const ALL: &'static [Self] =
+        &[Self::Sale, Self::Authorise, Self::Capture, Self::Void, Self::Refund, Self::Reverse];
+
+    /// The kinds that a shop can ask for, and an institution can be able to do.
+    pub const ASKED: &'static [Self] =
         &[Self::Sale, Self::Authorise, Self::Capture, Self::Void, Self::Refund];
 
     /// The name on the wire.
@@ -44,6 +52,7 @@ impl OperationKind {
             Self::Capture => "capture",
             Self::Void => "void",
             Self::Refund => "refund",
+            Self::Reverse => "reverse",
         }
     }
 
@@ -95,10 +104,12 @@ pub enum OperationState {
     Pending,
     /// Sent, and no answer that can be believed. Only inquiry or reversal ends it.
     Unknown,
-    /// A reversal of it is under way.
-    Reversing,
-    /// It was undone, or never took place: it counts in no sum.
-    Reversed,
+    /// A reversal of it is under way; what it was approved for, where that is known. It counts in no
+    /// sum.
+    Reversing(Option<Amount>),
+    /// It was undone, or never took place: it counts in no sum. What it had been approved for, where
+    /// that is known.
+    Reversed(Option<Amount>),
     /// Cannot be settled by machines; a task stands.
     NeedsHuman,
 }
@@ -106,7 +117,7 @@ pub enum OperationState {
 impl OperationState {
     /// Whether its outcome is still to come.
     pub const fn is_open(self) -> bool {
-        !matches!(self, Self::Done(_) | Self::Declined(_) | Self::NotSent | Self::Reversed)
+        !matches!(self, Self::Done(_) | Self::Declined(_) | Self::NotSent | Self::Reversed(_))
     }
 
     /// The name on the wire; `sending` and `accepted` are both `processing` to a shop.
@@ -119,8 +130,8 @@ impl OperationState {
             Self::NeedsPayer => "needs_payer",
             Self::Pending => "pending",
             Self::Unknown => "unknown",
-            Self::Reversing => "reversing",
-            Self::Reversed => "reversed",
+            Self::Reversing(_) => "reversing",
+            Self::Reversed(_) => "reversed",
             Self::NeedsHuman => "needs_human",
         }
     }
@@ -139,6 +150,10 @@ pub struct Operation {
     pub state: OperationState,
     /// Whether the shop takes a smaller approval.
     pub allow_partial: bool,
+    /// An approval that is learnt of later than this is reversed, where the shop said so.
+    pub give_up_at: Option<Timestamp>,
+    /// Whether the server made it, to undo what must not stand.
+    pub by_server: bool,
 }
 
 /// The four sums of a payment, in minor units of its currency.
@@ -200,21 +215,66 @@ impl Payment {
         if self.operations.iter().any(|one| one.state == OperationState::NeedsHuman) {
             return PaymentState::NeedsHuman;
         }
-        if self.operations.iter().any(|one| one.state == OperationState::Unknown) {
+        // A reversal without an answer leaves no doubt of what will stand: nothing.
+        let doubtful = |one: &Operation| {
+            one.kind != OperationKind::Reverse && one.state == OperationState::Unknown
+        };
+        if self.operations.iter().any(doubtful) {
             return PaymentState::Unknown;
         }
         match first.state {
-            OperationState::Accepted | OperationState::Sending | OperationState::Reversing => {
+            OperationState::Accepted | OperationState::Sending | OperationState::Reversing(_) => {
                 PaymentState::Processing
             }
             OperationState::NeedsPayer => PaymentState::NeedsPayer,
             OperationState::Pending => PaymentState::Pending,
             OperationState::Declined(_) => PaymentState::Declined,
             OperationState::NotSent => PaymentState::NotMade,
-            OperationState::Reversed => PaymentState::Voided,
+            OperationState::Reversed(_) => PaymentState::Voided,
             OperationState::Unknown => PaymentState::Unknown,
             OperationState::NeedsHuman => PaymentState::NeedsHuman,
             OperationState::Done(_) => self.settled_state(),
+        }
+    }
+
+    /// Reckons the sums from the operations. What was undone, or may yet come to nothing, counts in none.
+    pub(super) fn reckon(&mut self) {
+        let begun = self.operations.first().map(|first| (first.kind, first.state));
+        let Some((kind, OperationState::Done(authorised))) = begun else {
+            self.sums = Sums::default();
+            return;
+        };
+        let sold = if kind == OperationKind::Sale { authorised.minor() } else { 0 };
+        self.sums = Sums {
+            authorised: authorised.minor(),
+            captured: self.done(OperationKind::Capture).saturating_add(sold),
+            released: self.done(OperationKind::Void),
+            refunded: self.done(OperationKind::Refund),
+        };
+    }
+
+    fn done(&self, kind: OperationKind) -> u64 {
+        self.operations.iter().filter(|one| one.kind == kind).fold(0, |sum, one| match one.state {
+            OperationState::Done(amount) => sum.saturating_add(amount.minor()),
+            _ => sum,
+        })
+    }
+
+    /// Ends the reversal of the payment's beginning, which is from now on what `becomes` makes of what
+    /// it had been approved for; and with it the void that waited for it.
+    pub(super) fn end_reversal(&mut self, becomes: impl FnOnce(Option<Amount>) -> OperationState) {
+        let Some(first) = self.operations.first_mut() else { return };
+        let OperationState::Reversing(approved) = first.state else { return };
+        first.state = becomes(approved);
+        let undone = matches!(first.state, OperationState::Reversed(_));
+        for void in &mut self.operations {
+            if void.kind == OperationKind::Void && void.state == OperationState::Accepted {
+                void.state = if undone {
+                    OperationState::Done(void.amount)
+                } else {
+                    OperationState::Declined(DeclineReason::AlreadySettled)
+                };
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! The one function that moves a payment.
 
+use super::learn::learn;
 use super::model::{Operation, OperationKind, OperationState, Payment};
+use crate::Timestamp;
 use crate::code::ErrorCode;
 use crate::id::OperationId;
 use crate::money::Amount;
@@ -13,10 +15,14 @@ pub struct NewOperation {
     pub id: OperationId,
     /// What it is to move.
     pub kind: OperationKind,
-    /// How much; a void takes none and releases the whole rest.
+    /// How much; a void takes none and releases the whole rest, a reverse none and undoes all.
     pub amount: Option<Amount>,
     /// Whether a smaller approval is welcome.
     pub allow_partial: bool,
+    /// When the shop gives up: an approval that is learnt of later is reversed.
+    pub give_up_at: Option<Timestamp>,
+    /// Whether the server asks for it, to undo what must not stand.
+    pub by_server: bool,
 }
 
 /// What an institution said, or did not say, about an operation that was sent.
@@ -38,6 +44,23 @@ pub enum Outcome {
     Mismatched,
     /// No machine can find the outcome out.
     NeedsHuman,
+    /// Nobody can be asked what became of it, but whatever it did can be undone.
+    Undoable,
+    /// Of a reverse: the original is settled and can only be refunded.
+    Settled,
+}
+
+/// What a person of the operator decides about an operation that needs one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Decision {
+    /// It was done, for this much. Of a reverse: the original stands, for this much.
+    Done(Amount),
+    /// The institution refused it.
+    Declined,
+    /// It was never processed.
+    NotSent,
+    /// It counts for nothing: it was undone. Of a reverse: it was carried out.
+    Reversed,
 }
 
 /// What happens to a payment.
@@ -47,11 +70,15 @@ pub enum Event {
     Begin(NewOperation),
     /// Something was learnt about an operation, from its answer or from an inquiry.
     Learnt(OperationId, Outcome),
+    /// A person decided about an operation in [`OperationState::NeedsHuman`].
+    Decided(OperationId, Decision),
 }
 
 /// What a person of the operator is told because of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Alarm {
+    /// What must not stand cannot be undone by a machine.
+    CannotUndo,
     /// Another outcome came than the one that stands.
     Contradicted,
     /// A success came after the end, for another amount than was asked for.
@@ -64,12 +91,18 @@ pub enum Alarm {
     Mismatched,
     /// No machine can find the outcome out.
     NeedsHuman,
+    /// The institution will not reverse.
+    ReversalRefused,
 }
 
 impl Alarm {
     /// The sentence.
     pub const fn sentence(self) -> &'static str {
         match self {
+            Self::CannotUndo => {
+                "a success that must not stand cannot be undone by a machine: undo it at the \
+                 institution"
+            }
             Self::Contradicted => "the institution contradicts an outcome that stands",
             Self::LateMisfit => {
                 "a success for another amount than was asked for came after the operation had ended \
@@ -81,11 +114,12 @@ impl Alarm {
                 "the institution answered for another amount, currency, order or operation"
             }
             Self::NeedsHuman => "no machine can find the outcome out",
+            Self::ReversalRefused => "the institution refuses to reverse; it is still tried",
         }
     }
 }
 
-/// Why an operation cannot be begun now.
+/// Why an operation cannot be begun now, or a decision not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("{}", .code.english())]
 pub struct Refusal {
@@ -95,9 +129,29 @@ pub struct Refusal {
     pub blocker: Option<OperationId>,
 }
 
-/// The payment after a step, and what a person is told. What else is to be done follows from the
-/// states: what was begun is sent, and what is open is asked about.
-pub type Stepped = (Payment, Option<Alarm>);
+/// What comes of a step. What else is to be done follows from the states: what was begun is sent,
+/// and what is open is asked about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stepped {
+    /// The payment from now on.
+    pub payment: Payment,
+    /// What a person is told.
+    pub alarm: Option<Alarm>,
+    /// Whether the sale or authorise that began the payment must not stand: begin what [`undoing`]
+    /// says, in the same transaction.
+    pub undo: bool,
+}
+
+/// How an institution lets a success be undone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Means {
+    /// It reverses, whatever the original did or will still do.
+    pub reverse: bool,
+    /// It releases what was authorised.
+    pub void: bool,
+    /// It pays back what was captured.
+    pub refund: bool,
+}
 
 /// Operations of one payment at most that are open or have moved something, so that it stays a small
 /// thing to read and to reckon with; for more than these there is [`ErrorCode::NothingLeft`].
@@ -107,40 +161,80 @@ pub const MOST_OPERATIONS: usize = 100;
 /// again must not use up the payment.
 const MOST_TRIES: usize = 1_000;
 
-/// Moves `payment` by `event`.
+/// Moves `payment` by `event`, which is known at `now`.
 ///
 /// # Errors
-/// [`Refusal`] when an operation must not begin. What was learnt about an operation is never
-/// refused: evidence that changes nothing leaves the payment as it is.
-pub fn step(payment: &Payment, event: &Event) -> Result<Stepped, Refusal> {
+/// [`Refusal`] when an operation must not begin or a decision does not fit. What was learnt about an
+/// operation is never refused: evidence that changes nothing leaves the payment as it is.
+pub fn step(payment: &Payment, event: &Event, now: Timestamp) -> Result<Stepped, Refusal> {
     match event {
         Event::Begin(new) => begin(payment, new),
-        Event::Learnt(id, outcome) => Ok(learn(payment, *id, *outcome)),
+        Event::Learnt(id, outcome) => Ok(learn(payment, *id, *outcome, now)),
+        Event::Decided(id, decision) => decide(payment, *id, *decision),
     }
+}
+
+/// What undoes the sale or authorise that began the payment, by the means there are: its kind, and
+/// how much where it takes an amount. `None`: no machine can.
+pub fn undoing(payment: &Payment, means: Means) -> Option<(OperationKind, Option<Amount>)> {
+    let first = payment.operations.first()?;
+    let refused = was_refused_reversal(payment);
+    if means.reverse && !refused {
+        return Some((OperationKind::Reverse, None));
+    }
+    match (first.kind, first.state) {
+        (OperationKind::Sale, OperationState::Done(_)) if means.refund => {
+            let open = open_sum(payment, OperationKind::Refund);
+            let left = payment.sums.left_to_refund().saturating_sub(open);
+            Some((OperationKind::Refund, Some(Amount::new(left).ok()?)))
+        }
+        // What was settled was captured: there is nothing to release.
+        (OperationKind::Authorise, OperationState::Done(_)) if means.void && !refused => {
+            Some((OperationKind::Void, None))
+        }
+        _ => None,
+    }
+}
+
+/// Whether the institution said that it is too late to reverse.
+pub(super) fn was_refused_reversal(payment: &Payment) -> bool {
+    let refused = |one: &Operation| {
+        one.kind == OperationKind::Reverse && matches!(one.state, OperationState::Declined(_))
+    };
+    payment.operations.iter().any(refused)
 }
 
 fn begin(payment: &Payment, new: &NewOperation) -> Result<Stepped, Refusal> {
     let amount = guard(payment, new)?;
+    // A void of what is not known to stand waits for the reversal that carries it out.
+    let abandons = new.kind == OperationKind::Void && can_be_abandoned(payment);
     let mut next = payment.clone();
+    if new.kind == OperationKind::Reverse
+        && let Some(first) = next.operations.first_mut()
+    {
+        first.state = OperationState::Reversing(match first.state {
+            OperationState::Done(amount) => Some(amount),
+            _ => None,
+        });
+    }
     next.operations.push(Operation {
         id: new.id,
         kind: new.kind,
         amount,
-        state: OperationState::Sending,
+        state: if abandons { OperationState::Accepted } else { OperationState::Sending },
         allow_partial: new.allow_partial,
+        give_up_at: new.give_up_at,
+        by_server: new.by_server,
     });
-    Ok((next, None))
+    next.reckon();
+    Ok(Stepped { payment: next, alarm: None, undo: abandons })
 }
 
 /// The guards of `payments.md` 1; open operations count as if they had succeeded.
 fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
-    use OperationKind::{Authorise, Capture, Refund, Sale, Void};
+    use OperationKind::{Authorise, Capture, Refund, Reverse, Sale, Void};
     let wanted = || new.amount.ok_or(refuse(ErrorCode::InvalidField));
-    let counts =
-        |one: &&Operation| one.state.is_open() || matches!(one.state, OperationState::Done(_));
-    if payment.operations.iter().filter(counts).count() >= MOST_OPERATIONS
-        || payment.operations.len() >= MOST_TRIES
-    {
+    if new.kind != Reverse && is_full(payment) {
         return Err(refuse(ErrorCode::NothingLeft));
     }
     match new.kind {
@@ -151,21 +245,66 @@ fn guard(payment: &Payment, new: &NewOperation) -> Result<Amount, Refusal> {
             wanted()
         }
         Capture => {
-            free_of(payment, &[Sale, Authorise, Void])?;
+            free_of(payment, &[Reverse, Sale, Authorise, Void])?;
             let left = payment.sums.left_to_capture().saturating_sub(open_sum(payment, Capture));
             within(wanted()?, left)
         }
         Void => {
-            free_of(payment, &[Sale, Authorise, Capture, Void])?;
-            let rest = payment.sums.left_to_capture();
-            Amount::new(rest).map_err(|_| refuse(ErrorCode::NothingLeft))
+            free_of(payment, &[Reverse, Capture, Void])?;
+            match payment.operations.first() {
+                Some(first) if can_be_abandoned(payment) => Ok(first.amount),
+                _ => {
+                    free_of(payment, &[Sale, Authorise])?;
+                    let rest = payment.sums.left_to_capture();
+                    Amount::new(rest).map_err(|_| refuse(ErrorCode::NothingLeft))
+                }
+            }
         }
         Refund => {
-            free_of(payment, &[Sale, Authorise])?;
+            free_of(payment, &[Reverse, Sale, Authorise])?;
             let left = payment.sums.left_to_refund().saturating_sub(open_sum(payment, Refund));
             within(wanted()?, left)
         }
+        Reverse => guard_reverse(payment),
     }
+}
+
+/// Only what nothing was built upon can be taken away whole, and never while it is being sent.
+fn guard_reverse(payment: &Payment) -> Result<Amount, Refusal> {
+    use OperationKind::{Authorise, Capture, Refund, Reverse, Sale};
+    free_of(payment, &[Reverse, Capture, Refund])?;
+    let first = payment.operations.first().ok_or(refuse(ErrorCode::NothingLeft))?;
+    // The void that asks for it is the only one that may be open.
+    let voids = payment.operations.iter().filter(|one| one.kind == OperationKind::Void);
+    let mut sent = voids.filter(|one| one.state.is_open() && one.state != OperationState::Accepted);
+    if let Some(void) = sent.next() {
+        return Err(Refusal { code: ErrorCode::Busy, blocker: Some(void.id) });
+    }
+    let whole = match first.kind {
+        Sale => payment.sums.refunded == 0,
+        Authorise => payment.sums.captured == 0,
+        _ => false,
+    };
+    match first.state {
+        OperationState::Done(_) if whole => Ok(first.amount),
+        _ if can_be_abandoned(payment) => Ok(first.amount),
+        state if state.is_open() => Err(Refusal { code: ErrorCode::Busy, blocker: Some(first.id) }),
+        _ => Err(refuse(ErrorCode::NothingLeft)),
+    }
+}
+
+/// Whether the payment's beginning was sent, and nobody knows yet what became of it.
+fn can_be_abandoned(payment: &Payment) -> bool {
+    use OperationState::{NeedsHuman, NeedsPayer, Pending, Unknown};
+    let state = payment.operations.first().map(|first| first.state);
+    matches!(state, Some(NeedsPayer | Pending | Unknown | NeedsHuman))
+}
+
+fn is_full(payment: &Payment) -> bool {
+    let counts =
+        |one: &&Operation| one.state.is_open() || matches!(one.state, OperationState::Done(_));
+    payment.operations.iter().filter(counts).count() >= MOST_OPERATIONS
+        || payment.operations.len() >= MOST_TRIES
 }
 
 const fn refuse(code: ErrorCode) -> Refusal {
@@ -193,94 +332,52 @@ fn open_sum(payment: &Payment, kind: OperationKind) -> u64 {
     open.fold(0, |sum, one| sum.saturating_add(one.amount.minor()))
 }
 
-fn learn(payment: &Payment, id: OperationId, outcome: Outcome) -> Stepped {
+/// What a person found out ends what no machine could end.
+fn decide(payment: &Payment, id: OperationId, decision: Decision) -> Result<Stepped, Refusal> {
     let mut next = payment.clone();
-    let Some(at) = next.operations.iter().position(|one| one.id == id) else {
-        return (next, None);
-    };
-    let operation = &mut next.operations[at];
-    let before = operation.state;
-    let (after, alarm) = judge(operation, outcome);
-    operation.state = after;
-    if let (false, OperationState::Done(amount)) =
-        (matches!(before, OperationState::Done(_)), after)
+    let found = next.operations.iter().position(|one| one.id == id);
+    let at = found.ok_or(refuse(ErrorCode::NotFound))?;
+    let one = &mut next.operations[at];
+    // A success that no machine could undo is undone by a person, at the institution.
+    if at == 0
+        && let (OperationState::Done(amount), Decision::Reversed) = (one.state, decision)
     {
-        let kind = operation.kind;
-        add(&mut next, kind, amount.minor());
+        guard_reverse(payment)?;
+        one.state = OperationState::Reversed(Some(amount));
+        next.reckon();
+        return Ok(Stepped { payment: next, alarm: None, undo: false });
     }
-    (next, alarm)
-}
-
-/// The state that an operation reaches by an outcome, and what a person is told.
-fn judge(operation: &Operation, outcome: Outcome) -> (OperationState, Option<Alarm>) {
-    use OperationState as State;
-    let state = operation.state;
-    let stays = (state, None);
-    let fits = |amount| amount_fits(operation, amount);
-    match (state, outcome) {
-        // Whatever it was about: before the end it leaves the outcome open, later it changes nothing.
-        (
-            State::Accepted | State::Sending | State::NeedsPayer | State::Pending | State::Unknown,
-            Outcome::Mismatched,
-        ) => (State::Unknown, Some(Alarm::Mismatched)),
-        (_, Outcome::Mismatched) => (state, Some(Alarm::Mismatched)),
-        // What is done stays so; a second "done" is the same answer twice.
-        (State::Done(amount), Outcome::Done(again)) if amount == again => stays,
-        (State::Done(_), Outcome::Done(_) | Outcome::Declined(_) | Outcome::NotSent) => {
-            (state, Some(Alarm::Contradicted))
-        }
-        (State::Done(_), _) => stays,
-        // A late success is recorded, never dropped; one that does not fit moves no sum.
-        (State::Declined(_) | State::NotSent, Outcome::Done(amount)) if fits(amount) => {
-            (State::Done(amount), Some(Alarm::LateSuccess))
-        }
-        (State::Declined(_) | State::NotSent, Outcome::Done(_)) => {
-            (State::NeedsHuman, Some(Alarm::LateMisfit))
-        }
-        (State::Declined(_) | State::NotSent, _) => stays,
-        // The reversal stands, whatever else comes; what it comes to decides (`payments.md` 3.5).
-        (State::Reversed, _) => stays,
-        (State::Reversing, Outcome::NeedsHuman) => (State::NeedsHuman, Some(Alarm::NeedsHuman)),
-        (State::Reversing, _) => stays,
-        (_, Outcome::Done(amount)) if fits(amount) => (State::Done(amount), None),
-        // Confirmed by an inquiry it is no slip of one answer: a person decides what becomes of it.
-        (State::Unknown | State::NeedsHuman, Outcome::Done(_)) => {
-            (State::NeedsHuman, Some(Alarm::Misfit))
-        }
-        (_, Outcome::Done(_)) => (State::Unknown, Some(Alarm::Misfit)),
-        (_, Outcome::Declined(reason)) => (State::Declined(reason), None),
-        (_, Outcome::NotSent) => (State::NotSent, None),
-        (State::NeedsHuman, _) => stays,
-        (_, Outcome::NeedsHuman) => (State::NeedsHuman, Some(Alarm::NeedsHuman)),
-        // An unanswered question takes nothing back: what waits for the payer or for a later
-        // result goes on waiting.
-        (State::NeedsPayer | State::Pending, Outcome::Unknown) => stays,
-        (_, Outcome::NeedsPayer) => (State::NeedsPayer, None),
-        (_, Outcome::Pending) => (State::Pending, None),
-        (_, Outcome::Unknown) => (State::Unknown, None),
+    if one.state != OperationState::NeedsHuman {
+        return Err(refuse(ErrorCode::InvalidField));
     }
-}
-
-/// More than was asked for never fits; less only where the shop allowed it, and only for a sale or
-/// an authorisation.
-fn amount_fits(operation: &Operation, done: Amount) -> bool {
-    done == operation.amount
-        || (operation.allow_partial && operation.kind.begins_payment() && done < operation.amount)
-}
-
-fn add(payment: &mut Payment, kind: OperationKind, amount: u64) {
-    let sums = &mut payment.sums;
-    let grow = |sum: &mut u64| *sum = sum.saturating_add(amount);
-    match kind {
-        OperationKind::Sale => {
-            grow(&mut sums.authorised);
-            grow(&mut sums.captured);
+    match (one.kind, decision) {
+        (OperationKind::Reverse, Decision::Reversed) => {
+            one.state = OperationState::Done(one.amount);
+            next.end_reversal(OperationState::Reversed);
         }
-        OperationKind::Authorise => grow(&mut sums.authorised),
-        OperationKind::Capture => grow(&mut sums.captured),
-        OperationKind::Void => grow(&mut sums.released),
-        OperationKind::Refund => grow(&mut sums.refunded),
+        (OperationKind::Reverse, Decision::Done(amount)) => {
+            one.state = OperationState::Declined(DeclineReason::Other);
+            next.end_reversal(|_| OperationState::Done(amount));
+        }
+        (OperationKind::Reverse, Decision::Declined | Decision::NotSent) => {
+            return Err(refuse(ErrorCode::InvalidField));
+        }
+        (_, Decision::Declined) => one.state = OperationState::Declined(DeclineReason::Other),
+        (_, Decision::NotSent) => one.state = OperationState::NotSent,
+        (kind, Decision::Reversed) if kind.begins_payment() => {
+            one.state = OperationState::Reversed(None);
+        }
+        (kind, Decision::Done(amount))
+            if amount == one.amount || (kind.begins_payment() && amount < one.amount) =>
+        {
+            one.state = OperationState::Done(amount);
+        }
+        (_, Decision::Done(_) | Decision::Reversed) => {
+            return Err(refuse(ErrorCode::InvalidField));
+        }
     }
+    next.reckon();
+    Ok(Stepped { payment: next, alarm: None, undo: false })
 }
 
 #[cfg(test)]

@@ -35,6 +35,10 @@ pub struct PayRequest {
     /// stand.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub allow_partial: bool,
+    /// After so many seconds, from 1 to 604,800, the shop gives up: an approval that becomes known later
+    /// is reversed. Without it a late approval is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub give_up_after_s: Option<u32>,
 }
 
 /// `POST /v1/payments/{payment_id}/captures`: takes the authorised amount or a part of it.

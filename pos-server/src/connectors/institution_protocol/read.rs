@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pos_protocol::institution::{
     self as bodies, Body, CheckAnswer, CheckState, Echo, InstitutionError, OperationAnswer,
-    OutcomeState,
+    OutcomeState, ReversalAnswer, ReversalState,
 };
 use pos_protocol::key::PublicKey;
 use pos_protocol::payment::Outcome;
@@ -14,7 +14,7 @@ use pos_protocol::time::Timestamp;
 
 use crate::connectors::answer::{Answer, CheckOutcome, Fault};
 use crate::connectors::connector::{Reply, Request};
-use crate::connectors::order::{CheckOrder, OperationOrder};
+use crate::connectors::order::{CheckOrder, OperationOrder, ReversalOrder};
 
 /// The reply to an operation.
 pub(super) fn operation(
@@ -62,6 +62,58 @@ pub(super) fn inquiry(
         Ok(known) => outcome(order, known, true),
         Err(fault) => Answer::unknown(fault),
     }
+}
+
+/// The reply to a reversal. A refusal of the call says nothing of the reversal.
+pub(super) fn reversal(
+    key: &PublicKey,
+    order: &ReversalOrder,
+    request: &Request,
+    reply: &Reply,
+) -> Answer {
+    let known: ReversalAnswer = match body(key, request, reply) {
+        Ok(known) => known,
+        Err(fault) => return Answer::unknown(fault),
+    };
+    let institution_time = Some(known.time);
+    if let Some(field) = differs(order, &known) {
+        let fault = Some(Fault::Mismatch { field });
+        return Answer { fault, institution_time, ..Answer::bare(Outcome::Mismatched) };
+    }
+    let ends = known.is_final(order.original_not_after);
+    let told = |outcome| Answer {
+        reference: known.reference.as_ref().map(ToString::to_string),
+        institution_time,
+        ..Answer::bare(outcome)
+    };
+    match &known.state {
+        ReversalState::Reversed | ReversalState::OriginalNotFound if ends => {
+            told(Outcome::Done(order.money.amount))
+        }
+        ReversalState::Reversed | ReversalState::OriginalNotFound => {
+            Answer { fault: Some(Fault::NotFoundYet), ..told(Outcome::Unknown) }
+        }
+        ReversalState::NotProcessed => {
+            Answer { fault: Some(Fault::TooLate), ..told(Outcome::Unknown) }
+        }
+        ReversalState::AlreadySettled => told(Outcome::Settled),
+        ReversalState::Declined { reason, raw_code } => Answer {
+            raw_code: raw_code.as_ref().map(ToString::to_string),
+            ..told(Outcome::Declined(*reason))
+        },
+    }
+}
+
+/// The member of the answer that is not the order's.
+fn differs(order: &ReversalOrder, answer: &ReversalAnswer) -> Option<&'static str> {
+    [
+        ("operation_id", answer.operation_id == order.operation_id),
+        ("original", answer.original == order.original),
+        ("order_id", answer.order_id == order.order_id),
+        ("amount", answer.money == order.money),
+    ]
+    .into_iter()
+    .find_map(|(field, same)| (!same).then_some(field))
 }
 
 /// The reply to a check.

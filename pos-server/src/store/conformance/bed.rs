@@ -19,8 +19,9 @@ use crate::store::rows::{
     ContractRow, Evidence, Incarnation, InstitutionRow, KeyRow, PosRow, ShopRow, StoredPayment,
 };
 use crate::store::verbs::{
-    AddContract, AddPos, BeginOperation, Begun, Lease, LeaseDueWork, NewPayment, OpenSession,
-    RecordOutcome, Recorded, Register, Reply, SetEnrolment, Target, Verb,
+    AddContract, AddPos, BeginOperation, Begun, Change, Follows, Lease, LeaseDueWork, NewPayment,
+    OpenSession, OwnOperation, RecordOutcome, Recorded, Register, Reply, SetEnrolment, Target,
+    Verb,
 };
 
 /// An engine on an empty database, and what keeps that database in being.
@@ -326,9 +327,11 @@ impl Bed {
             kind,
             amount: amount(minor),
             allow_partial: false,
+            give_up_at: None,
             not_after: self.now.plus(Duration::from_secs(10)),
             target,
-            lease: Lease { owner: ME, expires_at: self.now.plus(LEASE) },
+            lease: Some(Lease { owner: ME, expires_at: self.now.plus(LEASE) }),
+            follows: Follows::default(),
             now: self.now,
         }
     }
@@ -366,7 +369,7 @@ impl Bed {
         let frees_order = operation.kind.begins_payment()
             && matches!(
                 state,
-                OperationState::Declined(_) | OperationState::NotSent | OperationState::Reversed
+                OperationState::Declined(_) | OperationState::NotSent | OperationState::Reversed(_)
             );
         let open = state.is_open();
         RecordOutcome {
@@ -383,7 +386,32 @@ impl Bed {
             due_at: open.then(|| self.now.plus(Duration::from_secs(1))),
             frees_order,
             tasks: Vec::new(),
+            follows: Follows::default(),
+            now: self.now,
         }
+    }
+
+    /// What undoes the beginning of a payment.
+    pub(in crate::store) fn undoing(&mut self, payment: &StoredPayment) -> Follows {
+        let first = payment.operations.first().expect("a payment has operations");
+        let approved = match first.state {
+            OperationState::Done(amount) => Some(amount),
+            _ => None,
+        };
+        let reversing = Change {
+            operation: first.id,
+            state: OperationState::Reversing(approved),
+            ended_at: None,
+            due_at: None,
+        };
+        let reverse = OwnOperation {
+            id: self.operation_id(),
+            kind: OperationKind::Reverse,
+            amount: first.amount,
+            not_after: self.now.plus(Duration::from_secs(10)),
+            due_at: self.now,
+        };
+        Follows { changed: vec![reversing], begun: Some(reverse) }
     }
 
     pub(in crate::store) fn record(&mut self, verb: &RecordOutcome) -> Recorded {
@@ -453,5 +481,6 @@ fn add(sums: &mut Sums, kind: OperationKind, minor: u64) {
         OperationKind::Capture => sums.captured += minor,
         OperationKind::Void => sums.released += minor,
         OperationKind::Refund => sums.refunded += minor,
+        OperationKind::Reverse => {}
     }
 }

@@ -7,7 +7,7 @@ use pos_protocol::payment::OperationState;
 
 use super::bed::{Bed, INSTITUTION, LEASE, ME, OTHER, institution, named, new_payment, tell};
 use crate::store::rows::Incarnation;
-use crate::store::verbs::{Begun, HastenWork, LeaseDueWork, Recorded, Target};
+use crate::store::verbs::{Begun, HastenWork, Lease, LeaseDueWork, Recorded, Target};
 
 pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
     let ours = bed.ours.clone();
@@ -38,7 +38,7 @@ pub(in crate::store) fn a_lease_is_taken_when_it_has_run_out(bed: &mut Bed) {
 pub(in crate::store) fn a_sole_owner_hastens_what_the_dead_hold(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let mut dead = bed.sale(&ours);
-    dead.lease.owner = OTHER;
+    dead.lease = dead.lease.map(|lease| Lease { owner: OTHER, ..lease });
     assert_eq!(bed.begin(&dead), Begun::New { version: 1 });
     let mine = bed.begun(&ours);
     assert_eq!(tell!(bed, HastenWork, hasten(bed, None)), 0, "both are held");

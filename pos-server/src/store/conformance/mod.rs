@@ -83,9 +83,12 @@ macro_rules! conformance_suite {
                 evidence_is_added_and_never_lost
                 every_state_is_kept
                 a_late_success_never_claims_the_order_again
+                what_follows_from_a_step_is_written_with_it
+                a_void_that_waits_is_nobodys_work
                 a_refusal_uses_the_key_up
                 tasks_are_kept_with_the_outcome
                 an_open_task_is_not_written_twice
+                a_task_is_closed_once_with_a_note
             }
             reads {
                 history_is_paged_by_key

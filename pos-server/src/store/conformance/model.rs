@@ -15,8 +15,8 @@ use crate::store::rows::{
     Evidence, Incarnation, LeasedWork, StoredOperation, StoredPayment, StoredRefusal, UnderKey,
 };
 use crate::store::verbs::{
-    BeginOperation, Begun, HastenWork, KeepRefusal, LeaseDueWork, NewPayment, RecordOutcome,
-    Recorded, Reply, Target, Verb,
+    BeginOperation, Begun, Follows, HastenWork, KeepRefusal, Lease, LeaseDueWork, NewPayment,
+    RecordOutcome, Recorded, Reply, Target, Verb,
 };
 
 /// Runs histories of some dozen steps, in groups, and compares every answer and what is kept.
@@ -55,6 +55,7 @@ enum Step {
         epoch: u32,
         frees: bool,
         due: bool,
+        undoes: bool,
     },
     Refusal {
         shop: usize,
@@ -82,9 +83,9 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (shop.clone(), 0..12_u8, any::<usize>(), 0..2_u32).prop_map(
             |(shop, key, payment, behind)| Step::Refund { shop, key, payment, behind }
         ),
-        8 => (any::<usize>(), any::<usize>(), 0..7_u8, 0..3_u32, 0..3_u32, any::<bool>(), any::<bool>())
-            .prop_map(|(payment, operation, state, behind, epoch, frees, due)| Step::Outcome {
-                payment, operation, state, behind: behind / 2, epoch: epoch / 2, frees, due
+        8 => (any::<usize>(), any::<usize>(), 0..8_u8, 0..3_u32, 0..3_u32, any::<(bool, bool, bool)>())
+            .prop_map(|(payment, operation, state, behind, epoch, (frees, due, undoes))| Step::Outcome {
+                payment, operation, state, behind: behind / 2, epoch: epoch / 2, frees, due, undoes
             }),
         1 => (shop, 0..12_u8).prop_map(|(shop, key)| Step::Refusal { shop, key }),
         2 => (0..2_usize, 0..4_u32).prop_map(|(owner, limit)| Step::Lease { owner, limit }),
@@ -148,7 +149,7 @@ impl History {
             Step::Sale { shop, key, order, envelope, owner } => {
                 let mut verb = self.bed.sale_of(&tenants[shop], &format!("order-{order}"));
                 verb.key = common_key(key);
-                verb.lease.owner = owners[owner];
+                verb.lease = verb.lease.map(|lease| Lease { owner: owners[owner], ..lease });
                 if let Target::New(new) = &mut verb.target {
                     new.envelope = [envelope; 32];
                     new.envelope_not_after = Timestamp::from_secs(u64::from(envelope));
@@ -165,7 +166,7 @@ impl History {
                 };
                 Some(Verb::BeginOperation(Box::new(verb)))
             }
-            Step::Outcome { payment, operation, state, behind, epoch, frees, due } => {
+            Step::Outcome { payment, operation, state, behind, epoch, frees, due, undoes } => {
                 let payment = pick(&self.model.payments, payment)?.clone();
                 let operation = pick(&payment.operations, operation)?.clone();
                 let mut verb = self.bed.outcome(&payment, outcome_state(state, &operation));
@@ -173,6 +174,9 @@ impl History {
                 verb.version = payment.version.saturating_sub(behind);
                 verb.lease_epoch = operation.lease_epoch.saturating_sub(epoch);
                 verb.frees_order = frees;
+                if undoes {
+                    verb.follows = self.bed.undoing(&payment);
+                }
                 verb.due_at = due.then(|| self.bed.now.plus(Duration::from_secs(3)));
                 verb.evidence.reference = frees.then(|| format!("ref-{behind}").into());
                 Some(Verb::RecordOutcome(Box::new(verb)))
@@ -214,7 +218,8 @@ fn outcome_state(number: u8, operation: &StoredOperation) -> OperationState {
         2 => OperationState::NotSent,
         3 => OperationState::Pending,
         4 => OperationState::NeedsHuman,
-        5 => OperationState::Reversed,
+        5 => OperationState::Reversed(Some(operation.amount)),
+        6 => OperationState::Reversing(None),
         _ => OperationState::Unknown,
     }
 }
@@ -295,8 +300,10 @@ impl Model {
         payment.operations.push(new_operation(verb));
         let key = (verb.shop, verb.key.clone());
         self.keys.insert(key, Under::Operation(id, verb.operation));
-        let lease = (verb.lease.expires_at, Some(verb.lease.owner));
-        self.due.insert(verb.operation, lease);
+        if let Some(lease) = verb.lease {
+            self.due.insert(verb.operation, (lease.expires_at, Some(lease.owner)));
+        }
+        self.follow(verb.shop, id, &verb.follows, verb.now);
         Begun::New { version }
     }
 
@@ -332,7 +339,47 @@ impl Model {
         {
             *claimed = false;
         }
+        self.follow(verb.shop, verb.payment, &verb.follows, verb.now);
         Recorded::Done { version }
+    }
+
+    fn follow(&mut self, shop: ShopId, id: PaymentId, follows: &Follows, now: Timestamp) {
+        let payment = self.at(shop, id).expect("it was found before");
+        let mut due = Vec::new();
+        for change in &follows.changed {
+            let same = |one: &&mut StoredOperation| one.id == change.operation;
+            let one = payment.operations.iter_mut().find(same).expect("only what is there changes");
+            one.state = change.state;
+            one.ended_at = change.ended_at;
+            due.push((change.operation, change.due_at));
+        }
+        if let Some(own) = &follows.begun {
+            payment.operations.push(StoredOperation {
+                id: own.id,
+                key: own.key(),
+                fingerprint: [0; 32],
+                kind: own.kind,
+                amount: own.amount,
+                allow_partial: false,
+                give_up_at: None,
+                by_server: true,
+                state: OperationState::Sending,
+                not_after: own.not_after,
+                created_at: now,
+                ended_at: None,
+                evidence: Evidence::default(),
+                inquiries: 0,
+                lease_epoch: 0,
+            });
+            self.keys.insert((shop, own.key()), Under::Operation(id, own.id));
+            due.push((own.id, Some(own.due_at)));
+        }
+        for (operation, at) in due {
+            match at {
+                Some(at) => self.due.insert(operation, (at, None)),
+                None => self.due.remove(&operation),
+            };
+        }
     }
 
     fn refuse(&mut self, verb: &KeepRefusal) -> Option<UnderKey> {
@@ -421,6 +468,8 @@ fn new_operation(verb: &BeginOperation) -> StoredOperation {
         kind: verb.kind,
         amount: verb.amount,
         allow_partial: verb.allow_partial,
+        give_up_at: verb.give_up_at,
+        by_server: false,
         state: OperationState::Sending,
         not_after: verb.not_after,
         created_at: verb.now,

@@ -6,10 +6,11 @@ use pos_protocol::ErrorCode;
 use pos_protocol::payment::{OperationKind, OperationState, Sums};
 use pos_protocol::reason::DeclineReason;
 
-use super::bed::{Bed, INSTITUTION, ME, OTHER, amount, named, new_payment, tell};
+use super::bed::{Bed, INSTITUTION, LEASE, ME, OTHER, amount, named, new_payment, tell};
 use crate::store::rows::{Evidence, StoredRefusal, TaskRow, UnderKey};
 use crate::store::verbs::{
-    Begun, EndKey, KeepRefusal, Recorded, SetContractEnabled, SetInstitutionEnabled, Target,
+    Begun, Change, EndKey, KeepRefusal, Recorded, ResolveTask, SetContractEnabled,
+    SetInstitutionEnabled, Target,
 };
 
 pub(in crate::store) fn a_new_payment_is_written_down_whole(bed: &mut Bed) {
@@ -87,7 +88,7 @@ pub(in crate::store) fn a_lost_answer_finds_its_own_row(bed: &mut Bed) {
     assert_eq!(bed.begin(&refund), Begun::New { version: 3 });
     assert_eq!(bed.payment(&ours, paid.id).operations.len(), 2);
     // Once another process has taken it over, the operation is not this one's to send any more.
-    bed.pass(super::bed::LEASE);
+    bed.pass(LEASE);
     let taken = tell!(bed, LeaseDueWork, bed.lease(OTHER));
     assert_eq!(taken.len(), 2);
     assert!(matches!(bed.begin(&verb), Begun::Known(_)));
@@ -182,7 +183,7 @@ pub(in crate::store) fn an_order_is_freed_and_claimed_again(bed: &mut Bed) {
     for state in [
         OperationState::Declined(DeclineReason::InsufficientFunds),
         OperationState::NotSent,
-        OperationState::Reversed,
+        OperationState::Reversed(None),
     ] {
         let verb = bed.sale_of(&ours, "order-1");
         assert_eq!(bed.begin(&verb), Begun::New { version: 1 }, "{last:?}");
@@ -288,8 +289,10 @@ pub(in crate::store) fn every_state_is_kept(bed: &mut Bed) {
         State::NeedsPayer,
         State::Pending,
         State::Unknown,
-        State::Reversing,
-        State::Reversed,
+        State::Reversing(None),
+        State::Reversing(Some(amount(7))),
+        State::Reversed(None),
+        State::Reversed(Some(amount(1200))),
         State::NeedsHuman,
     ]);
     for state in states {
@@ -317,7 +320,7 @@ pub(in crate::store) fn a_late_success_never_claims_the_order_again(bed: &mut Be
     let outcome = bed.outcome(&late, OperationState::Done(late.amount));
     assert_eq!(bed.record(&outcome), Recorded::Done { version: 3 });
     let late = bed.payment(&ours, late.id);
-    let outcome = bed.outcome(&late, OperationState::Reversed);
+    let outcome = bed.outcome(&late, OperationState::Reversed(None));
     assert!(outcome.frees_order);
     assert_eq!(bed.record(&outcome), Recorded::Done { version: 4 });
     let third = bed.sale_of(&ours, "order-1");
@@ -325,6 +328,69 @@ pub(in crate::store) fn a_late_success_never_claims_the_order_again(bed: &mut Be
     let order = named("order-1");
     let of_order = bed.read().payment_of_order(ours.shop, &order).unwrap();
     assert_eq!(of_order.map(|found| found.id), Some(holder));
+}
+
+pub(in crate::store) fn what_follows_from_a_step_is_written_with_it(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let payment = bed.begun(&ours);
+    let mut verb = bed.outcome(&payment, OperationState::Unknown);
+    verb.follows = bed.undoing(&payment);
+    verb.state = OperationState::Reversing(None);
+    verb.due_at = None;
+    let own = verb.follows.begun.unwrap();
+    assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
+    let now = bed.payment(&ours, payment.id);
+    let reverse = now.operation(own.id).unwrap();
+    assert_eq!((reverse.kind, reverse.by_server), (OperationKind::Reverse, true));
+    assert_eq!((reverse.state, reverse.amount), (OperationState::Sending, amount(1200)));
+    let under = bed.read().under_key(ours.shop, &own.key()).unwrap();
+    assert_eq!(under, Some(UnderKey::Operation(Box::new(now), own.id)));
+    // Nobody looks after the original any more; the reverse is anybody's, and leased for the first time.
+    let taken = tell!(bed, LeaseDueWork, bed.lease(OTHER));
+    let [work] = &taken[..] else {
+        panic!("the reverse alone: {taken:?}");
+    };
+    assert_eq!(work.operation, own.id);
+    assert_eq!(work.payment.operation(own.id).unwrap().lease_epoch, 1);
+    let mut ended = bed.outcome(&work.payment, OperationState::Done(amount(1200)));
+    ended.sums = payment.sums;
+    ended.follows.changed = vec![Change {
+        operation: payment.operations[0].id,
+        state: OperationState::Reversed(Some(amount(1200))),
+        ended_at: Some(bed.now),
+        due_at: None,
+    }];
+    assert_eq!(bed.record(&ended), Recorded::Done { version: 3 });
+    let now = bed.payment(&ours, payment.id);
+    assert_eq!(now.operations[0].state, OperationState::Reversed(Some(amount(1200))));
+    assert_eq!(now.operations[0].ended_at, Some(bed.now));
+    bed.pass(LEASE + LEASE);
+    assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
+}
+
+pub(in crate::store) fn a_void_that_waits_is_nobodys_work(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let payment = bed.begun(&ours);
+    let unknown = bed.outcome(&payment, OperationState::Unknown);
+    assert_eq!(bed.record(&unknown), Recorded::Done { version: 2 });
+    let payment = bed.payment(&ours, payment.id);
+    let mut void = bed.refund(&ours, &payment, 1200);
+    void.kind = OperationKind::Void;
+    void.lease = None;
+    void.give_up_at = Some(bed.now);
+    void.follows = bed.undoing(&payment);
+    assert_eq!(bed.begin(&void), Begun::New { version: 3 });
+    assert_eq!(bed.begin(&void), Begun::New { version: 3 }, "its answer was lost");
+    let now = bed.payment(&ours, payment.id);
+    let states: Vec<_> = now.operations.iter().map(|one| one.state).collect();
+    assert_eq!(
+        states,
+        [OperationState::Reversing(None), OperationState::Accepted, OperationState::Sending]
+    );
+    assert_eq!(now.operations[1].give_up_at, Some(bed.now));
+    bed.pass(LEASE + LEASE);
+    let taken = tell!(bed, LeaseDueWork, bed.lease(ME));
+    assert_eq!(taken.iter().map(|work| work.operation).collect::<Vec<_>>(), [now.operations[2].id]);
 }
 
 pub(in crate::store) fn a_refusal_uses_the_key_up(bed: &mut Bed) {
@@ -391,6 +457,7 @@ pub(in crate::store) fn tasks_are_kept_with_the_outcome(bed: &mut Bed) {
         operation: payment.operations[0].id,
         text: text.into(),
         resolved_at: None,
+        note: None,
     };
     let mut verb = bed.outcome(&payment, OperationState::NeedsHuman);
     verb.due_at = None;
@@ -406,7 +473,7 @@ pub(in crate::store) fn tasks_are_kept_with_the_outcome(bed: &mut Bed) {
     moved.tasks = vec![task(bed, "never kept")];
     assert_eq!(bed.record(&moved), Recorded::Moved);
     assert_eq!(bed.lists().tasks(10).unwrap(), verb.tasks);
-    bed.pass(super::bed::LEASE);
+    bed.pass(LEASE);
     assert!(tell!(bed, LeaseDueWork, bed.lease(ME)).is_empty());
 }
 
@@ -424,6 +491,7 @@ pub(in crate::store) fn an_open_task_is_not_written_twice(bed: &mut Bed) {
             operation: payment.operations[0].id,
             text: text.into(),
             resolved_at: None,
+            note: None,
         }];
         assert!(matches!(bed.record(&verb), Recorded::Done { .. }));
         payment = bed.payment(&ours, payment.id);
@@ -432,4 +500,37 @@ pub(in crate::store) fn an_open_task_is_not_written_twice(bed: &mut Bed) {
     }
     assert_eq!(bed.lists().tasks(10).unwrap(), kept[..2]);
     assert_eq!(bed.lists().open_tasks().unwrap(), 2);
+}
+
+pub(in crate::store) fn a_task_is_closed_once_with_a_note(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let payment = bed.begun(&ours);
+    let mut verb = bed.outcome(&payment, OperationState::NeedsHuman);
+    let open = TaskRow {
+        id: bed.task_id(),
+        created_at: bed.now,
+        shop: ours.shop,
+        payment: payment.id,
+        operation: payment.operations[0].id,
+        text: "ask by telephone".into(),
+        resolved_at: None,
+        note: None,
+    };
+    verb.tasks = vec![open.clone()];
+    assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
+    bed.pass(Duration::from_secs(60));
+    let resolve = |bed: &Bed, shop, note: &str| ResolveTask {
+        shop,
+        task: open.id,
+        note: note.into(),
+        now: bed.now,
+    };
+    let (theirs, now) = (bed.theirs.shop, bed.now);
+    assert!(!tell!(bed, ResolveTask, resolve(bed, theirs, "not theirs")));
+    assert!(tell!(bed, ResolveTask, resolve(bed, ours.shop, "they had done it")));
+    bed.pass(Duration::from_secs(60));
+    assert!(!tell!(bed, ResolveTask, resolve(bed, ours.shop, "again")));
+    let closed = TaskRow { resolved_at: Some(now), note: Some("they had done it".into()), ..open };
+    assert_eq!(bed.read().task(closed.id).unwrap(), Some(closed));
+    assert_eq!(bed.lists().tasks(10).unwrap(), []);
 }

@@ -17,6 +17,7 @@ pub(super) const fn of_kind(kind: OperationKind) -> i64 {
         OperationKind::Capture => 3,
         OperationKind::Void => 4,
         OperationKind::Refund => 5,
+        OperationKind::Reverse => 6,
     }
 }
 
@@ -26,7 +27,7 @@ pub(super) fn to_kind(number: i64) -> Option<OperationKind> {
 }
 
 /// The number of a state, below 16 while it is open, as the schema's partial indexes know; what
-/// `done` and `declined` carry has columns of its own.
+/// states carry has columns of its own.
 pub(super) const fn of_state(state: OperationState) -> i64 {
     match state {
         OperationState::Accepted => 0,
@@ -34,12 +35,12 @@ pub(super) const fn of_state(state: OperationState) -> i64 {
         OperationState::NeedsPayer => 2,
         OperationState::Pending => 3,
         OperationState::Unknown => 4,
-        OperationState::Reversing => 5,
+        OperationState::Reversing(_) => 5,
         OperationState::NeedsHuman => 6,
         OperationState::Done(_) => 16,
         OperationState::Declined(_) => 17,
         OperationState::NotSent => 18,
-        OperationState::Reversed => 19,
+        OperationState::Reversed(_) => 19,
     }
 }
 
@@ -55,17 +56,17 @@ pub(super) fn to_state(
         2 => OperationState::NeedsPayer,
         3 => OperationState::Pending,
         4 => OperationState::Unknown,
-        5 => OperationState::Reversing,
+        5 => OperationState::Reversing(moved),
         6 => OperationState::NeedsHuman,
         16 => OperationState::Done(moved?),
         17 => OperationState::Declined(to_reason(reason?)?),
         18 => OperationState::NotSent,
-        19 => OperationState::Reversed,
+        19 => OperationState::Reversed(moved),
         _ => return None,
     })
 }
 
-/// The name on the wire of an open state, which carries nothing.
+/// The name on the wire of an open state.
 pub(super) fn open_name(number: i64) -> Option<&'static str> {
     to_state(number, None, None).map(OperationState::wire)
 }
@@ -105,12 +106,12 @@ mod tests {
             (State::NeedsPayer, 2),
             (State::Pending, 3),
             (State::Unknown, 4),
-            (State::Reversing, 5),
+            (State::Reversing(Some(amount)), 5),
             (State::NeedsHuman, 6),
             (State::Done(amount), 16),
             (State::Declined(DeclineReason::ExpiredCard), 17),
             (State::NotSent, 18),
-            (State::Reversed, 19),
+            (State::Reversed(Some(amount)), 19),
         ];
         for (state, number) in states {
             assert_eq!(of_state(state), number);
@@ -123,10 +124,11 @@ mod tests {
         assert_eq!(to_state(16, None, None), None);
         assert_eq!(to_state(17, None, Some("no such reason")), None);
         assert_eq!(
-            [1, 2, 3, 4, 5].map(|n| to_kind(n).unwrap().wire()),
-            ["sale", "authorise", "capture", "void", "refund"]
+            [1, 2, 3, 4, 5, 6].map(|n| to_kind(n).unwrap().wire()),
+            ["sale", "authorise", "capture", "void", "refund", "reverse"]
         );
-        assert_eq!(to_kind(6), None);
+        assert_eq!(to_kind(7), None);
+        assert_eq!(to_state(19, None, None), Some(State::Reversed(None)));
         for role in [KeyRole::Module, KeyRole::Session] {
             assert_eq!(to_role(of_role(role)), Some(role));
         }

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use crate::store::rows::{InstitutionRow, ShopRow};
 use crate::store::verbs::{
     AddContract, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck, MOST_ROWS, Prune,
-    RaiseSealKeyVersion, RecordTest, SetContractEnabled, SetInstitutionEnabled,
+    RaiseSealKeyVersion, RecordTest, ResolveTask, SetContractEnabled, SetInstitutionEnabled,
 };
 
 /// How long idempotency keys of management calls are remembered (`payments.md` 4.1), and sessions
@@ -25,6 +25,16 @@ const MEMORY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How long past its envelope's end a nullifier stays, so that a clock that is set back brings no
 /// envelope to life again.
 const NULLIFIER_MARGIN: Duration = Duration::from_secs(60 * 60);
+
+pub(super) fn resolve_task(db: &Connection, verb: &ResolveTask) -> Result<Changed, StoreError> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE task SET resolved_at = ?3, note = ?4 \
+             WHERE shop = ?1 AND id = ?2 AND resolved_at IS NULL",
+        )?
+        .execute(params![verb.shop.octets(), verb.task.octets(), ms(verb.now), verb.note])?;
+    Ok(changed == 1)
+}
 
 pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBegun, StoreError> {
     match claimed(db, verb.shop, &verb.claim)? {

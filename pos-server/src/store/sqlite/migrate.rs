@@ -7,7 +7,10 @@ use super::OpenError;
 
 /// Every migration in the order of application; the version is the place in the list, from 1. A
 /// released file is never edited: its digest is kept in every database that it was applied to.
-const MIGRATIONS: &[&str] = &[include_str!("../../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../../migrations/0001_first.sql"),
+    include_str!("../../../migrations/0002_undo.sql"),
+];
 
 /// Marks a SQLite file as ours, for `file` and against opening somebody else's.
 const APPLICATION_ID: i32 = 0x506f_7343; // "PosC"
@@ -122,6 +125,6 @@ mod tests {
                 digest[..4].iter().map(|octet| format!("{octet:02x}")).collect()
             })
             .collect();
-        assert_eq!(digests, ["8dd8e1d2"]);
+        assert_eq!(digests, ["8dd8e1d2", "f5803363"]);
     }
 }

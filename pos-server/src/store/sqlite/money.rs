@@ -1,8 +1,8 @@
 //! The verbs of money. Each looks first and writes after: with one writer, what it saw still holds.
 
-use pos_protocol::ErrorCode;
-use pos_protocol::id::{OperationId, PaymentId};
+use pos_protocol::id::{OperationId, PaymentId, ShopId};
 use pos_protocol::payment::OperationState;
+use pos_protocol::{ErrorCode, Timestamp};
 use rusqlite::{Connection, params};
 use tracing::error;
 
@@ -12,8 +12,8 @@ use super::writer::claim_under;
 use crate::store::StoreError;
 use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
 use crate::store::verbs::{
-    BeginOperation, Begun, HastenWork, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS, NewPayment,
-    RecordOutcome, Recorded, Target,
+    BeginOperation, Begun, Follows, HastenWork, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS,
+    NewPayment, RecordOutcome, Recorded, Target,
 };
 
 /// Key, then signer, then what the target asks for; then everything is written.
@@ -77,6 +77,7 @@ fn begin_payment(
     let row = insert_payment(db, verb, new)?;
     insert_operation(db, verb, row)?;
     claim_order(db, verb, new)?;
+    follow(db, verb.shop, row, &verb.follows, verb.now)?;
     Ok(Begun::New { version: 1 })
 }
 
@@ -155,6 +156,7 @@ fn continue_payment(
     db.prepare_cached("UPDATE payment SET version = ?2 WHERE row = ?1")?
         .execute(params![row, version])?;
     insert_operation(db, verb, row)?;
+    follow(db, verb.shop, row, &verb.follows, verb.now)?;
     Ok(Begun::New { version })
 }
 
@@ -185,7 +187,7 @@ fn known(
 }
 
 /// A key that a management call has: to a payment call it is always another call's.
-const fn taken_by_claim(fingerprint: [u8; 32], at: pos_protocol::Timestamp) -> UnderKey {
+const fn taken_by_claim(fingerprint: [u8; 32], at: Timestamp) -> UnderKey {
     UnderKey::Refusal(StoredRefusal {
         fingerprint,
         code: ErrorCode::IdempotencyKeyReused,
@@ -198,13 +200,13 @@ const fn taken_by_claim(fingerprint: [u8; 32], at: pos_protocol::Timestamp) -> U
 fn untouched(db: &Connection, verb: &BeginOperation) -> Result<bool, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT 1 FROM operation WHERE shop = ?1 AND key = ?2 AND state = ?3 AND lease_epoch = 1 \
-           AND lease_owner = ?4",
+           AND lease_owner IS ?4",
     )?;
     Ok(statement.exists(params![
         verb.shop.octets(),
         verb.key.as_str(),
-        codes::of_state(OperationState::Sending),
-        verb.lease.owner,
+        codes::of_state(begun_as(verb)),
+        verb.lease.map(|lease| lease.owner),
     ])?)
 }
 
@@ -216,8 +218,8 @@ fn insert_operation(
     db.prepare_cached(
         "INSERT INTO operation (shop, key, fingerprint, payment, id, kind, state, amount, \
            allow_partial, not_after, created_at, inquiries, lease_epoch, lease_owner, due_at, \
-           institution) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 1, ?12, ?13, \
+           give_up_at, institution) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0, 1, ?12, ?13, ?14, \
            (SELECT institution FROM payment WHERE row = ?4))",
     )?
     .execute(params![
@@ -227,15 +229,84 @@ fn insert_operation(
         payment,
         verb.operation.octets(),
         codes::of_kind(verb.kind),
-        codes::of_state(OperationState::Sending),
+        codes::of_state(begun_as(verb)),
         unsigned(verb.amount.minor())?,
         verb.allow_partial,
         ms(verb.not_after),
         ms(verb.now),
-        verb.lease.owner,
-        ms(verb.lease.expires_at),
+        verb.lease.map(|lease| lease.owner),
+        verb.lease.map(|lease| ms(lease.expires_at)),
+        maybe_ms(verb.give_up_at),
     ])?;
     Ok(())
+}
+
+/// What nobody sends waits for something else.
+const fn begun_as(verb: &BeginOperation) -> OperationState {
+    if verb.lease.is_some() { OperationState::Sending } else { OperationState::Accepted }
+}
+
+/// What a step does to the payment in this row besides the operation that it is about.
+fn follow(
+    db: &Connection,
+    shop: ShopId,
+    payment: i64,
+    follows: &Follows,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    for change in &follows.changed {
+        let (moved, reason) = carried(change.state)?;
+        let found = db
+            .prepare_cached(
+                "UPDATE operation SET state = ?3, moved = ?4, reason = ?5, ended_at = ?6, \
+                   due_at = ?7, lease_owner = NULL WHERE payment = ?1 AND id = ?2",
+            )?
+            .execute(params![
+                payment,
+                change.operation.octets(),
+                codes::of_state(change.state),
+                moved,
+                reason,
+                maybe_ms(change.ended_at),
+                maybe_ms(change.due_at),
+            ])?;
+        if found != 1 {
+            return Err(corrupt("operation that a step changes"));
+        }
+    }
+    let Some(own) = follows.begun else { return Ok(()) };
+    db.prepare_cached(
+        "INSERT INTO operation (shop, key, fingerprint, payment, id, kind, state, amount, \
+           allow_partial, not_after, created_at, inquiries, lease_epoch, due_at, by_server, \
+           institution) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9, ?10, 0, 0, ?11, 1, \
+           (SELECT institution FROM payment WHERE row = ?4))",
+    )?
+    .execute(params![
+        shop.octets(),
+        own.key().as_str(),
+        [0_u8; 32],
+        payment,
+        own.id.octets(),
+        codes::of_kind(own.kind),
+        codes::of_state(OperationState::Sending),
+        unsigned(own.amount.minor())?,
+        ms(own.not_after),
+        ms(now),
+        ms(own.due_at),
+    ])?;
+    Ok(())
+}
+
+/// The columns of what a state carries.
+fn carried(state: OperationState) -> Result<(Option<i64>, Option<&'static str>), StoreError> {
+    Ok(match state {
+        OperationState::Done(amount)
+        | OperationState::Reversing(Some(amount))
+        | OperationState::Reversed(Some(amount)) => (Some(unsigned(amount.minor())?), None),
+        OperationState::Declined(reason) => (None, Some(reason.wire())),
+        _ => (None, None),
+    })
 }
 
 /// The operation is written only where version and lease are still the caller's; the rest follows
@@ -245,11 +316,7 @@ pub(super) fn record_outcome(
     verb: &RecordOutcome,
 ) -> Result<Recorded, StoreError> {
     let version = verb.version.checked_add(1).ok_or(corrupt("version"))?;
-    let (moved, reason) = match verb.state {
-        OperationState::Done(amount) => (Some(unsigned(amount.minor())?), None),
-        OperationState::Declined(reason) => (None, Some(reason.wire())),
-        _ => (None, None),
-    };
+    let (moved, reason) = carried(verb.state)?;
     let Some(payment) = row_at_version(db, verb)? else {
         return Ok(Recorded::Moved);
     };
@@ -294,6 +361,7 @@ pub(super) fn record_outcome(
     if verb.frees_order {
         free_order(db, verb)?;
     }
+    follow(db, verb.shop, payment, &verb.follows, verb.now)?;
     for task in &verb.tasks {
         insert_task(db, verb, task)?;
     }

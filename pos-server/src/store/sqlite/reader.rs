@@ -310,7 +310,7 @@ impl Reader for SqliteReader {
 
     fn tasks(&self, limit: u32) -> Result<Vec<TaskRow>, StoreError> {
         self.list(
-            "SELECT id, created_at, shop, payment, operation, text, resolved_at FROM task \
+            "SELECT id, created_at, shop, payment, operation, text, resolved_at, note FROM task \
              WHERE resolved_at IS NULL ORDER BY created_at, id LIMIT ?1",
             (limit,),
             task_row,
@@ -327,7 +327,7 @@ impl Reader for SqliteReader {
 
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError> {
         self.one(
-            "SELECT id, created_at, shop, payment, operation, text, resolved_at FROM task \
+            "SELECT id, created_at, shop, payment, operation, text, resolved_at, note FROM task \
              WHERE id = ?1",
             (id.octets(),),
             task_row,
@@ -474,6 +474,7 @@ fn task_row(cells: &Cells<'_>) -> Result<TaskRow, StoreError> {
         operation: OperationId::from_octets(cells.array(4)?),
         text: cells.boxed(5)?,
         resolved_at: cells.maybe(6, Cells::instant)?,
+        note: cells.maybe(7, Cells::boxed)?,
     })
 }
 

@@ -23,7 +23,7 @@ macro_rules! select_payment {
              p.contract_number, p.institution, p.order_id, \
              o.id, o.key, o.fingerprint, o.kind, o.state, o.amount, o.allow_partial, o.not_after, \
              o.created_at, o.inquiries, o.lease_epoch, o.ended_at, o.moved, o.reason, o.reference, \
-             o.card_reference, o.raw_code ",
+             o.card_reference, o.raw_code, o.give_up_at, o.by_server ",
             $rest
         )
     };
@@ -256,6 +256,8 @@ fn operation(cells: &Cells<'_>) -> Result<StoredOperation, StoreError> {
         created_at: cells.instant(at(8))?,
         inquiries: cells.small(at(9))?,
         lease_epoch: cells.small(at(10))?,
+        give_up_at: cells.maybe(at(17), Cells::instant)?,
+        by_server: cells.maybe(at(18), Cells::flag)?.unwrap_or_default(),
         ended_at: cells.maybe(at(11), Cells::instant)?,
         evidence: Evidence {
             reference: cells.maybe(at(14), Cells::boxed)?,

@@ -77,13 +77,13 @@ fn a_database_of_a_newer_release_is_refused() {
     let path = database(folder.path());
     drop(open_writer(&path).unwrap());
     let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (2, zeroblob(32))", ())
+    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (3, zeroblob(32))", ())
         .unwrap();
     drop(raw);
     let error = open(&path, SqliteOptions::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "the database is at version 2 and this release knows only up to 1: start the newer \
+        "the database is at version 3 and this release knows only up to 2: start the newer \
          release again, or restore a backup from before it"
     );
 }

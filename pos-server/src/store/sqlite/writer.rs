@@ -179,6 +179,7 @@ fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
         Verb::SetContractEnabled(verb) => {
             Reply::SetContractEnabled(manage::set_contract_enabled(db, verb)?)
         }
+        Verb::ResolveTask(verb) => Reply::ResolveTask(manage::resolve_task(db, verb)?),
         Verb::Prune(verb) => Reply::Prune(manage::prune(db, verb)?),
     })
 }

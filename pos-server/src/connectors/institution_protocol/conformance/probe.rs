@@ -355,20 +355,5 @@ pub(super) fn echoed(request: &OperationRequest, answer: OperationAnswer) -> Res
 
 /// Nothing is known of the endpoint yet; the time-out is the driver's.
 fn no_capabilities() -> Capabilities {
-    Capabilities {
-        operations: Vec::new(),
-        way_out: WayOut::Inquiry,
-        methods: Vec::new(),
-        currencies: Vec::new(),
-        reasons: Vec::new(),
-        partial_capture: false,
-        several_captures: false,
-        partial_refund: false,
-        partial_approval: false,
-        can_check: false,
-        can_reverse: false,
-        refund_window_days: None,
-        hold_days: None,
-        processing_limit_ms: 60_000,
-    }
+    Capabilities { way_out: WayOut::Inquiry, processing_limit_ms: 60_000, ..Capabilities::none() }
 }
