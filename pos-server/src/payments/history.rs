@@ -40,7 +40,8 @@ fn seen(shop: &Shop, found: Option<StoredPayment>) -> Result<PaymentView, ApiErr
 /// in its memory, because only with them it can become *not made* (`payments.md` 4.6).
 ///
 /// # Errors
-/// A fault of the store.
+/// `not_found` for an operation on another POS than the key's own: never "nothing", because the
+/// operation is there.
 pub async fn by_key(
     app: &App,
     shop: &Shop,
@@ -53,6 +54,9 @@ pub async fn by_key(
     let tenant = shop.id();
     let found = app.store.read(move |reader| reader.under_key(tenant, &key)).await?;
     Ok(match found {
+        Some(UnderKey::Operation(payment, _)) if !shop.may_use(payment.pos) => {
+            return Err(ErrorCode::NotFound.into());
+        }
         Some(UnderKey::Operation(payment, id)) => {
             KeyStatus::Operation(view::answer(&payment, id)?.1)
         }

@@ -11,6 +11,7 @@ mod bad_input;
 mod bodies;
 mod faults;
 mod forgery;
+mod matrix;
 mod restart;
 mod routing;
 mod shop_killed;

@@ -269,7 +269,7 @@ async fn known_key(
 ) -> Result<KeyRow, ApiError> {
     let found = app.store.read(move |reader| reader.key(id)).await?;
     let key = found.ok_or(ErrorCode::KeyUnknown)?;
-    if key.is_live(now) || may_have_ended {
+    if key.is_live(now) || (may_have_ended && key.role == KeyRole::Session) {
         return Ok(key);
     }
     Err(ApiError::new(match key.role {
