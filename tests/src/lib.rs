@@ -5,6 +5,7 @@
 //! JSON line (`tests/README.md`).
 
 pub mod bed;
+pub mod canary;
 pub mod error;
 pub mod folder;
 pub mod forge;

@@ -2,6 +2,7 @@
 //! bare calls. One program, because each costs half a minute of compiling and linking.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+#![expect(clippy::arithmetic_side_effects, reason = "a sum that overflows ends a test too")]
 
 use pos_tests::BedOptions;
 use pos_tests::shared::Shared;
@@ -9,6 +10,7 @@ use pos_tests::shared::Shared;
 mod access;
 mod bad_input;
 mod bodies;
+mod canaries;
 mod faults;
 mod forgery;
 mod matrix;
