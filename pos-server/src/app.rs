@@ -172,7 +172,8 @@ impl App {
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
         let halt = Halt::default();
-        let store = open_store(&path, &config.limits, &metrics, &readiness, &halt)?;
+        let incarnation = entropy.array();
+        let store = open_store(&path, &config.limits, &metrics, &readiness, &halt, incarnation)?;
         folder.note_database()?;
         let call_key = {
             let keys = Arc::clone(&keys);
@@ -192,7 +193,7 @@ impl App {
                 metrics.hashes_in_flight(),
             ),
             started: clock.now(),
-            incarnation: entropy.array(),
+            incarnation,
             store,
             institutions: Registry::new(call_key),
             driver: Driver::new(DriverSettings::default(), Arc::clone(&clock)),
@@ -292,6 +293,7 @@ fn open_store(
     metrics: &Arc<Metrics>,
     readiness: &Arc<Readiness>,
     halt: &Halt,
+    incarnation: Incarnation,
 ) -> Result<Store, StartError> {
     let watch = StoreWatch {
         metrics: Arc::clone(metrics),
@@ -299,7 +301,8 @@ fn open_store(
         halt: halt.clone(),
     };
     let path = database.to_path_buf();
-    let options = SqliteOptions::for_threads(limits.answering_threads(server::processors()));
+    let threads = limits.answering_threads(server::processors());
+    let options = SqliteOptions::for_threads(threads, incarnation);
     let engine =
         sqlite::open(database, options).map_err(|cause| StartError::Database { path, cause })?;
     Store::open_with(engine, StoreOptions::new(Arc::new(watch))).map_err(StartError::Thread)

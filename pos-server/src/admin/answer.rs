@@ -23,6 +23,19 @@ use crate::connectors::institution_protocol::conformance::Conclusion;
 #[serde(tag = "answer", rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the fields are those of the command, under their own names")]
 pub enum Answer {
+    /// What was found in the audit.
+    Audit {
+        /// Chains, one a run of the server or of a command that changed something.
+        chains: u64,
+        /// Rows of all chains.
+        rows: u64,
+        /// Checkpoints that they were compared with.
+        checkpoints: u64,
+        /// Lines of the file of checkpoints that this server's keys did not sign.
+        unsigned: u64,
+        /// What is wrong, a sentence each.
+        findings: Vec<String>,
+    },
     /// The checks in the order they were made, and what they come to.
     Conformance {
         url: String,
@@ -253,6 +266,9 @@ impl Answer {
     /// The answer for a person at a terminal window; ends with a line feed.
     pub fn text(&self) -> String {
         match self {
+            Self::Audit { chains, rows, checkpoints, unsigned, findings } => {
+                audit([*chains, *rows, *checkpoints, *unsigned], findings)
+            }
             Self::Conformance { url, conclusion, checks } => conformance(url, *conclusion, checks),
             Self::ContractAdded { contract_id } => format!("contract  {contract_id}\n"),
             Self::ContractSwitched { contract_id, enabled } => {
@@ -306,6 +322,9 @@ impl Answer {
     pub fn conclusion(&self) -> Option<Conclusion> {
         match self {
             Self::Conformance { conclusion, .. } => Some(*conclusion),
+            Self::Audit { unsigned, findings, .. } if *unsigned > 0 || !findings.is_empty() => {
+                Some(Conclusion::Broken)
+            }
             _ => None,
         }
     }
@@ -427,6 +446,21 @@ fn shop_table(shops: &[ShopRow]) -> String {
         })
         .collect();
     table(["shop", "name", "user id", "state", "added"], &rows)
+}
+
+fn audit([chains, rows, checkpoints, unsigned]: [u64; 4], findings: &[String]) -> String {
+    let mut text =
+        format!("{rows} rows in {chains} chains, compared with {checkpoints} checkpoints\n");
+    if unsigned > 0 {
+        let _ = writeln!(text, "{unsigned} lines of the checkpoints are not signed by this server");
+    }
+    for finding in findings {
+        let _ = writeln!(text, "{finding}");
+    }
+    if unsigned == 0 && findings.is_empty() {
+        text.push_str("nothing was changed\n");
+    }
+    text
 }
 
 fn task_detail(detail: &TaskDetail) -> String {

@@ -29,6 +29,9 @@ pub enum Command {
     /// What the server asks a person to decide
     #[command(subcommand)]
     Task(TaskCommand),
+    /// The record of every decision about money, keys and settings
+    #[command(subcommand)]
+    Audit(AuditCommand),
 }
 
 /// Commands about institutions.
@@ -229,6 +232,14 @@ pub enum KeyCommand {
         #[arg(allow_hyphen_values = true)]
         key_id: KeyId,
     },
+}
+
+/// Commands about the audit.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditCommand {
+    /// Look for rows that were edited, deleted, swapped or cut off; ends with 1 when there are any
+    Verify,
 }
 
 /// Commands about tasks.
@@ -439,6 +450,7 @@ mod tests {
             format!("pos contract-disable {contract}"),
             format!("key list {SHOP}"),
             format!("key revoke {SHOP} kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"),
+            "audit verify".to_owned(),
             "task list".to_owned(),
             "task show tsk_014d2pf2dbzzzzzzzzzzzzzzzz".to_owned(),
             "task resolve tsk_014d2pf2dbzzzzzzzzzzzzzzzz --note asked".to_owned(),

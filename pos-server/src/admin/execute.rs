@@ -8,14 +8,16 @@ use pos_protocol::payment::{Decision, OperationState};
 use pos_protocol::wire::KeyRole;
 
 use super::command::{
-    Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, KeyCommand, PosAdd,
-    PosCommand, Purpose, Resolution, ShopAdd, ShopCommand, TaskCommand, TaskResolve,
+    AuditCommand, Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand,
+    KeyCommand, PosAdd, PosCommand, Purpose, Resolution, ShopAdd, ShopCommand, TaskCommand,
+    TaskResolve,
 };
 use super::{
     AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, Mark, PosRow, ShopDetail,
     ShopRow, TaskDetail, TaskRow,
 };
 use crate::app::App;
+use crate::audit::{self, AuditError};
 use crate::connectors::CallKey;
 use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
 use crate::env::{Clock, Entropy};
@@ -69,6 +71,7 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             KeyCommand::List { shop_id } => key_list(app, shop_id).await,
             KeyCommand::Revoke { shop_id, key_id } => key_revoke(app, shop_id, key_id).await,
         },
+        Command::Audit(AuditCommand::Verify) => audit_verify(app).await,
         Command::Task(command) => match command {
             TaskCommand::List => task_list(app).await,
             TaskCommand::Show { task_id } => task_show(app, task_id).await,
@@ -300,7 +303,7 @@ async fn contract_add(app: &App, new: ContractAdd) -> Reply {
 async fn contract_switch(app: &App, contract: ContractId, enabled: bool) -> Reply {
     let shop = app.store.read(move |reader| reader.shop_of_contract(contract)).await?;
     let shop = shop.ok_or_else(|| missing("contract"))?;
-    let set = SetContractEnabled { shop, contract, enabled };
+    let set = SetContractEnabled { shop, contract, enabled, now: app.clock.now() };
     if !app.store.set_contract_enabled(set).await? {
         return Err(missing("contract"));
     }
@@ -337,6 +340,17 @@ async fn key_revoke(app: &App, shop: ShopId, key: KeyId) -> Reply {
             Err(AdminError::new(Kind::Internal, "ending a key answered what it never answers"))
         }
     }
+}
+
+async fn audit_verify(app: &App) -> Reply {
+    let report = audit::verify(app).await?;
+    Ok(Answer::Audit {
+        chains: report.verified.chains,
+        rows: report.verified.rows,
+        checkpoints: report.checkpoints,
+        unsigned: report.unsigned,
+        findings: report.verified.findings.iter().map(ToString::to_string).collect(),
+    })
 }
 
 async fn task_list(app: &App) -> Reply {
@@ -399,6 +413,12 @@ fn task_row(row: rows::TaskRow) -> TaskRow {
 
 fn missing(what: &str) -> AdminError {
     AdminError::new(Kind::NotFound, format!("there is no such {what}"))
+}
+
+impl From<AuditError> for AdminError {
+    fn from(error: AuditError) -> Self {
+        Self::new(Kind::Internal, chain(&error))
+    }
 }
 
 impl From<ResolveError> for AdminError {

@@ -63,7 +63,7 @@ pub async fn new_code(
 ) -> Result<Option<SecretText>, StoreError> {
     let code = EnrolmentCode::new(app.entropy.array(), &app.keys.answer.public());
     let enrolment_key = code.enrolment_key().public();
-    let expires_at = app.clock.now().plus(valid_for);
-    let set = SetEnrolment { shop, enrolment_key, expires_at };
+    let now = app.clock.now();
+    let set = SetEnrolment { shop, enrolment_key, expires_at: now.plus(valid_for), now };
     Ok(app.store.set_enrolment(set).await?.then(|| code.printed()))
 }

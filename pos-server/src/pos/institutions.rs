@@ -12,7 +12,7 @@ use crate::connectors::{
 };
 use crate::store::StoreError;
 use crate::store::rows::InstitutionRow;
-use crate::store::verbs::{RecordTest, SetInstitutionEnabled};
+use crate::store::verbs::{AddInstitution, RecordTest, SetInstitutionEnabled};
 
 /// Why an institution was not entered or not switched.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +73,8 @@ pub async fn add(app: &App, new: NewInstitution) -> Result<(), InstitutionError>
     // A URL or CA that can never be used is not entered at all.
     Institution::new(record(&row)?, app.institutions.call_key())?;
     let id = row.id.clone();
-    if !app.store.add_institution(row).await? {
+    if !app.store.add_institution(AddInstitution { institution: row, now: app.clock.now() }).await?
+    {
         return Err(InstitutionError::Exists);
     }
     switch(app, &id, true).await
@@ -96,10 +97,12 @@ pub async fn switch(app: &App, id: &InstitutionId, on: bool) -> Result<(), Insti
             name_ja: tested.names.ja.to_string().into(),
             capabilities: capabilities.into(),
             seal_key_version: tested.seal_key_version,
+            now: app.clock.now(),
         };
         app.store.record_test(test).await?
     } else {
-        let off = SetInstitutionEnabled { institution: id.clone(), enabled: false };
+        let now = app.clock.now();
+        let off = SetInstitutionEnabled { institution: id.clone(), enabled: false, now };
         app.store.set_institution_enabled(off).await?
     };
     if !found {

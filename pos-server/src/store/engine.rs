@@ -9,9 +9,10 @@ use pos_protocol::id::{
 use pos_protocol::key::KeyId;
 
 use super::StoreError;
+use super::audit::{AuditRow, Head};
 use super::rows::{
-    ContractRow, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow, ShopRow, StoredPayment,
-    TaskRow, TimeGaps, UnderKey,
+    ContractRow, Incarnation, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow, ShopRow,
+    StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
 use super::verbs::{Reply, Verb};
 
@@ -79,6 +80,16 @@ pub trait Reader: Send + Sync {
     fn open_tasks(&self) -> Result<u64, StoreError>;
     /// One task. For the operator.
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError>;
+    /// Where every chain of the audit stands. For the operator.
+    fn audit_heads(&self) -> Result<Vec<Head>, StoreError>;
+    /// The first row of every chain that has one. For the operator.
+    fn audit_beginnings(&self) -> Result<Vec<AuditRow>, StoreError>;
+    /// Rows of the audit behind `after`, by writer and place, at most `limit`. For the operator.
+    fn audit_rows(
+        &self,
+        after: Option<(Incarnation, u64)>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError>;
     /// Open operations by state. For metrics.
     fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError>;
 }

@@ -5,6 +5,7 @@
 //! beside it and see only what was committed. An engine is chosen at start-up; one conformance
 //! suite holds all engines to the same behaviour.
 
+pub mod audit;
 #[cfg(test)]
 mod conformance;
 pub mod engine;

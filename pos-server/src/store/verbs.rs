@@ -453,6 +453,8 @@ pub struct SetEnrolment {
     pub enrolment_key: PublicKey,
     /// Until when it counts.
     pub expires_at: Timestamp,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Registers a POS.
@@ -482,6 +484,17 @@ pub struct SetContractEnabled {
     pub contract: ContractId,
     /// On.
     pub enabled: bool,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Enters an institution.
+#[derive(Clone, Debug)]
+pub struct AddInstitution {
+    /// The institution.
+    pub institution: InstitutionRow,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Switches an institution on or off.
@@ -491,6 +504,8 @@ pub struct SetInstitutionEnabled {
     pub institution: InstitutionId,
     /// On.
     pub enabled: bool,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Keeps what a passed connection test told of an institution, and switches it on.
@@ -506,6 +521,8 @@ pub struct RecordTest {
     pub capabilities: Box<str>,
     /// The version of its seal key set; a smaller one than is kept changes nothing.
     pub seal_key_version: u64,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Notes the newest seal key set of an institution, so that an older one is never taken again.
@@ -598,7 +615,7 @@ verbs! {
     /// Keeps what a check came to.
     FinishCheck(FinishCheck) -> (), finish_check;
     /// Enters an institution; `false` when the id is taken.
-    AddInstitution(InstitutionRow) -> Changed, add_institution;
+    AddInstitution(AddInstitution) -> Changed, add_institution;
     /// Switches an institution on or off; `false` when there is none of this id.
     SetInstitutionEnabled(SetInstitutionEnabled) -> Changed, set_institution_enabled;
     /// Keeps what a passed connection test told and switches the institution on; `false` when there

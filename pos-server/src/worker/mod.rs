@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use crate::app::App;
+use crate::audit;
 use crate::connectors::Institution;
 use crate::payments::recovery::{self, Turn};
 use crate::shutdown::Shutdown;
@@ -31,6 +32,9 @@ const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// How often it looks whether a seal key set grows old.
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
 
+/// How often the audit is witnessed outside the database (`payments.md` 6.7).
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(3_600);
+
 /// How often it prunes, and how soon again where more is left.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_AGAIN: Duration = Duration::from_millis(250);
@@ -44,10 +48,29 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) {
         recover(&app, shutdown.clone()),
         count(&app, shutdown.clone()),
         refresh_seal_keys(&app, shutdown.clone()),
+        checkpoint(&app, shutdown.clone()),
         prune(&app, shutdown),
     );
     // What was begun is finished: each operation has its own time-outs.
     app.conductor.idle().await;
+    // The last word of this run, so that a tail cut off while it is down shows.
+    witness(&app).await;
+}
+
+/// Witnesses the audit outside the database: at the start, every hour, and at the end.
+async fn checkpoint(app: &App, mut shutdown: Shutdown) {
+    loop {
+        witness(app).await;
+        if !rest(CHECKPOINT_EVERY, &mut shutdown).await {
+            return;
+        }
+    }
+}
+
+async fn witness(app: &App) {
+    if let Err(cause) = audit::checkpoint(app).await {
+        warn!(cause = %chain(&cause), "the audit has no new checkpoint");
+    }
 }
 
 /// `false` when the end is asked for first.

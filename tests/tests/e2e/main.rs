@@ -8,6 +8,7 @@ use pos_tests::BedOptions;
 use pos_tests::shared::Shared;
 
 mod access;
+mod audit;
 mod bad_input;
 mod bodies;
 mod canaries;

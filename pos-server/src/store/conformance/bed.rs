@@ -19,10 +19,13 @@ use crate::store::rows::{
     ContractRow, Evidence, Incarnation, InstitutionRow, KeyRow, PosRow, ShopRow, StoredPayment,
 };
 use crate::store::verbs::{
-    AddContract, AddPos, BeginOperation, Begun, Change, Follows, Lease, LeaseDueWork, NewPayment,
-    OpenSession, OwnOperation, RecordOutcome, Recorded, Register, Reply, SetEnrolment, Target,
-    Verb,
+    AddContract, AddInstitution, AddPos, BeginOperation, Begun, Change, Follows, Lease,
+    LeaseDueWork, NewPayment, OpenSession, OwnOperation, RecordOutcome, Recorded, Register, Reply,
+    SetEnrolment, Target, Verb,
 };
+
+/// When a bed begins.
+const NOW: Timestamp = Timestamp::from_secs(1_795_000_000);
 
 /// An engine on an empty database, and what keeps that database in being.
 pub(in crate::store) struct Opened {
@@ -92,12 +95,12 @@ impl Bed {
             reader: engine.reader,
             lists: engine.lists,
             counter: 0,
-            now: Timestamp::from_secs(1_795_000_000),
+            now: NOW,
             ours: nobody.clone(),
             theirs: nobody,
             _keep: keep,
         };
-        assert!(tell!(bed, AddInstitution, institution(INSTITUTION)));
+        assert!(tell!(bed, AddInstitution, adding(institution(INSTITUTION))));
         bed.ours = bed.tenant();
         bed.theirs = bed.tenant();
         bed
@@ -231,7 +234,7 @@ impl Bed {
     pub(in crate::store) fn enrol(&mut self, shop: ShopId) -> PublicKey {
         let enrolment_key = self.fresh_key();
         let expires_at = self.now.plus(Duration::from_secs(600));
-        let verb = SetEnrolment { shop, enrolment_key, expires_at };
+        let verb = SetEnrolment { shop, enrolment_key, expires_at, now: self.now };
         assert!(tell!(self, SetEnrolment, verb));
         enrolment_key
     }
@@ -440,6 +443,11 @@ pub(in crate::store) fn new_payment(verb: &BeginOperation) -> &NewPayment {
         Target::New(new) => new,
         Target::Existing { .. } => panic!("the verb makes no payment"),
     }
+}
+
+/// Enters an institution, at the time of the bed's beginning.
+pub(in crate::store) fn adding(institution: InstitutionRow) -> AddInstitution {
+    AddInstitution { institution, now: NOW }
 }
 
 pub(in crate::store) fn institution(id: &str) -> InstitutionRow {

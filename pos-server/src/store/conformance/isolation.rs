@@ -65,7 +65,12 @@ pub(in crate::store) fn a_foreign_shop_changes_nothing(bed: &mut Bed) {
     assert_eq!(bed.read().key(successor.id()).unwrap(), None);
     let key = bed.read().key(ours.signer.id()).unwrap().unwrap();
     assert_eq!((key.ended_at, key.ends_at, key.first_used_at), (None, None, None));
-    let switch = SetContractEnabled { shop: theirs.shop, contract: ours.contract, enabled: false };
+    let switch = SetContractEnabled {
+        shop: theirs.shop,
+        contract: ours.contract,
+        enabled: false,
+        now: bed.now,
+    };
     assert!(!tell!(bed, SetContractEnabled, switch));
     let contract = bed.read().contract(ours.shop, ours.contract).unwrap();
     let contract = contract.unwrap();

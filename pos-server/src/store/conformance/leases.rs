@@ -5,7 +5,9 @@ use std::time::Duration;
 use pos_protocol::id::InstitutionId;
 use pos_protocol::payment::OperationState;
 
-use super::bed::{Bed, INSTITUTION, LEASE, ME, OTHER, institution, named, new_payment, tell};
+use super::bed::{
+    Bed, INSTITUTION, LEASE, ME, OTHER, adding, institution, named, new_payment, tell,
+};
 use crate::store::rows::Incarnation;
 use crate::store::verbs::{Begun, HastenWork, Lease, LeaseDueWork, Recorded, Target};
 
@@ -57,7 +59,7 @@ pub(in crate::store) fn a_sole_owner_hastens_what_the_dead_hold(bed: &mut Bed) {
 pub(in crate::store) fn each_institution_has_a_line_of_its_own(bed: &mut Bed) {
     let ours = bed.ours.clone();
     let bank: InstitutionId = named("umi-bank");
-    assert!(tell!(bed, AddInstitution, institution("umi-bank")));
+    assert!(tell!(bed, AddInstitution, adding(institution("umi-bank"))));
     let contract = bed.contract_with("umi-bank", ours.shop, ours.pos);
     let mut at_bank = bed.sale(&ours);
     if let Target::New(new) = &mut at_bank.target {

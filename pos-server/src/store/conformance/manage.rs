@@ -6,7 +6,7 @@ use pos_protocol::ErrorCode;
 use pos_protocol::id::{ContractId, IdempotencyKey, PosId, ShopId};
 use pos_protocol::wire::KeyRole;
 
-use super::bed::{Bed, INSTITUTION, institution, named, new_payment, tell};
+use super::bed::{Bed, INSTITUTION, adding, institution, named, new_payment, tell};
 use crate::store::rows::{ContractRow, PosRow, ShopRow};
 use crate::store::verbs::{
     AddContract, AddPos, Admitted, BeginCheck, Begun, CheckBegun, CheckKept, Claim, EndKey,
@@ -23,10 +23,10 @@ pub(in crate::store) fn institutions_are_entered_once(bed: &mut Bed) {
     other.seal_key_version = 3;
     other.capabilities = r#"{"methods":["bank:aozora"]}"#.into();
     other.enabled = false;
-    assert!(tell!(bed, AddInstitution, other.clone()));
+    assert!(tell!(bed, AddInstitution, adding(other.clone())));
     let mut again = other.clone();
     again.name = "Somebody else".into();
-    assert!(!tell!(bed, AddInstitution, again));
+    assert!(!tell!(bed, AddInstitution, adding(again)));
     let all = bed.read().institutions().unwrap();
     assert_eq!(all, [other, institution(INSTITUTION)]);
 }
@@ -74,6 +74,7 @@ pub(in crate::store) fn shops_and_poses_are_entered_once(bed: &mut Bed) {
         shop: ShopId::from_octets([5; 16]),
         enrolment_key: bed.fresh_key(),
         expires_at: bed.now,
+        now: bed.now,
     };
     assert!(!tell!(bed, SetEnrolment, nobody));
 }
@@ -113,20 +114,22 @@ pub(in crate::store) fn contracts_need_their_pos_and_institution(bed: &mut Bed) 
 pub(in crate::store) fn switches_switch(bed: &mut Bed) {
     let ours = bed.ours.clone();
     for enabled in [false, true] {
-        let verb = SetContractEnabled { shop: ours.shop, contract: ours.contract, enabled };
+        let verb =
+            SetContractEnabled { shop: ours.shop, contract: ours.contract, enabled, now: bed.now };
         assert!(tell!(bed, SetContractEnabled, verb));
         let found = bed.read().contract(ours.shop, ours.contract).unwrap();
         assert_eq!(found.unwrap().enabled, enabled);
-        let verb = SetInstitutionEnabled { institution: named(INSTITUTION), enabled };
+        let verb = SetInstitutionEnabled { institution: named(INSTITUTION), enabled, now: bed.now };
         assert!(tell!(bed, SetInstitutionEnabled, verb));
         assert_eq!(bed.read().institutions().unwrap()[0].enabled, enabled);
     }
-    let verb = SetInstitutionEnabled { institution: named("nobody"), enabled: true };
+    let verb = SetInstitutionEnabled { institution: named("nobody"), enabled: true, now: bed.now };
     assert!(!tell!(bed, SetInstitutionEnabled, verb));
     let verb = SetContractEnabled {
         shop: ours.shop,
         contract: ContractId::from_octets([5; 16]),
         enabled: true,
+        now: bed.now,
     };
     assert!(!tell!(bed, SetContractEnabled, verb));
 }

@@ -6,6 +6,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "arithmetic in a test overflows loudly")]
 
 pub(super) mod access;
+pub(super) mod audit;
 pub(super) mod bed;
 pub(super) mod groups;
 pub(super) mod isolation;
@@ -39,6 +40,11 @@ macro_rules! conformance_suite {
                 a_key_ends_once
                 management_keys_and_payment_keys_are_one_space
                 lists_show_the_keys_that_stand
+            }
+            audit {
+                every_decision_is_told_in_its_order
+                what_decides_nothing_is_not_told
+                a_verb_that_fails_leaves_no_row
             }
             groups {
                 verbs_of_a_group_see_each_other_and_fail_alone

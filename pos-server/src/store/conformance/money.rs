@@ -124,9 +124,11 @@ pub(in crate::store) fn switched_off_contracts_begin_nothing_new(bed: &mut Bed) 
     let ours = bed.ours.clone();
     let paid = bed.paid(&ours);
     let verb = bed.sale(&ours);
+    let now = bed.now;
     let contract =
-        |enabled| SetContractEnabled { shop: ours.shop, contract: ours.contract, enabled };
-    let institution = |enabled| SetInstitutionEnabled { institution: named(INSTITUTION), enabled };
+        |enabled| SetContractEnabled { shop: ours.shop, contract: ours.contract, enabled, now };
+    let institution =
+        |enabled| SetInstitutionEnabled { institution: named(INSTITUTION), enabled, now };
     assert!(tell!(bed, SetContractEnabled, contract(false)));
     assert_eq!(bed.begin(&verb), Begun::ContractDisabled);
     assert!(tell!(bed, SetInstitutionEnabled, institution(false)));

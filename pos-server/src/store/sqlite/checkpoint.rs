@@ -182,7 +182,7 @@ mod tests {
     fn a_log_that_was_moved_begins_anew() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite");
-        let writer = super::super::open_writer(&path).unwrap();
+        let writer = super::super::open_writer(&path, [1; 16]).unwrap();
         let write = |at: u32| {
             let statement = "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, ?1)";
             writer.connection().execute(statement, (at,)).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     fn a_busy_writer_does_not_make_the_log_grow_without_end() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite");
-        let mut writer = super::super::open_writer(&path).unwrap();
+        let mut writer = super::super::open_writer(&path, [1; 16]).unwrap();
         let db = writer.connection_mut();
         // No syncs: the log is to grow as fast as it can.
         db.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE filler (octets BLOB)").unwrap();

@@ -12,10 +12,11 @@ use super::codes;
 use super::rows::{Cells, corrupt, ms, unsigned};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
-use crate::store::rows::{InstitutionRow, ShopRow};
+use crate::store::rows::ShopRow;
 use crate::store::verbs::{
-    AddContract, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck, MOST_ROWS, Prune,
-    RaiseSealKeyVersion, RecordTest, ResolveTask, SetContractEnabled, SetInstitutionEnabled,
+    AddContract, AddInstitution, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck,
+    MOST_ROWS, Prune, RaiseSealKeyVersion, RecordTest, ResolveTask, SetContractEnabled,
+    SetInstitutionEnabled,
 };
 
 /// How long idempotency keys of management calls are remembered (`payments.md` 4.1), and sessions
@@ -102,8 +103,9 @@ pub(super) fn finish_check(db: &Connection, verb: &FinishCheck) -> Result<(), St
 
 pub(super) fn add_institution(
     db: &Connection,
-    row: &InstitutionRow,
+    verb: &AddInstitution,
 ) -> Result<Changed, StoreError> {
+    let row = &verb.institution;
     let added = db
         .prepare_cached(
             "INSERT INTO institution (id, name, name_ja, url, ca_pem, verify_key, seal_root, \

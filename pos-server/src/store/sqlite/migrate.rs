@@ -10,6 +10,7 @@ use super::OpenError;
 const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_first.sql"),
     include_str!("../../../migrations/0002_undo.sql"),
+    include_str!("../../../migrations/0003_audit.sql"),
 ];
 
 /// Marks a SQLite file as ours, for `file` and against opening somebody else's.
@@ -125,6 +126,6 @@ mod tests {
                 digest[..4].iter().map(|octet| format!("{octet:02x}")).collect()
             })
             .collect();
-        assert_eq!(digests, ["8dd8e1d2", "f5803363"]);
+        assert_eq!(digests, ["8dd8e1d2", "f5803363", "9eb93176"]);
     }
 }

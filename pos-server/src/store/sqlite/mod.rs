@@ -4,6 +4,7 @@
 //! second copy of the data in memory.
 
 mod access;
+mod audit;
 mod checkpoint;
 mod codes;
 mod manage;
@@ -29,7 +30,9 @@ use self::checkpoint::Checkpointer;
 use self::reader::SqliteReader;
 use self::writer::SqliteWriter;
 use super::StoreError;
+use super::audit::Chain;
 use super::engine::{Engine, Lookups};
+use super::rows::Incarnation;
 
 /// Why a database file cannot be used. Each sentence is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +92,15 @@ pub struct SqliteOptions {
     pub list_readers: usize,
     /// A read that takes longer is ended with an error.
     pub read_limit: Duration,
+    /// Who writes, for the audit: another one each time the database is opened.
+    pub incarnation: Incarnation,
 }
 
 impl SqliteOptions {
     /// Where so many threads answer calls; two more look on their own account.
-    pub fn for_threads(threads: usize) -> Self {
+    pub fn for_threads(threads: usize, incarnation: Incarnation) -> Self {
         Self {
+            incarnation,
             readers: threads.saturating_add(2),
             list_readers: 2,
             read_limit: Duration::from_secs(5),
@@ -104,7 +110,9 @@ impl SqliteOptions {
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self::for_threads(2)
+        let mut incarnation = [0; 16];
+        getrandom::fill(&mut incarnation).expect("the system has random octets");
+        Self::for_threads(2, incarnation)
     }
 }
 
@@ -114,7 +122,7 @@ impl Default for SqliteOptions {
 /// # Errors
 /// [`OpenError`], whose sentence says what the operator can do.
 pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
-    let writer = open_writer(path)?;
+    let writer = open_writer(path, options.incarnation)?;
     let readers = |count| SqliteReader::open(path, count, options.read_limit).map(Arc::new);
     Ok(Engine {
         writer: Box::new(writer),
@@ -124,7 +132,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
     })
 }
 
-fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
+fn open_writer(path: &Path, incarnation: Incarnation) -> Result<SqliteWriter, OpenError> {
     make_private(path)?;
     let mut db = connect(path)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
@@ -147,7 +155,7 @@ fn open_writer(path: &Path) -> Result<SqliteWriter, OpenError> {
         gate.pages(pages.unsigned_abs());
         Ok(())
     }))?;
-    Ok(SqliteWriter::new(db, checkpointer))
+    Ok(SqliteWriter::new(db, checkpointer, Chain::begin(incarnation)))
 }
 
 impl From<rusqlite::Error> for StoreError {

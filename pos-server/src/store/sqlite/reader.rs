@@ -13,12 +13,13 @@ use pos_protocol::wire::TimeGap;
 use rusqlite::{Connection, Params};
 
 use super::rows::{self, Cells, corrupt, select_payment};
-use super::{OpenError, codes};
+use super::{OpenError, audit, codes};
 use crate::store::StoreError;
+use crate::store::audit::{AuditRow, Head};
 use crate::store::engine::Reader;
 use crate::store::rows::{
-    ContractRow, EnrolmentRow, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow, ShopRow,
-    StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ContractRow, EnrolmentRow, Incarnation, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow,
+    ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
 
 /// Connections that take turns; who finds none waits for one.
@@ -332,6 +333,22 @@ impl Reader for SqliteReader {
             (id.octets(),),
             task_row,
         )
+    }
+
+    fn audit_heads(&self) -> Result<Vec<Head>, StoreError> {
+        self.with(audit::heads)
+    }
+
+    fn audit_beginnings(&self) -> Result<Vec<AuditRow>, StoreError> {
+        self.with(audit::beginnings)
+    }
+
+    fn audit_rows(
+        &self,
+        after: Option<(Incarnation, u64)>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        self.with(|db| audit::rows(db, after, limit))
     }
 
     fn open_counts(&self) -> Result<Vec<OpenCount>, StoreError> {

@@ -11,9 +11,12 @@ use tempfile::TempDir;
 use super::reader::SqliteReader;
 use super::{OpenError, SqliteOptions, open, open_writer};
 use crate::store::StoreError;
-use crate::store::conformance::bed::{Bed, LEASE, ME, Opened, new_payment, tell};
+use crate::store::audit::verify::{Verified, Verifier};
+use crate::store::conformance::bed::{
+    Bed, INSTITUTION, LEASE, ME, Opened, named, new_payment, tell,
+};
 use crate::store::engine::{Engine, Reader as _, Writer as _};
-use crate::store::verbs::{Begun, LeaseDueWork, Recorded, Verb};
+use crate::store::verbs::{Begun, LeaseDueWork, Recorded, SetInstitutionEnabled, Verb};
 
 mod suite {
     use crate::store::conformance::conformance_suite;
@@ -43,7 +46,7 @@ fn bed(folder: &TempDir) -> Bed {
 #[test]
 fn sqlite_is_built_as_configured() {
     let folder = TempDir::new().unwrap();
-    let writer = open_writer(&database(folder.path())).unwrap();
+    let writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     let mut statement = writer.connection().prepare("PRAGMA compile_options").unwrap();
     let options: Vec<String> =
         statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
@@ -75,15 +78,15 @@ fn what_was_acknowledged_is_there_after_reopening() {
 fn a_database_of_a_newer_release_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = database(folder.path());
-    drop(open_writer(&path).unwrap());
+    drop(open_writer(&path, [1; 16]).unwrap());
     let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (3, zeroblob(32))", ())
+    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (4, zeroblob(32))", ())
         .unwrap();
     drop(raw);
     let error = open(&path, SqliteOptions::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "the database is at version 3 and this release knows only up to 2: start the newer \
+        "the database is at version 4 and this release knows only up to 3: start the newer \
          release again, or restore a backup from before it"
     );
 }
@@ -127,7 +130,7 @@ fn the_files_are_their_owners_alone() {
 #[test]
 fn a_commit_is_synced_before_it_is_answered() {
     let folder = TempDir::new().unwrap();
-    let writer = open_writer(&database(folder.path())).unwrap();
+    let writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     let pragma = |name: &str| -> i64 {
         let statement = format!("PRAGMA {name}");
         writer.connection().query_row(&statement, (), |row| row.get(0)).unwrap()
@@ -156,7 +159,7 @@ fn kept(folder: &TempDir, bed: &Bed) -> usize {
 fn a_full_disk_refuses_and_harms_nothing() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path())).unwrap();
+    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     let limit = |writer: &super::SqliteWriter, pages: i64| {
         let statement = format!("PRAGMA max_page_count = {pages}");
         let db = writer.connection();
@@ -198,7 +201,7 @@ fn a_full_disk_refuses_and_harms_nothing() {
 fn a_database_that_cannot_be_written_refuses() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path())).unwrap();
+    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     let read_only = |writer: &super::SqliteWriter, on: bool| {
         let db = writer.connection();
         db.pragma_update(None, "query_only", on).unwrap();
@@ -218,7 +221,7 @@ fn a_database_that_cannot_be_written_refuses() {
 fn a_commit_that_fails_is_unknown_and_the_last() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path())).unwrap();
+    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     let (first, second) = sales.split_at(20);
     assert!(writer.commit(first).unwrap().iter().all(Result::is_ok));
     writer.connection_mut().commit_hook(Some(|| true)).unwrap();
@@ -235,7 +238,7 @@ fn a_commit_that_fails_is_unknown_and_the_last() {
 #[test]
 fn a_disk_that_fails_under_the_log_ends_the_writing() {
     let folder = TempDir::new().unwrap();
-    let mut writer = open_writer(&database(folder.path())).unwrap();
+    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
     assert!(writer.commit(&[]).is_ok());
     writer.gate().fail();
     assert!(matches!(writer.commit(&[]), Err(StoreError::Stopped)));
@@ -248,7 +251,7 @@ fn the_log_of_an_earlier_run_is_settled_before_anything_is_served() {
     let log = folder.path().join("shop.sqlite-wal");
     assert!(fs::metadata(&log).unwrap().len() > 0);
     // The first bed lives on, as a process that was killed would leave its log.
-    let _second = open_writer(&database(folder.path())).unwrap();
+    let _second = open_writer(&database(folder.path()), [1; 16]).unwrap();
     assert_eq!(fs::metadata(&log).unwrap().len(), 0);
     drop(whole);
 }
@@ -383,7 +386,7 @@ fn no_statement_walks_through_the_history() {
     assert_eq!(reader.tasks(10).unwrap(), []);
     assert_eq!(reader.open_tasks().unwrap(), 0);
     assert_eq!(reader.keys(ours.shop).unwrap().len(), 1);
-    let mut writer = open_writer(&path).unwrap();
+    let mut writer = open_writer(&path, [1; 16]).unwrap();
     let stop = || true;
     let db = writer.connection_mut();
     db.progress_handler(1_000, Some(stop)).unwrap();
@@ -400,4 +403,72 @@ fn no_statement_walks_through_the_history() {
     ];
     let replies = writer.commit(&verbs).unwrap();
     assert!(replies.iter().all(Result::is_ok), "{replies:?}");
+}
+
+/// Reads the audit as the operator's command does.
+fn verified(folder: &TempDir) -> Verified {
+    let reader = opened(folder).lists;
+    let mut verifier = Verifier::new(&reader.audit_beginnings().unwrap(), Vec::new());
+    for row in reader.audit_rows(None, 1_000).unwrap() {
+        verifier.read(&row);
+    }
+    verifier.finish()
+}
+
+#[test]
+fn each_run_writes_a_chain_that_names_the_one_before() {
+    let folder = TempDir::new().unwrap();
+    for chains in 1..=3 {
+        if chains == 1 {
+            drop(bed(&folder));
+        } else {
+            let switch = SetInstitutionEnabled {
+                institution: named(INSTITUTION),
+                enabled: chains == 2,
+                now: pos_protocol::Timestamp::from_ms(chains),
+            };
+            let verb = Verb::SetInstitutionEnabled(Box::new(switch));
+            assert!(opened(&folder).writer.commit(&[verb]).unwrap()[0].is_ok());
+        }
+        let seen = verified(&folder);
+        assert_eq!((seen.chains, &seen.findings[..]), (chains, &[][..]));
+    }
+    let reader = opened(&folder).lists;
+    let beginnings = reader.audit_beginnings().unwrap();
+    let named = beginnings.iter().map(|row| row.body.matches("writer").count());
+    assert_eq!(named.sum::<usize>(), 2, "each end is named once: {beginnings:?}");
+}
+
+#[test]
+fn whatever_is_changed_in_the_audits_table_is_found() {
+    for (change, found) in [
+        (
+            "UPDATE audit SET body = replace(body, 'begin', 'began') WHERE body LIKE '%begin%'",
+            "was edited",
+        ),
+        ("UPDATE audit SET at = at + 1 WHERE seq = 3", "was edited"),
+        ("UPDATE audit SET shop = NULL WHERE seq = 7", "was edited"),
+        ("DELETE FROM audit WHERE seq = 4", "are missing"),
+        (
+            "UPDATE audit SET body = (SELECT body FROM audit AS other WHERE other.seq = 9) \
+             WHERE seq = 7",
+            "was edited",
+        ),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut bed = bed(&folder);
+        let ours = bed.ours.clone();
+        bed.paid(&ours);
+        bed.paid(&ours);
+        drop(bed);
+        assert_eq!(verified(&folder).findings, []);
+        let raw = rusqlite::Connection::open(database(folder.path())).unwrap();
+        assert!(raw.execute(change, ()).unwrap() > 0, "{change}");
+        drop(raw);
+        let findings = verified(&folder).findings;
+        assert!(
+            findings.iter().any(|one| one.to_string().contains(found)),
+            "{change}: {findings:?}"
+        );
+    }
 }

@@ -7,8 +7,10 @@ use rusqlite::Connection;
 
 use super::checkpoint::{Checkpointer, Gate};
 use super::rows::Cells;
-use super::{access, manage, money};
+use super::{access, audit, manage, money};
 use crate::store::StoreError;
+use crate::store::audit::verify::unnamed;
+use crate::store::audit::{Chain, Draft};
 use crate::store::engine::Writer;
 use crate::store::verbs::{Claim, Reply, Verb};
 
@@ -16,6 +18,7 @@ use crate::store::verbs::{Claim, Reply, Verb};
 pub(super) struct SqliteWriter {
     db: Connection,
     stopped: bool,
+    audit: Chain,
     gate: Arc<Gate>,
     /// Ends with the writer.
     _checkpointer: Checkpointer,
@@ -35,8 +38,8 @@ enum Apart {
 
 impl SqliteWriter {
     /// Takes over a connection that was set up and migrated.
-    pub(super) fn new(db: Connection, checkpointer: Checkpointer) -> Self {
-        Self { db, stopped: false, gate: checkpointer.gate(), _checkpointer: checkpointer }
+    pub(super) fn new(db: Connection, checkpointer: Checkpointer, audit: Chain) -> Self {
+        Self { db, stopped: false, audit, gate: checkpointer.gate(), _checkpointer: checkpointer }
     }
 
     /// For tests that break the connection.
@@ -91,8 +94,15 @@ impl SqliteWriter {
             };
             replies.push(reply);
         }
+        let told = match self.tell(verbs, &replies) {
+            Ok(told) => told,
+            Err(error) => return Err(self.roll_back(error)),
+        };
         match self.run("COMMIT") {
-            Ok(()) => Ok(Some(replies)),
+            Ok(()) => {
+                self.audit.keep(&told);
+                Ok(Some(replies))
+            }
             Err(StoreError::Engine { cause }) => {
                 self.stopped = true;
                 Err(StoreError::Unknown { cause })
@@ -102,6 +112,23 @@ impl SqliteWriter {
                 Err(StoreError::Unknown { cause: Arc::new(other) })
             }
         }
+    }
+
+    /// Writes what was decided to the audit, in the same transaction.
+    fn tell(
+        &self,
+        verbs: &[Verb],
+        replies: &[Result<Reply, StoreError>],
+    ) -> Result<Draft, StoreError> {
+        let done = verbs.iter().zip(replies);
+        let done = done.filter_map(|(verb, reply)| Some((verb, reply.as_ref().ok()?)));
+        let draft = self
+            .audit
+            .draft(done, || Ok(unnamed(audit::heads(&self.db)?, &audit::beginnings(&self.db)?)))?;
+        for row in &draft.rows {
+            audit::insert(&self.db, row)?;
+        }
+        Ok(draft)
     }
 
     /// The inner error is the verb's own; the outer one means that the transaction is gone.
