@@ -166,6 +166,10 @@ pub fn parse<T: Body>(octets: &[u8]) -> Result<T, InvalidBody> {
     if octets.len() > T::MOST_OCTETS {
         return Err(InvalidBody::TooLarge { found: octets.len(), most: T::MOST_OCTETS });
     }
+    // A member that is ignored is not looked at: two readers could part over whether it is a text.
+    if std::str::from_utf8(octets).is_err() {
+        return Err(InvalidBody::Json { message: "it is not UTF-8".into() });
+    }
     // Serde would also take a list of the members in their order; the protocol has objects only.
     if octets.trim_ascii_start().first() != Some(&b'{') {
         return Err(InvalidBody::Json { message: "it does not begin with a brace".into() });

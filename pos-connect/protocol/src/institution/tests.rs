@@ -221,6 +221,14 @@ fn what_is_not_one_object_is_no_body() {
     assert!(fraction != good && parse::<OperationRequest>(fraction.as_bytes()).is_err());
     let latin = b"{\"operation_id\":\"\xff\"}";
     assert!(parse::<OperationRequest>(latin).is_err());
+    // Nor below a member that is not known, which nobody reads.
+    let answer = |text: &[u8]| {
+        let id = b"{\"operation_id\":\"op_06fpc9v3r0e4k7m2n8q1s5t9wx\",";
+        let rest = b"\"state\":\"not_processed\",\"time_ms\":1,\"more\":\"";
+        parse::<OperationAnswer>(&[&id[..], rest, text, b"\"}"].concat())
+    };
+    assert!(answer(b"\xc3\xa9").is_ok());
+    assert!(matches!(answer(b"\xe9"), Err(InvalidBody::Json { .. })));
     let long = format!("{good}{}", " ".repeat(MAX_REQUEST_OCTETS));
     assert!(matches!(
         parse::<OperationRequest>(long.as_bytes()),
