@@ -10,6 +10,7 @@ pub mod error;
 pub mod folder;
 pub mod forge;
 pub mod line;
+pub mod octets;
 pub mod pay;
 pub mod process;
 pub mod raw;

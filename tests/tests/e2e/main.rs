@@ -14,6 +14,7 @@ mod bodies;
 mod canaries;
 mod faults;
 mod forgery;
+mod hostile;
 mod matrix;
 mod restart;
 mod routing;

@@ -12,6 +12,8 @@ mod build;
 mod child;
 mod deny;
 mod failure;
+mod fuzz;
+mod hostile;
 mod judges;
 mod package;
 mod parts;
@@ -19,6 +21,7 @@ mod programs;
 mod runner;
 mod setup;
 mod sizes;
+mod tool;
 mod venv;
 mod workspace;
 

@@ -8,7 +8,7 @@ use crate::{
     child::Children,
     deny,
     failure::Failure,
-    judges, package, setup, sizes,
+    fuzz, hostile, judges, package, setup, sizes,
 };
 
 /// One part of the run.
@@ -58,6 +58,8 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "package", budget_s: 1800, quick: false, run: package::run },
     Part { name: "languages", budget_s: 480, quick: false, run: bindings::speed::run },
     Part { name: "bench",   budget_s: 300, quick: false, run: bench },
+    Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
+    Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
 ];
 
 /// The goal for CPU of a payment over CPU of an echo (`docs/PERFORMANCE.md`).

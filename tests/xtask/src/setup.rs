@@ -62,7 +62,7 @@ pub(crate) fn run(children: &Children<'_>) -> Result<Figures, Failure> {
     judges::ENVIRONMENT.install(children)?;
     bindings::python::prepare(children)?;
     bindings::npm::install(children)?;
-    deny::install(children)?;
+    deny::DENY.install(children)?;
     Ok(Vec::new())
 }
 
