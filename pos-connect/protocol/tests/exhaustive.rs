@@ -6,6 +6,7 @@
 //! wrong any more, the payment ends, and what stands here is what stands there.
 
 #![expect(clippy::unwrap_used, reason = "a test ends at the first thing that is not as expected")]
+#![expect(clippy::arithmetic_side_effects, reason = "a sum that overflows ends a test too")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 

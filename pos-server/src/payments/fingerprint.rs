@@ -3,7 +3,7 @@
 
 use pos_protocol::id::{ContractId, OrderId, PaymentId};
 use pos_protocol::key::KeyId;
-use pos_protocol::money::{Amount, Currency};
+use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::OperationKind;
 use sha2::{Digest as _, Sha256};
 
@@ -37,8 +37,7 @@ pub(super) fn of_payment(
     kind: OperationKind,
     contract: ContractId,
     order: &OrderId,
-    amount: Amount,
-    currency: Currency,
+    money: Money,
     envelope: &[u8; 32],
     allow_partial: bool,
     give_up_after_s: Option<u32>,
@@ -47,8 +46,8 @@ pub(super) fn of_payment(
         .and(kind.wire().as_bytes())
         .and(contract.octets())
         .and(order.as_str().as_bytes())
-        .and(&amount.minor().to_be_bytes())
-        .and(currency.code().as_bytes())
+        .and(&money.amount.minor().to_be_bytes())
+        .and(money.currency.code().as_bytes())
         .and(envelope)
         .and(&[u8::from(allow_partial)]);
     match give_up_after_s {
@@ -103,28 +102,21 @@ mod tests {
     fn every_field_counts_and_none_runs_into_the_next() {
         let contract = ContractId::from_octets([1; 16]);
         let amount = |minor| Amount::new(minor).unwrap();
-        let base = |order: &str, minor, currency, envelope, partial| {
+        let base = |order: &str, minor, currency, envelope, partial, give_up| {
             let order = order.parse().unwrap();
+            let money = Money { amount: amount(minor), currency };
             let kind = OperationKind::Sale;
-            of_payment(
-                kind,
-                contract,
-                &order,
-                amount(minor),
-                currency,
-                &[envelope; 32],
-                partial,
-                None,
-            )
+            of_payment(kind, contract, &order, money, &[envelope; 32], partial, give_up)
         };
-        let first = base("order-1", 100, Currency::JPY, 7, false);
-        assert_eq!(first, base("order-1", 100, Currency::JPY, 7, false));
+        let first = base("order-1", 100, Currency::JPY, 7, false, None);
+        assert_eq!(first, base("order-1", 100, Currency::JPY, 7, false, None));
         for other in [
-            base("order-2", 100, Currency::JPY, 7, false),
-            base("order-1", 101, Currency::JPY, 7, false),
-            base("order-1", 100, Currency::EUR, 7, false),
-            base("order-1", 100, Currency::JPY, 8, false),
-            base("order-1", 100, Currency::JPY, 7, true),
+            base("order-2", 100, Currency::JPY, 7, false, None),
+            base("order-1", 101, Currency::JPY, 7, false, None),
+            base("order-1", 100, Currency::EUR, 7, false, None),
+            base("order-1", 100, Currency::JPY, 8, false, None),
+            base("order-1", 100, Currency::JPY, 7, true, None),
+            base("order-1", 100, Currency::JPY, 7, false, Some(60)),
         ] {
             assert_ne!(first, other);
         }
