@@ -18,7 +18,7 @@ use pos_server::connectors::institution_protocol::InstitutionProtocol;
 use pos_server::connectors::registry::CallKey;
 use pos_server::connectors::{
     Answer, Capabilities, CheckOrder, CheckOutcome, Connector, CurrencyTerms, Fault,
-    InstitutionRecord, OperationOrder, Reply, Request, WayOut,
+    InstitutionRecord, OperationOrder, Reply, Request, ReversalOrder, WayOut,
 };
 use serde::Deserialize;
 
@@ -44,6 +44,8 @@ struct Fixed {
     inquiry: Request,
     check_order: CheckOrder,
     check: Request,
+    reversal_order: ReversalOrder,
+    reversal: Request,
     test: Request,
     seal_keys: Request,
     institution: SigningKey,
@@ -59,11 +61,23 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
         money: order.money,
         envelope: envelope(),
     };
+    let reversal_order = ReversalOrder {
+        institution: order.institution.clone(),
+        operation_id: "op_06fpc9v3r0e4k7m2n8q1s5t9wy".parse().expect("an id"),
+        original: order.operation_id,
+        contract_number: order.contract_number.clone(),
+        order_id: order.order_id.clone(),
+        money: order.money,
+        original_not_after: order.not_after,
+        not_after: Timestamp::from_secs(1_795_000_030),
+        repeat: false,
+    };
     let written = "each can be written";
     Fixed {
         operation: line.prepare(&order, NOW).expect(written),
         inquiry: line.prepare_inquiry(&order, NOW).expect(written),
         check: line.prepare_check(&check_order, NOW).expect(written),
+        reversal: line.prepare_reversal(&reversal_order, NOW).expect(written),
         test: line.prepare_connection_test(NOW).expect(written),
         seal_keys: line.prepare_seal_keys(NOW).expect(written),
         institution: institution_key(),
@@ -71,6 +85,7 @@ static FIXED: LazyLock<Fixed> = LazyLock::new(|| {
         line,
         order,
         check_order,
+        reversal_order,
     }
 });
 
@@ -82,6 +97,7 @@ pub(super) fn connector(octets: &[u8]) {
     let body = octets.get(end + 1..).unwrap_or_default();
     an_operation(status, body);
     a_check(status, body);
+    a_reversal(status, body);
     let Fixed { line, test, seal_keys, .. } = &*FIXED;
     if let Ok(found) = line.accept_connection_test(test, &signed(test, status, body)) {
         assert_eq!((status, told(body).institution.as_str()), (200, "sakura-card"));
@@ -134,12 +150,25 @@ fn is_proved(order: &OperationOrder, answer: &Answer, status: u16, body: &[u8], 
             assert!(!asked && !order.sent_before, "{status} {told:?}");
             assert!(PROOFS.iter().any(|(code, with)| told.code == *code && *with == status));
         }
-        Outcome::Pending | Outcome::NeedsPayer | Outcome::NeedsHuman | Outcome::Mismatched => {
-            assert_eq!(status, 200);
-        }
         Outcome::Unknown => assert!(answer.fault.is_some()),
-        _ => {}
+        // What is no end, or ends with a person, is heard from the institution all the same.
+        _ => assert_eq!(status, 200),
     }
+}
+
+/// A reversal has ended where the institution says so, and "no such original" once that can no longer
+/// arrive (`payments.md` 3.4).
+fn a_reversal(status: u16, body: &[u8]) {
+    let Fixed { line, reversal_order: order, reversal, .. } = &*FIXED;
+    let reply = signed(reversal, status, body);
+    let answer = line.accept_reversal(order, reversal, &reply);
+    if matches!(answer.outcome, Outcome::Done(_)) {
+        let told = told(body);
+        let late = told.time_ms.is_some_and(|time| time > order.original_not_after.as_ms());
+        assert!(told.state == "reversed" || (told.state == "original_not_found" && late));
+        assert_eq!((status, told.operation_id), (200, order.operation_id.to_string()));
+    }
+    nothing_is_believed(&line.accept_reversal(order, reversal, &unproved(reversal, &reply)));
 }
 
 fn a_check(status: u16, body: &[u8]) {
