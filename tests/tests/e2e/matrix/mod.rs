@@ -135,9 +135,12 @@ fn every_role_is_answered_as_the_table_says_and_no_refusal_moves_anything() {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         assert_eq!(world.footprints().await, before, "a refused call moved something");
         for cell in cells().filter(|cell| cell.expected().starts_with("200")) {
-            world.renew().await;
             let told = cell.ask(&world).await;
             check(&cell, &told, &mut wrong);
+            // A read uses nothing up.
+            if cell.row.call.starts_with("POST") {
+                world.renew().await;
+            }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
         let after = world.footprints().await;
