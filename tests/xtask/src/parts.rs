@@ -58,6 +58,7 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "package", budget_s: 1800, quick: false, run: package::run },
     Part { name: "languages", budget_s: 480, quick: false, run: bindings::speed::run },
     Part { name: "bench",   budget_s: 300, quick: false, run: bench },
+    Part { name: "search",  budget_s: 900, quick: false, run: search },
     Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
     Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
 ];
@@ -172,6 +173,23 @@ fn shipped(children: &Children<'_>) -> Result<Figures, Failure> {
     sizes::server(children)
 }
 
+/// Every way in which a payment can go, with two crashes and two faults. The tests before did the same
+/// with one of each.
+fn search(children: &Children<'_>) -> Result<Figures, Failure> {
+    let mut command = children.cargo(&["test", "--test", "exhaustive"]);
+    command.args(EVERYTHING).args(["--", "--nocapture"]).env("POS_SEARCH", "2");
+    let printed = children.read(&mut command)?;
+    search_figures(&String::from_utf8_lossy(&printed))
+}
+
+fn search_figures(printed: &str) -> Result<Figures, Failure> {
+    let shown = printed.lines().find_map(|line| line.find("search: states=").map(|at| &line[at..]));
+    match shown.filter(|line| line.contains("crashes=2 faults=2 ")) {
+        Some(line) => Ok(vec![line.to_owned()]),
+        None => Err(Failure::Check(format!("the search was not shown: {shown:?}"))),
+    }
+}
+
 /// The benchmark as `docs/PERFORMANCE.md` describes it, held to its goal.
 fn bench(children: &Children<'_>) -> Result<Figures, Failure> {
     build::programs(children)?;
@@ -216,6 +234,15 @@ mod tests {
         assert_eq!(both[1], "load: kills=20 restarts=20 ledger=equal settled=6.7 s");
         for missing in ["test result: ok. 0 passed", even, killed, "load: kills=3 ledger=equal\n"] {
             assert!(load_figures(missing).is_err(), "{missing}");
+        }
+    }
+
+    #[test]
+    fn a_search_that_shows_less_than_was_asked_for_has_failed() {
+        let line = "states=7\nsearch: states=9 worlds=48 crashes=2 faults=2 stuck=0 differing=0\n";
+        assert_eq!(search_figures(line).unwrap().len(), 1);
+        for less in ["", "search: states=9 worlds=48 crashes=1 faults=1 stuck=0 differing=0\n"] {
+            assert!(search_figures(less).is_err(), "{less}");
         }
     }
 

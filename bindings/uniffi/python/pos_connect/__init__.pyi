@@ -397,7 +397,9 @@ class OperationKind(enum.Enum):
     """Releases what was authorised and not captured."""
     REFUND = 4
     """Pays captured money back."""
-    OTHER = 5
+    REVERSE = 5
+    """Undoes a sale or an authorisation whose outcome must not stand; made by the server alone."""
+    OTHER = 6
     """A kind of a newer server."""
 
 @final
@@ -974,6 +976,10 @@ class Order:
     """
     allow_partial: bool
     """Whether an approval of a smaller amount is welcome."""
+    give_up_after_s: int | None
+    """After so many seconds, from 1 to 604,800, the shop gives up: an approval that becomes known later
+    is reversed. Without it a late approval is kept.
+    """
     def __init__(
         self,
         *,
@@ -983,6 +989,7 @@ class Order:
         currency: str,
         envelope: str,
         allow_partial: bool = False,
+        give_up_after_s: int | None = ...,
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
