@@ -5,39 +5,29 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use pos_protocol::id::{IdempotencyKey, OperationId, PaymentId};
-use pos_protocol::money::{Amount, Currency, Money};
-use pos_protocol::payment::{Alarm, Event, NewOperation, OperationKind, Payment, step};
-use pos_protocol::seal::Envelope;
-use pos_protocol::wire::{KeyRole, OperationView, PayRequest};
+use pos_protocol::payment::Payment;
+use pos_protocol::wire::{KeyRole, OperationView};
 use pos_protocol::{ErrorCode, Timestamp};
 use tokio::sync::oneshot;
-use tracing::{Instrument as _, warn};
+use tracing::Instrument as _;
 
 use super::conduct::{self, Owned, SendUntil, Tell};
 use super::conductor::Entered;
-use super::transition::{Transition, follow, transition};
-use super::{fingerprint, routing, view};
+use super::view;
 use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
 use crate::http::admission::Place;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
 use crate::store::rows::{Evidence, StoredOperation, StoredPayment, StoredRefusal, UnderKey};
-use crate::store::verbs::{BeginOperation, Begun, Follows, KeepRefusal, Lease, NewPayment, Target};
-use crate::telemetry::logs::chain;
+use crate::store::verbs::{BeginOperation, Begun, Follows, KeepRefusal, Lease, Target};
 
 /// An operation begins only if its caller waits at least this much longer (`payments.md` 3.7).
-const LEAST_TIME: Duration = Duration::from_secs(2);
+pub(super) const LEAST_TIME: Duration = Duration::from_secs(2);
 
 /// So much earlier than its caller stops waiting an operation that is still open is answered, so
 /// that the answer arrives.
 const ANSWER_MARGIN: Duration = Duration::from_millis(500);
-
-/// The longest time in seconds after which a shop may give up: a week.
-const LONGEST_GIVE_UP_S: u32 = 604_800;
-
-/// How often a payment that moves under the guards is looked at again.
-const LOOKS: u32 = 8;
 
 /// A mutation as it arrived, verified.
 #[derive(Debug)]
@@ -54,40 +44,12 @@ pub struct Call {
     pub place: Place,
 }
 
-/// What a mutation of a payment asks for.
-#[derive(Clone, Copy, Debug)]
-pub struct Movement {
-    /// Capture, void or refund.
-    pub kind: OperationKind,
-    /// Of which payment.
-    pub payment: PaymentId,
-    /// How much; none for a void.
-    pub money: Option<(Amount, Currency)>,
-}
-
 /// The status and body of an answer to a mutation.
 pub type OperationAnswer = (StatusCode, OperationView);
 
-/// Begins a sale or an authorisation and waits for it as long as the caller does.
-///
-/// # Errors
-/// What forbids it; nothing was sent then.
-pub async fn pay(
-    app: &Arc<App>,
-    call: Call,
-    request: PayRequest,
-) -> Result<OperationAnswer, ApiError> {
-    let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, first, last| {
-        let tried = begin_payment(&app, &call, request).await;
-        finish(&app, tried, first, last).await;
-    })
-    .await
-}
-
 /// Runs a call in a task that owns its operation from before the first commit to the last one, and
 /// waits for what it tells as long as the caller does. A caller that hangs up changes nothing.
-async fn owned_by_a_task<F>(
+pub(super) async fn owned_by_a_task<F>(
     app: &Arc<App>,
     deadline: Duration,
     work: impl FnOnce(Arc<App>, Tell, Tell) -> F,
@@ -122,7 +84,7 @@ async fn told_within(
 }
 
 /// What came of trying to begin.
-enum Tried {
+pub(super) enum Tried {
     /// There is an answer already.
     Answered(OperationAnswer),
     /// It is written down: send it.
@@ -131,7 +93,12 @@ enum Tried {
 
 /// The second half of a call's task. Where nobody listens the caller has gone; what was begun goes
 /// on all the same.
-async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, first: Tell, last: Tell) {
+pub(super) async fn finish(
+    app: &Arc<App>,
+    tried: Result<Tried, ApiError>,
+    first: Tell,
+    last: Tell,
+) {
     let answered = match tried {
         Ok(Tried::Begun(owned, order, until)) => {
             let _ = first.send(view::answer(&owned.payment, owned.operation));
@@ -144,69 +111,8 @@ async fn finish(app: &Arc<App>, tried: Result<Tried, ApiError>, first: Tell, las
     let _ = last.send(answered);
 }
 
-async fn begin_payment(
-    app: &Arc<App>,
-    call: &Call,
-    request: PayRequest,
-) -> Result<Tried, ApiError> {
-    let kind = request.operation;
-    if !kind.begins_payment() {
-        let message = "The operation of a new payment must be `sale` or `authorise`.";
-        return Err(ApiError::with_message(ErrorCode::InvalidField, message).field("operation"));
-    }
-    let nullifier = request.envelope.sha256();
-    let fingerprint = fingerprint::of_payment(
-        kind,
-        request.contract_id,
-        &request.order_id,
-        Money { amount: request.amount, currency: request.currency },
-        &nullifier,
-        request.allow_partial,
-        request.give_up_after_s,
-    );
-    if let Some(known) = known(app, call, &fingerprint).await? {
-        return Ok(Tried::Answered(known));
-    }
-    match try_pay(app, call, request, fingerprint, nullifier).await {
-        Err(refusal) => refuse(app, call, fingerprint, refusal).await.map(Tried::Answered),
-        tried => tried,
-    }
-}
-
-/// Begins a capture, void or refund and waits for it as long as the caller does.
-///
-/// # Errors
-/// What forbids it; nothing was sent then.
-pub async fn movement(
-    app: &Arc<App>,
-    call: Call,
-    movement: Movement,
-) -> Result<OperationAnswer, ApiError> {
-    let deadline = call.deadline;
-    owned_by_a_task(app, deadline, async move |app, first, last| {
-        let tried = begin_movement(&app, &call, movement).await;
-        finish(&app, tried, first, last).await;
-    })
-    .await
-}
-
-async fn begin_movement(
-    app: &Arc<App>,
-    call: &Call,
-    movement: Movement,
-) -> Result<Tried, ApiError> {
-    let fingerprint = fingerprint::of_movement(movement.kind, movement.payment, movement.money);
-    if let Some(known) = known(app, call, &fingerprint).await? {
-        return Ok(Tried::Answered(known));
-    }
-    match try_movement(app, call, movement, fingerprint).await {
-        Err(refusal) => refuse(app, call, fingerprint, refusal).await.map(Tried::Answered),
-        tried => tried,
-    }
-}
-
 /// A known key is answered from its row, whatever guards or deadline now say.
-async fn known(
+pub(super) async fn known(
     app: &Arc<App>,
     call: &Call,
     fingerprint: &[u8; 32],
@@ -219,7 +125,7 @@ async fn known(
     }
 }
 
-async fn replay(
+pub(super) async fn replay(
     app: &Arc<App>,
     call: &Call,
     fingerprint: &[u8; 32],
@@ -254,7 +160,7 @@ async fn status(
     view::answer(&found.ok_or_else(|| ApiError::internal("a payment has gone"))?, id)
 }
 
-fn left(app: &App, deadline: Duration) -> Duration {
+pub(super) fn left(app: &App, deadline: Duration) -> Duration {
     deadline.saturating_sub(app.clock.monotonic())
 }
 
@@ -264,7 +170,7 @@ pub(super) fn patience(app: &App, deadline: Duration) -> Duration {
 }
 
 /// Keeps a refusal under its key where a held copy of the call could otherwise still act.
-async fn refuse(
+pub(super) async fn refuse(
     app: &Arc<App>,
     call: &Call,
     fingerprint: [u8; 32],
@@ -291,7 +197,7 @@ async fn refuse(
 }
 
 /// The key ended between its verification and the commit.
-fn signer_ended(call: &Call) -> ApiError {
+pub(super) fn signer_ended(call: &Call) -> ApiError {
     ApiError::new(match call.shop.role() {
         KeyRole::Module => ErrorCode::KeyRevoked,
         KeyRole::Session => ErrorCode::SessionEnded,
@@ -305,267 +211,16 @@ pub(super) fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn try_pay(
-    app: &Arc<App>,
-    call: &Call,
-    request: PayRequest,
-    fingerprint: [u8; 32],
-    nullifier: [u8; 32],
-) -> Result<Tried, ApiError> {
-    let not_found = || ApiError::new(ErrorCode::NotFound).field("contract_id");
-    let (shop, wanted) = (call.shop.id(), request.contract_id);
-    let found = app.store.read(move |reader| reader.contract(shop, wanted)).await?;
-    let contract = found.filter(|found| call.shop.may_use(found.pos)).ok_or_else(not_found)?;
-    let institution = app.institutions.get(&contract.institution).ok_or_else(not_found)?;
-    let money = Money { amount: request.amount, currency: request.currency };
-    routing::usable(&contract, &institution, request.operation, money)
-        .map_err(ApiError::of_payment)?;
-    enough_time(app, call)?;
-    if !app.driver.has_seal_keys(&institution) {
-        // The wait for them is the institution's time.
-        call.place.give_back();
-    }
-    let asked = app.clock.now();
-    check_envelope(app, &institution, &request.envelope, asked, call.deadline).await?;
-    enough_time(app, call)?;
-    answers(app, &institution)?;
-    // Only now: what was waited for must not count against the operation's own time.
-    let now = app.clock.now();
-
-    let id = OperationId::fresh(now, app.entropy.array());
-    let order = OperationOrder {
-        institution: contract.institution.clone(),
-        operation_id: id,
-        kind: request.operation,
-        original: None,
-        contract_number: contract.number.clone(),
-        order_id: request.order_id.clone(),
-        money,
-        not_after: now.plus(institution.connector().capabilities().processing_limit()),
-        allow_partial: request.allow_partial,
-        sent_before: false,
-        envelope: Some(request.envelope),
-    };
-    allowed(&institution, &order)?;
-    let stored = StoredPayment {
-        id: PaymentId::fresh(now, app.entropy.array()),
-        shop: call.shop.id(),
-        pos: contract.pos,
-        contract: contract.id,
-        contract_number: contract.number,
-        institution: contract.institution,
-        order_id: request.order_id,
-        amount: money.amount,
-        currency: money.currency,
-        sums: pos_protocol::payment::Sums::default(),
-        created_at: now,
-        version: 0,
-        operations: Vec::new(),
-    };
-    let target = Target::New(NewPayment {
-        id: stored.id,
-        pos: stored.pos,
-        contract: stored.contract,
-        contract_number: stored.contract_number.clone(),
-        institution: stored.institution.clone(),
-        order_id: stored.order_id.clone(),
-        currency: money.currency,
-        envelope: nullifier,
-        envelope_not_after: order.envelope.as_ref().map_or(now, |one| one.not_after()),
-    });
-    let new = NewOperation {
-        id,
-        kind: order.kind,
-        amount: Some(money.amount),
-        allow_partial: order.allow_partial,
-        give_up_at: give_up_at(request.give_up_after_s, now)?,
-        by_server: false,
-    };
-    let give_up_at = new.give_up_at;
-    let first = Payment::new(money.amount, money.currency);
-    let stepped = step(&first, &Event::Begin(new), now).map_err(|refusal| refusal.code)?;
-    let model = stepped.payment;
-    let begin = Beginning { call, fingerprint, target, order, give_up_at, now };
-    let entered = app.conductor.enter(id);
-    match begin.commit(app, &institution, &Follows::default()).await? {
-        Begun::New { version } => {
-            let payment = begun(stored, &model, &begin, version);
-            Ok(begin.begun(app, payment, institution, entered))
-        }
-        Begun::Known(found) => replay(app, call, &fingerprint, found).await.map(Tried::Answered),
-        Begun::OrderTaken(_) => Err(ApiError::of_payment(ErrorCode::OrderTaken)),
-        Begun::EnvelopeUsed => Err(ApiError::of_payment(ErrorCode::EnvelopeUsed)),
-        Begun::SignerEnded => Err(signer_ended(call)),
-        Begun::ContractDisabled => Err(ApiError::of_payment(ErrorCode::ContractDisabled)),
-        Begun::InstitutionDisabled => Err(ApiError::of_payment(ErrorCode::InstitutionDisabled)),
-        Begun::Moved | Begun::NotFound => {
-            Err(ApiError::internal("a new payment cannot have moved"))
-        }
-    }
-}
-
-/// The envelope must be sealed to a key of the institution's present set, and outlive neither that
-/// key nor the time that an envelope may have.
-pub(super) async fn check_envelope(
-    app: &App,
-    institution: &Institution,
-    envelope: &Envelope,
-    now: Timestamp,
-    deadline: Duration,
-) -> Result<(), ApiError> {
-    // One code and one sentence for both ends: it is kept under the key, because a held copy of a
-    // call that came too early could find its envelope in time.
-    envelope
-        .check_not_after(now)
-        .map_err(|_| ApiError::new(ErrorCode::EnvelopeExpired).field("envelope.not_after_ms"))?;
-    let patience = left(app, deadline).saturating_sub(LEAST_TIME);
-    let keys = app.driver.seal_keys(institution, patience).await.map_err(|fault| {
-        let institution_id = &institution.record().id;
-        warn!(%institution_id, cause = %chain(&fault), "no seal keys");
-        ErrorCode::InstitutionUnavailable
-    })?;
-    if keys.set.takes(envelope) {
-        return Ok(());
-    }
-    Err(ApiError::new(ErrorCode::EnvelopeInvalid).field("envelope.key_id"))
-}
-
-async fn try_movement(
-    app: &Arc<App>,
-    call: &Call,
-    movement: Movement,
-    fingerprint: [u8; 32],
-) -> Result<Tried, ApiError> {
-    let mut looks: u32 = 0;
-    loop {
-        looks = looks.saturating_add(1);
-        let not_found = || ApiError::new(ErrorCode::NotFound).field("payment_id");
-        let (shop, wanted) = (call.shop.id(), movement.payment);
-        let found = app.store.read(move |reader| reader.payment(shop, wanted)).await?;
-        let stored = found.filter(|one| call.shop.may_use(one.pos)).ok_or_else(not_found)?;
-        let institution = app.institutions.get(&stored.institution);
-        let institution = institution.ok_or(ErrorCode::InstitutionUnavailable)?;
-        if movement.money.is_some_and(|(_, currency)| currency != stored.currency) {
-            return Err(ApiError::new(ErrorCode::CurrencyMismatch).field("currency"));
-        }
-        let now = app.clock.now();
-        let id = OperationId::fresh(now, app.entropy.array());
-        let amount = movement.money.map(|(amount, _)| amount);
-        let new = NewOperation {
-            id,
-            kind: movement.kind,
-            amount,
-            allow_partial: false,
-            give_up_at: None,
-            by_server: false,
-        };
-        let moved = guarded(app, &stored, &institution, new)?;
-        enough_time(app, call)?;
-        let order = order_of(&stored, &moved.model, id, now, &institution)?;
-        if moved.follows.begun.is_none() {
-            allowed(&institution, &order)?;
-            answers(app, &institution)?;
-        }
-        let target = Target::Existing { payment: stored.id, version: stored.version };
-        let begin = Beginning { call, fingerprint, target, order, give_up_at: None, now };
-        let entered = app.conductor.enter(id);
-        match begin.commit(app, &institution, &moved.follows).await? {
-            Begun::New { version } => {
-                let payment = follow(&stored, &moved, now);
-                let payment = begun(payment, &moved.model, &begin, version);
-                if moved.follows.begun.is_some() {
-                    // Nobody sends it: it ends with the reversal, which the worker carries out.
-                    return view::answer(&payment, id).map(Tried::Answered);
-                }
-                return Ok(begin.begun(app, payment, institution, entered));
-            }
-            Begun::Known(found) => {
-                return replay(app, call, &fingerprint, found).await.map(Tried::Answered);
-            }
-            Begun::Moved if looks < LOOKS => {}
-            Begun::Moved => return Err(ErrorCode::Overloaded.into()),
-            Begun::SignerEnded => return Err(signer_ended(call)),
-            Begun::NotFound => return Err(not_found()),
-            Begun::OrderTaken(_)
-            | Begun::EnvelopeUsed
-            | Begun::ContractDisabled
-            | Begun::InstitutionDisabled => {
-                return Err(ApiError::internal("a movement of a payment makes no claim"));
-            }
-        }
-    }
-}
-
-/// The guards of `step`. A void of what is not known to stand is taken where it can be carried out.
-fn guarded(
-    app: &App,
-    stored: &StoredPayment,
-    institution: &Institution,
-    new: NewOperation,
-) -> Result<Transition, ApiError> {
-    let moved = transition(app, stored, institution, &Event::Begin(new)).map_err(|refusal| {
-        let error = ApiError::new(refusal.code);
-        match (refusal.blocker, refusal.code) {
-            (Some(blocker), _) => error.field(blocker.to_string()),
-            (None, ErrorCode::AmountExceeded) => error.field("amount"),
-            (None, _) => error,
-        }
-    })?;
-    if moved.alarms.contains(&Alarm::CannotUndo) {
-        return Err(ErrorCode::OperationUnsupported.into());
-    }
-    Ok(moved)
-}
-
 /// Nothing new is begun at an institution that is silent, but for a try now and then: the call is
 /// refused at once instead of waiting for the time-out (`docs/adr/0267`).
-fn answers(app: &App, institution: &Institution) -> Result<(), ApiError> {
+pub(super) fn answers(app: &App, institution: &Institution) -> Result<(), ApiError> {
     if institution.health.may_try(app.clock.monotonic()) {
         return Ok(());
     }
     Err(ErrorCode::InstitutionUnavailable.into())
 }
 
-/// When the shop gives up.
-fn give_up_at(after_s: Option<u32>, now: Timestamp) -> Result<Option<Timestamp>, ApiError> {
-    match after_s {
-        None => Ok(None),
-        Some(after_s) if (1..=LONGEST_GIVE_UP_S).contains(&after_s) => {
-            Ok(Some(now.plus(Duration::from_secs(after_s.into()))))
-        }
-        Some(_) => {
-            let message = format!("`give_up_after_s` must be from 1 to {LONGEST_GIVE_UP_S}.");
-            let error = ApiError::with_message(ErrorCode::InvalidField, message);
-            Err(error.field("give_up_after_s"))
-        }
-    }
-}
-
-fn order_of(
-    stored: &StoredPayment,
-    model: &Payment,
-    id: OperationId,
-    now: Timestamp,
-    institution: &Institution,
-) -> Result<OperationOrder, ApiError> {
-    let limit = institution.connector().capabilities().processing_limit();
-    let one = model.operation(id).ok_or_else(|| ApiError::internal("a begun operation is lost"))?;
-    Ok(OperationOrder {
-        institution: stored.institution.clone(),
-        operation_id: id,
-        kind: one.kind,
-        original: stored.operations.first().map(|first| first.id),
-        contract_number: stored.contract_number.clone(),
-        order_id: stored.order_id.clone(),
-        money: Money { amount: one.amount, currency: stored.currency },
-        not_after: now.plus(limit),
-        allow_partial: false,
-        sent_before: false,
-        envelope: None,
-    })
-}
-
-fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiError> {
+pub(super) fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiError> {
     let capabilities = institution.connector().capabilities();
     capabilities.allows(order).map_err(|error| match error {
         PrepareError::OperationUnsupported { .. }
@@ -586,17 +241,17 @@ fn allowed(institution: &Institution, order: &OperationOrder) -> Result<(), ApiE
 }
 
 /// An operation that may begin, before its commit.
-struct Beginning<'a> {
-    call: &'a Call,
-    fingerprint: [u8; 32],
-    target: Target,
-    order: OperationOrder,
-    give_up_at: Option<Timestamp>,
-    now: Timestamp,
+pub(super) struct Beginning<'a> {
+    pub(super) call: &'a Call,
+    pub(super) fingerprint: [u8; 32],
+    pub(super) target: Target,
+    pub(super) order: OperationOrder,
+    pub(super) give_up_at: Option<Timestamp>,
+    pub(super) now: Timestamp,
 }
 
 impl Beginning<'_> {
-    async fn commit(
+    pub(super) async fn commit(
         &self,
         app: &App,
         institution: &Institution,
@@ -627,7 +282,7 @@ impl Beginning<'_> {
     }
 
     /// What the rest of the task works on.
-    fn begun(
+    pub(super) fn begun(
         self,
         app: &App,
         payment: StoredPayment,
@@ -648,7 +303,7 @@ impl Beginning<'_> {
 }
 
 /// The payment as `begin_operation` has just written it.
-fn begun(
+pub(super) fn begun(
     mut stored: StoredPayment,
     model: &Payment,
     begin: &Beginning<'_>,

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument as _, warn};
 
 use super::begin::{self, Call};
+use super::pay;
 use super::{fingerprint, routing};
 use crate::app::App;
 use crate::connectors::{CheckOrder, CheckOutcome, Fault, Institution};
@@ -121,7 +122,7 @@ async fn ask(
         return Err(ErrorCode::OperationUnsupported.into());
     }
     let now = app.clock.now();
-    begin::check_envelope(app, institution, &request.envelope, now, call.deadline).await?;
+    pay::check_envelope(app, institution, &request.envelope, now, call.deadline).await?;
     begin::enough_time(app, call)?;
     let order = CheckOrder {
         institution: contract.institution,

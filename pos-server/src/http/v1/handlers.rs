@@ -17,8 +17,10 @@ use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
 use super::signed::{self, Answer, Refusal};
 use crate::app::App;
-use crate::payments::begin::{self, Movement};
-use crate::payments::{check as checking, fingerprint, history as reading, routing};
+use crate::payments::movement::Movement;
+use crate::payments::{
+    begin, check as checking, fingerprint, history as reading, movement, pay, routing,
+};
 use crate::pos::{keys as keyring, login, registration};
 use crate::store::verbs::Claim;
 
@@ -100,7 +102,7 @@ pub(super) async fn check(State(app): State<Arc<App>>, shop: Shop, call: Call) -
 
 pub(super) async fn pay(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
     let request = call.read()?;
-    let (status, view) = begin::pay(&app, mutation(shop, &call)?, request).await?;
+    let (status, view) = pay::pay(&app, mutation(shop, &call)?, request).await?;
     Answer::with_status(status, &view)
 }
 
@@ -142,8 +144,8 @@ async fn moved(
     kind: OperationKind,
     money: Option<(pos_protocol::Amount, pos_protocol::Currency)>,
 ) -> Answered {
-    let movement = Movement { kind, payment: in_path("payment_id", payment)?, money };
-    let (status, view) = begin::movement(app, mutation(shop, call)?, movement).await?;
+    let asked = Movement { kind, payment: in_path("payment_id", payment)?, money };
+    let (status, view) = movement::begin(app, mutation(shop, call)?, asked).await?;
     Answer::with_status(status, &view)
 }
 
