@@ -16,6 +16,7 @@ mod faults;
 mod forgery;
 mod hostile;
 mod matrix;
+mod races;
 mod restart;
 mod routing;
 mod shop_killed;
