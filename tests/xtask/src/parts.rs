@@ -31,13 +31,13 @@ pub(crate) type Figures = Vec<String>;
 /// The parts of `cargo xtask test`, in the order in which they run.
 #[rustfmt::skip]
 pub(crate) const PARTS: &[Part] = &[
-    Part { name: "setup",   budget_s: 300, quick: false, run: setup::run },
+    Part { name: "setup",   budget_s: 230, quick: false, run: setup::run },
     Part { name: "fmt",     budget_s: 20, quick: true,  run: fmt },
     Part { name: "clippy",  budget_s: 180, quick: true,  run: clippy },
     Part { name: "deny",    budget_s: 30, quick: false, run: deny::run },
     Part { name: "build",   budget_s: 720, quick: true, run: build },
     Part { name: "docs",    budget_s: 60, quick: false, run: docs },
-    Part { name: "tests",   budget_s: 200, quick: true,  run: tests },
+    Part { name: "tests",   budget_s: 270, quick: true,  run: tests },
     Part { name: "bins",    budget_s: 90, quick: false, run: bins },
     Part { name: "load",    budget_s: 60, quick: false, run: load },
     Part { name: "judges",  budget_s: 30, quick: false, run: judges::run },
