@@ -66,7 +66,13 @@ pub struct Announcement {
 /// The system gives no thread.
 pub fn runtime(limits: &LimitSettings) -> io::Result<Runtime> {
     let threads = limits.answering_threads(processors());
-    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+    // Those for files and lists are few and used again and again.
+    let keep_alive = Duration::from_secs(3_600);
+    Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_keep_alive(keep_alive)
+        .enable_all()
+        .build()
 }
 
 /// The processors that the system lets this process use.
