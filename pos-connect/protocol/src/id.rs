@@ -153,6 +153,9 @@ generated_id!(/// Who signs in: the one user id a shop has for all institutions.
 generated_id!(/// Something a person of the operator must decide.
     TaskId, "tsk", "^tsk_[0-7][0-9a-hjkmnp-tv-z]{25}$", "tsk_06fpc9v3r0e4k7m2n8q1s5t9wx");
 
+generated_id!(/// Something that a shop is told; the same for every try, by mail and by webhook.
+    NoticeId, "ntc", "^ntc_[0-7][0-9a-hjkmnp-tv-z]{25}$", "ntc_06fpc9v3r0e4k7m2n8q1s5t9wx");
+
 macro_rules! named_id {
     ($(#[$doc:meta])* $name:ident, $check:expr, $rule:literal, $pattern:literal, $example:literal) => {
         $(#[$doc])*

@@ -26,6 +26,7 @@ pub mod sign;
 pub mod succession;
 pub mod text;
 pub mod time;
+pub mod webhook;
 pub mod wire;
 pub mod word;
 

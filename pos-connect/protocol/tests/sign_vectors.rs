@@ -9,6 +9,7 @@ use pos_protocol::Timestamp;
 use pos_protocol::key::{PublicKey, Signature, SigningKey};
 use pos_protocol::sign::{self, Field, Profile, SignError, answer, call};
 use pos_protocol::text::{base64url, fixed_from_base64, fixed_from_base64url, from_base64url};
+use pos_protocol::webhook::{Arrived, WebhookError, WebhookKey};
 use write_vectors::{AnswerVector, CallVector, Header, ReceivedAnswer, ReceivedCall, Signatures};
 
 #[path = "../examples/write_vectors/main.rs"]
@@ -462,4 +463,30 @@ fn signatures() -> Signatures {
 fn read(name: &str) -> String {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors");
     fs::read_to_string(format!("{folder}/{name}")).unwrap()
+}
+
+#[test]
+fn webhooks_are_believed_as_the_file_says() {
+    let vectors: serde_json::Value = serde_json::from_str(&read("webhooks.json")).unwrap();
+    let texts = vectors["keys"].as_array().unwrap();
+    let keys: Vec<WebhookKey> =
+        texts.iter().map(|text| text.as_str().unwrap().parse().unwrap()).collect();
+    let now = Timestamp::from_secs(vectors["now_s"].as_u64().unwrap());
+    let cases = vectors["cases"].as_array().unwrap();
+    assert_eq!((keys.len(), cases.len()), (2, 18));
+    for case in cases {
+        let field = |name: &str| case["webhook"][name].as_str().unwrap();
+        let (id, at) = (field("webhook-id"), field("webhook-timestamp"));
+        let (signature, body) = (field("webhook-signature"), field("body"));
+        let found = Arrived::read(id, at, signature, body.as_bytes(), now)
+            .and_then(|arrived| arrived.verify(&keys));
+        let error = match found {
+            Ok(_) => None,
+            Err(WebhookError::Body) => Some("body"),
+            Err(WebhookError::Form) => Some("form"),
+            Err(WebhookError::Time) => Some("time"),
+            Err(WebhookError::Unsigned) => Some("unsigned"),
+        };
+        assert_eq!(error, case["error"].as_str(), "{}", case["name"]);
+    }
 }

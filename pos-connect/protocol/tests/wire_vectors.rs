@@ -32,7 +32,7 @@ fn reread<T: DeserializeOwned + Serialize>(body: &[u8]) -> Result<String, ReadEr
 type ReadRequest = fn(&[u8]) -> Result<String, ReadError>;
 
 /// Every type of request body that there is.
-const REQUESTS: [(&str, ReadRequest); 11] = [
+const REQUESTS: [(&str, ReadRequest); 12] = [
     ("CaptureRequest", reread::<wire::CaptureRequest>),
     ("CheckRequest", reread::<wire::CheckRequest>),
     ("LoginRequest", reread::<wire::LoginRequest>),
@@ -42,6 +42,7 @@ const REQUESTS: [(&str, ReadRequest); 11] = [
     ("RegisterRequest", reread::<wire::RegisterRequest>),
     ("RevokeKeyRequest", reread::<wire::RevokeKeyRequest>),
     ("RollKeyRequest", reread::<wire::RollKeyRequest>),
+    ("SetNoticesRequest", reread::<wire::SetNoticesRequest>),
     ("SignOutRequest", reread::<wire::SignOutRequest>),
     ("VoidRequest", reread::<wire::VoidRequest>),
 ];
@@ -54,7 +55,7 @@ fn answered<T: DeserializeOwned + Serialize>(body: &Value) -> Value {
 type ReadAnswer = fn(&Value) -> Value;
 
 /// Every type of answer body that there is.
-const ANSWERS: [(&str, ReadAnswer); 13] = [
+const ANSWERS: [(&str, ReadAnswer); 14] = [
     ("AnswerKeys", answered::<wire::AnswerKeys>),
     ("CheckAnswer", answered::<wire::CheckAnswer>),
     ("HistoryPage", answered::<wire::HistoryPage>),
@@ -62,6 +63,7 @@ const ANSWERS: [(&str, ReadAnswer); 13] = [
     ("KeyList", answered::<wire::KeyList>),
     ("KeyStatus", answered::<wire::KeyStatus>),
     ("MethodsAnswer", answered::<wire::MethodsAnswer>),
+    ("NoticeSettings", answered::<wire::NoticeSettings>),
     ("OperationView", answered::<wire::OperationView>),
     ("PaymentView", answered::<wire::PaymentView>),
     ("Problem", answered::<wire::Problem>),

@@ -12,6 +12,7 @@ mod model;
 mod refused;
 mod signatures;
 mod succession;
+mod webhooks;
 
 pub(crate) use model::{
     AnswerVector, CallVector, Header, Key, ReceivedAnswer, ReceivedCall, Signatures,
@@ -26,11 +27,12 @@ fn main() -> std::io::Result<()> {
 }
 
 /// Every file this program writes: its name and its text.
-pub(crate) fn files() -> [(&'static str, String); 3] {
+pub(crate) fn files() -> [(&'static str, String); 4] {
     [
         ("signatures.json", pretty(&signatures::all())),
         ("enrolment.json", pretty(&enrolment::all())),
         ("succession.json", pretty(&succession::all())),
+        ("webhooks.json", pretty(&webhooks::all())),
     ]
 }
 

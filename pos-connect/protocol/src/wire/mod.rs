@@ -4,6 +4,7 @@
 //! may say more. Money is an integer of minor units, time an integer of milliseconds.
 
 mod access;
+mod notices;
 mod offers;
 mod payments;
 mod problem;
@@ -12,6 +13,10 @@ mod strict;
 pub use access::{
     AnswerKeys, KeyAnswer, KeyList, KeyRole, LoginRequest, RegisterRequest, RegistrationAnswer,
     RevokeKeyRequest, RollKeyRequest, SessionAnswer, SignOutRequest, WireKeyRole,
+};
+pub use notices::{
+    InvalidMailAddress, MailAddress, MailLanguage, MailSettings, Notice, NoticeData,
+    NoticeSettings, SetNoticesRequest, SetWebhook, WebhookSettings, WireMailLanguage,
 };
 pub use offers::{
     Candidate, CheckAnswer, CheckRequest, CheckState, ContractView, CurrencyLimits, MethodsAnswer,
@@ -43,6 +48,8 @@ pub mod route {
     pub const KEY_ROLL: &str = "/v1/keys/roll";
     /// POST: revoke a key.
     pub const KEY_REVOKE: &str = "/v1/keys/{key_id}/revoke";
+    /// GET: where the shop is told of what happens. POST: set that.
+    pub const NOTICES: &str = "/v1/notices";
     /// GET: usable contracts by method.
     pub const METHODS: &str = "/v1/methods";
     /// POST, a read: which contract would be used.

@@ -18,6 +18,7 @@ pub(super) fn bodies(octets: &[u8]) {
     request::<wire::SignOutRequest>(octets);
     request::<wire::RollKeyRequest>(octets);
     request::<wire::RevokeKeyRequest>(octets);
+    request::<wire::SetNoticesRequest>(octets);
     request::<wire::QuoteRequest>(octets);
     request::<wire::CheckRequest>(octets);
     request::<wire::PayRequest>(octets);
@@ -29,6 +30,8 @@ pub(super) fn bodies(octets: &[u8]) {
     answer::<wire::KeyAnswer>(octets);
     answer::<wire::KeyList>(octets);
     answer::<wire::AnswerKeys>(octets);
+    answer::<wire::NoticeSettings>(octets);
+    answer::<wire::Notice>(octets);
     answer::<wire::MethodsAnswer>(octets);
     answer::<wire::QuoteAnswer>(octets);
     answer::<wire::CheckAnswer>(octets);
