@@ -24,6 +24,7 @@ use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
 use crate::http::admission::Admission;
 use crate::http::listener::ListenError;
 use crate::http::tls::TlsError;
+use crate::notices::{Outbox, OutboxError};
 use crate::payments::Conductor;
 use crate::pos;
 use crate::pos::password::Passwords;
@@ -92,6 +93,9 @@ pub enum StartError {
     /// An address is not free.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// Shops cannot be told by these settings.
+    #[error("shops cannot be told: {}", chain(.0))]
+    Outbox(#[from] OutboxError),
     /// What is kept of the institutions cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -141,6 +145,8 @@ pub struct App {
     pub institutions: Registry,
     /// How they are spoken to.
     pub driver: Driver,
+    /// How shops are told.
+    pub outbox: Outbox,
     /// The operations that run in this process.
     pub conductor: Arc<Conductor>,
     /// Ends the process when a part of it cannot go on.
@@ -164,6 +170,7 @@ impl App {
         environment: Environment,
     ) -> Result<Arc<Self>, StartError> {
         let Environment { clock, entropy } = environment;
+        let outbox = Outbox::new(&config)?;
         let path = config.database_path();
         let database = folder.take_database(&path)?;
         let keys = ServerKeys::open(&folder, &config.keys, &path, entropy.as_ref())?;
@@ -197,6 +204,7 @@ impl App {
             store,
             institutions: Registry::new(call_key),
             driver: Driver::new(DriverSettings::default(), Arc::clone(&clock)),
+            outbox,
             conductor: Arc::default(),
             keys,
             succession,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 pub use load::{ConfigError, ConfigErrors, load, parse, refusal};
-pub use text::{Authority, Database, LogLevel};
+pub use text::{Authority, Database, LogLevel, MailServer, Sender};
 
 /// The commented default file, which `pos-server config` prints. A test keeps it equal to
 /// [`Config::default`].
@@ -47,6 +47,10 @@ pub struct Config {
     pub keys: KeyFiles,
     /// Password hashing.
     pub passwords: PasswordSettings,
+    /// Mail to shops.
+    pub mail: MailSettings,
+    /// Webhooks to shops.
+    pub webhooks: WebhookSettings,
 }
 
 impl Default for Config {
@@ -64,6 +68,8 @@ impl Default for Config {
             worker: WorkerSettings::default(),
             keys: KeyFiles::default(),
             passwords: PasswordSettings::default(),
+            mail: MailSettings::default(),
+            webhooks: WebhookSettings::default(),
         }
     }
 }
@@ -211,6 +217,8 @@ pub struct KeyFiles {
     pub institution_call_key: PathBuf,
     /// Mixed into password hashes.
     pub pepper: PathBuf,
+    /// What the keys that sign webhooks are made from.
+    pub webhook_seed: PathBuf,
 }
 
 impl Default for KeyFiles {
@@ -219,6 +227,7 @@ impl Default for KeyFiles {
             answer_key: "answer-key.pem".into(),
             institution_call_key: "institution-call-key.pem".into(),
             pepper: "pepper.key".into(),
+            webhook_seed: "webhook-seed.key".into(),
         }
     }
 }
@@ -237,4 +246,51 @@ impl Default for PasswordSettings {
     fn default() -> Self {
         Self { hashes_at_once: 2, hashes_waiting: 32 }
     }
+}
+
+/// The mail server that takes mail to shops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MailSettings {
+    /// Host and port; no mail is sent when not set.
+    #[serde(deserialize_with = "text::optional")]
+    pub server: Option<MailServer>,
+    /// How the line to it is protected.
+    pub tls: MailTls,
+    /// A CA in PEM beside the system's.
+    #[serde(deserialize_with = "text::optional")]
+    pub ca: Option<PathBuf>,
+    /// With which it is signed in.
+    #[serde(deserialize_with = "text::optional")]
+    pub user: Option<String>,
+    /// The file that holds the password.
+    #[serde(deserialize_with = "text::optional")]
+    pub password_file: Option<PathBuf>,
+    /// Whom mail is from.
+    #[serde(deserialize_with = "text::optional")]
+    pub from: Option<Sender>,
+}
+
+/// How the line to the mail server is protected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailTls {
+    /// TLS from the first octet (RFC 8314 section 3), usually on port 465.
+    #[default]
+    Implicit,
+    /// Not at all: only to a server on this machine.
+    None,
+    /// TLS after a command in the clear, and nothing without it, usually on port 587.
+    Starttls,
+}
+
+/// Webhooks to shops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// A CA in PEM beside the system's.
+    #[serde(deserialize_with = "text::optional")]
+    pub ca: Option<PathBuf>,
+    /// Receivers, `host:port` each, that may be at any address.
+    pub also_allow: Vec<String>,
 }

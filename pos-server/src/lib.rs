@@ -13,6 +13,7 @@ pub mod connectors;
 pub mod data_folder;
 pub mod env;
 pub mod http;
+pub mod notices;
 pub mod payments;
 pub mod pos;
 pub mod readiness;

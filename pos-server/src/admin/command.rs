@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, PosId, ShopId, TaskId};
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
+use pos_protocol::wire::MailAddress;
 use serde::{Deserialize, Serialize};
 
 use crate::connectors::institution_protocol::conformance::read_instruments;
@@ -363,13 +364,7 @@ fn read_amount(text: &str) -> Result<Amount, String> {
 
 fn mail_address(text: &str) -> Result<String, &'static str> {
     const RULE: &str = "must be a mail address such as shop@example.jp";
-    let (user, host) = text.rsplit_once('@').ok_or(RULE)?;
-    let plain = text.len() <= 254 && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if plain && !user.is_empty() && host.contains('.') && !text.contains([',', '<', '>']) {
-        Ok(text.into())
-    } else {
-        Err(RULE)
-    }
+    text.parse::<MailAddress>().map(|address| address.as_str().into()).map_err(|_| RULE)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::Config;
+use super::{Config, MailTls};
 
 /// The longest honest bodies, a payment with its envelope and a registration with a long password
 /// written in escapes, have about half as many octets.
@@ -23,6 +23,7 @@ pub(super) fn findings(config: &Config) -> Vec<Finding> {
     check_tls(config, &mut refuse);
     check_addresses(config, &mut refuse);
     check_paths(config, &mut refuse);
+    check_mail(config, &mut refuse);
     let limits = &config.limits;
     if limits.body >= limits.request {
         refuse("limits.body_seconds", "must be less than limits.request_seconds");
@@ -113,9 +114,49 @@ fn check_paths(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
         ("keys.answer_key", &keys.answer_key),
         ("keys.institution_call_key", &keys.institution_call_key),
         ("keys.pepper", &keys.pepper),
+        ("keys.webhook_seed", &keys.webhook_seed),
     ] {
         if path.as_os_str().is_empty() {
             refuse(setting, "names nothing: write a path, or leave the setting out");
+        }
+    }
+}
+
+fn check_mail(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
+    let mail = &config.mail;
+    match (&mail.server, &mail.from) {
+        (Some(_), None) => {
+            refuse("mail.server", "needs a sender: write mail.from too");
+        }
+        (None, Some(_)) => {
+            refuse("mail.from", "needs a server that takes mail: write mail.server too");
+        }
+        _ => {}
+    }
+    if mail.user.is_some() != mail.password_file.is_some() {
+        let setting = if mail.user.is_some() { "mail.user" } else { "mail.password_file" };
+        refuse(setting, "goes with the other one: write mail.user and mail.password_file");
+    }
+    let is_loopback = |host: &str| {
+        let address = host.parse::<std::net::IpAddr>();
+        host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    };
+    if mail.tls == MailTls::None
+        && mail.server.as_ref().is_some_and(|server| !is_loopback(&server.host))
+    {
+        let problem = "mail goes in the clear to a server on this machine only: write \"implicit\" \
+                       or \"starttls\"";
+        refuse("mail.tls", problem);
+    }
+    for receiver in &config.webhooks.also_allow {
+        let port = receiver.rsplit_once(':').filter(|(host, _)| !host.is_empty());
+        if port.is_none_or(|(_, port)| port.parse::<u16>().is_err())
+            || receiver.chars().any(|c| c.is_ascii_uppercase())
+        {
+            let problem = "must list receivers as \"host:port\" in lower case, such as \
+                           \"hooks.internal:8443\"";
+            refuse("webhooks.also_allow", problem);
+            break;
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use lettre::message::Mailbox;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -64,6 +65,45 @@ impl<'de> Deserialize<'de> for Database {
     }
 }
 
+/// Where mail is handed in: a host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MailServer {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl FromStr for MailServer {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const RULE: &str = "must be host and port, such as \"smtp.example.jp:465\"";
+        let (host, port) = text.rsplit_once(':').ok_or(RULE)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.parse().map_err(|_| RULE)?;
+        let is_plain = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'.' | b'-' | b':');
+        if host.is_empty() || port == 0 || !host.bytes().all(is_plain) {
+            return Err(RULE);
+        }
+        Ok(Self { host: host.into(), port })
+    }
+}
+
+/// Whom mail is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sender(pub Mailbox);
+
+impl FromStr for Sender {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const RULE: &str = "must be an address with or without a name, such as \"Example POS \
+                            <pos@example.jp>\"";
+        text.parse().map(Self).map_err(|_| RULE)
+    }
+}
+
 /// The least severe lines that are logged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -113,6 +153,20 @@ pub(super) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dura
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mail_servers_and_senders() {
+        let server: MailServer = "smtp.example.jp:465".parse().unwrap();
+        assert_eq!((&*server.host, server.port), ("smtp.example.jp", 465));
+        assert_eq!("[::1]:25".parse::<MailServer>().unwrap().host, "::1");
+        for wrong in ["smtp.example.jp", "smtp:0", ":25", "a b:25", "smtps://a:465", "a:66000"] {
+            assert!(wrong.parse::<MailServer>().is_err(), "{wrong}");
+        }
+        for right in ["pos@example.jp", "Example POS <pos@example.jp>"] {
+            assert_eq!(right.parse::<Sender>().unwrap().0.email.to_string(), "pos@example.jp");
+        }
+        assert!("pos".parse::<Sender>().is_err());
+    }
 
     #[test]
     fn authorities() {

@@ -16,6 +16,7 @@ pub use super::private_file::PrivateFileError;
 use super::{DataFolder, private_file};
 use crate::config::{Config, KeyFiles};
 use crate::env::Entropy;
+use crate::notices::webhook::WebhookSeed;
 
 /// Why a key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -130,6 +131,8 @@ pub struct ServerKeys {
     pub institution_call: SigningKeyPair,
     /// Mixed into password hashes.
     pub pepper: Arc<Pepper>,
+    /// What the keys that sign webhooks are made from.
+    pub webhook_seed: WebhookSeed,
 }
 
 impl ServerKeys {
@@ -149,7 +152,8 @@ impl ServerKeys {
         let path = |file: &Path, own: &Path, make: &dyn Fn() -> Zeroizing<Vec<u8>>| {
             let path = folder.path().join(file);
             if file == own && !path.exists() {
-                if !first_start {
+                // Data folders of releases without webhooks have no seed for them yet.
+                if !first_start && *own != KeyFiles::default().webhook_seed {
                     return Err(KeyFileError::Lost { path });
                 }
                 private_file::create(&path, &make())?;
@@ -157,7 +161,7 @@ impl ServerKeys {
             Ok(path)
         };
         let new_key = || new_key(entropy);
-        let new_pepper = || Zeroizing::new(entropy.array::<32>().to_vec());
+        let new_octets = || Zeroizing::new(entropy.array::<32>().to_vec());
         Ok(Self {
             answer: read_key(path(&files.answer_key, &own.answer_key, &new_key)?)?,
             institution_call: read_key(path(
@@ -165,7 +169,16 @@ impl ServerKeys {
                 &own.institution_call_key,
                 &new_key,
             )?)?,
-            pepper: Arc::new(read_pepper(path(&files.pepper, &own.pepper, &new_pepper)?)?),
+            pepper: Arc::new(Pepper::from_octets(read_octets(path(
+                &files.pepper,
+                &own.pepper,
+                &new_octets,
+            )?)?)),
+            webhook_seed: WebhookSeed::from_octets(read_octets(path(
+                &files.webhook_seed,
+                &own.webhook_seed,
+                &new_octets,
+            )?)?),
         })
     }
 }
@@ -176,7 +189,7 @@ pub fn check_named(config: &Config) -> Vec<(&'static str, KeyFileError)> {
     let (files, own) = (&config.keys, KeyFiles::default());
     let path = |file: &Path| config.data_folder.join(file);
     let mut errors = Vec::new();
-    for (setting, file, own, is_pepper) in [
+    for (setting, file, own, is_octets) in [
         ("keys.answer_key", &files.answer_key, &own.answer_key, false),
         (
             "keys.institution_call_key",
@@ -185,11 +198,12 @@ pub fn check_named(config: &Config) -> Vec<(&'static str, KeyFileError)> {
             false,
         ),
         ("keys.pepper", &files.pepper, &own.pepper, true),
+        ("keys.webhook_seed", &files.webhook_seed, &own.webhook_seed, true),
     ] {
-        let outcome = match (file == own, is_pepper) {
+        let outcome = match (file == own, is_octets) {
             (true, _) => continue,
             (false, false) => read_key(path(file)).map(drop),
-            (false, true) => read_pepper(path(file)).map(drop),
+            (false, true) => read_octets(path(file)).map(drop),
         };
         errors.extend(outcome.err().map(|cause| (setting, cause)));
     }
@@ -202,12 +216,10 @@ pub(super) fn read_key(path: PathBuf) -> Result<SigningKeyPair, KeyFileError> {
     SigningKeyPair::from_pkcs8(&octets).ok_or(KeyFileError::Broken { path, wanted })
 }
 
-fn read_pepper(path: PathBuf) -> Result<Pepper, KeyFileError> {
+fn read_octets(path: PathBuf) -> Result<[u8; 32], KeyFileError> {
     let octets = private_file::read(&path)?;
     let array = <[u8; 32]>::try_from(octets.as_slice());
-    array
-        .map(|octets| Pepper(Zeroizing::new(octets)))
-        .map_err(|_| KeyFileError::Broken { path, wanted: "32 random octets" })
+    array.map_err(|_| KeyFileError::Broken { path, wanted: "32 random octets" })
 }
 
 /// What precedes the seed in the PKCS#8 form of an Ed25519 key (RFC 8410 section 7): version 0,

@@ -21,6 +21,7 @@ use super::view;
 use crate::app::App;
 use crate::connectors::{Answer, Fault, Institution, News, OperationOrder, SendPermit};
 use crate::http::v1::error::ApiError;
+use crate::notices;
 use crate::readiness;
 use crate::store::StoreError;
 use crate::store::rows::{Evidence, StoredPayment};
@@ -285,6 +286,8 @@ fn stepped(
         keep(&evidence.card_reference, &mut one.evidence.card_reference);
         keep(&evidence.raw_code, &mut one.evidence.raw_code);
     }
+    let mut follows = moved.follows;
+    follows.notices = notices::of_step(app, payment, &after, now);
     let verb = RecordOutcome {
         shop: payment.shop,
         payment: payment.id,
@@ -299,7 +302,7 @@ fn stepped(
         due_at,
         frees_order,
         tasks,
-        follows: moved.follows,
+        follows,
         now,
     };
     Some((verb, after))

@@ -5,6 +5,7 @@ use pos_protocol::id::{ContractId, OrderId, PaymentId};
 use pos_protocol::key::KeyId;
 use pos_protocol::money::{Amount, Currency, Money};
 use pos_protocol::payment::OperationKind;
+use pos_protocol::wire::SetNoticesRequest;
 use sha2::{Digest as _, Sha256};
 
 /// Grows with every change of what is digested, so that a stored one is never compared with
@@ -92,6 +93,24 @@ pub(super) fn of_check(
 /// Of a management call on a key: `call` is method and path template.
 pub fn of_key_call(call: &str, key: KeyId) -> [u8; 32] {
     Fields::of(call).and(key.octets()).finish()
+}
+
+/// Of setting where a shop is told.
+pub fn of_notices(request: &SetNoticesRequest) -> [u8; 32] {
+    let fields = Fields::of("POST /v1/notices");
+    let fields = match &request.mail {
+        None => fields.and(&[0]),
+        Some(mail) => fields
+            .and(&[1])
+            .and(mail.address.as_str().as_bytes())
+            .and(mail.language.as_str().as_bytes()),
+    };
+    match &request.webhook {
+        None => fields.and(&[0]).finish(),
+        Some(webhook) => {
+            fields.and(&[1]).and(webhook.url.as_bytes()).and(&[u8::from(webhook.new_key)]).finish()
+        }
+    }
 }
 
 #[cfg(test)]

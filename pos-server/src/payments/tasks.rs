@@ -4,8 +4,9 @@ use pos_protocol::id::{OperationId, TaskId};
 use pos_protocol::payment::{Decision, Event, OperationState, Refusal};
 use tracing::info;
 
-use super::transition::transition;
+use super::transition::{follow, transition};
 use crate::app::App;
+use crate::notices;
 use crate::store::StoreError;
 use crate::store::rows::{Evidence, StoredPayment, TaskRow};
 use crate::store::verbs::{RecordOutcome, Recorded, ResolveTask};
@@ -133,6 +134,13 @@ fn decided(
     let one = payment.operation(id).ok_or(ResolveError::NotFound)?;
     let state = moved.model.operation(id).map_or(one.state, |after| after.state);
     let now = app.clock.now();
+    let mut after = follow(payment, &moved, now);
+    if let Some(one) = after.operations.iter_mut().find(|one| one.id == id) {
+        one.state = state;
+        one.ended_at = (!state.is_open()).then_some(now);
+    }
+    let mut follows = moved.follows;
+    follows.notices = notices::of_step(app, payment, &after, now);
     Ok(RecordOutcome {
         shop: payment.shop,
         payment: payment.id,
@@ -147,7 +155,7 @@ fn decided(
         due_at: None,
         frees_order: !payment.model().frees_order() && moved.model.frees_order(),
         tasks: Vec::new(),
-        follows: moved.follows,
+        follows,
         now,
     })
 }

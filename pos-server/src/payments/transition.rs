@@ -68,7 +68,7 @@ pub(super) fn transition(
         Event::Learnt(id, _) | Event::Decided(id, _) => *id,
     };
     let changed = changes(&before, &model, about, now);
-    Ok(Transition { model, alarms, follows: Follows { changed, begun } })
+    Ok(Transition { model, alarms, follows: Follows { changed, begun, notices: Vec::new() } })
 }
 
 /// The payment with the operation begun that undoes it.

@@ -4,5 +4,6 @@ pub mod enrolment;
 pub mod institutions;
 pub mod keys;
 pub mod login;
+pub mod notices;
 pub mod password;
 pub mod registration;

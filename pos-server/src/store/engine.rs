@@ -11,8 +11,8 @@ use pos_protocol::key::KeyId;
 use super::StoreError;
 use super::audit::{AuditRow, Head};
 use super::rows::{
-    ContractRow, Incarnation, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow, ShopRow,
-    StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ChannelRow, ContractRow, Incarnation, InstitutionRow, KeyRow, LoginRow, NoticeCounts,
+    OpenCount, PosRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
 use super::verbs::{Reply, Verb};
 
@@ -61,6 +61,8 @@ pub trait Reader: Send + Sync {
     fn contract(&self, shop: ShopId, id: ContractId) -> Result<Option<ContractRow>, StoreError>;
     /// The shop's POSes, oldest first.
     fn poses(&self, shop: ShopId) -> Result<Vec<PosRow>, StoreError>;
+    /// Where the shop is told; channels that are switched off are left out.
+    fn channels(&self, shop: ShopId) -> Result<Vec<ChannelRow>, StoreError>;
     /// Times lost in restores.
     fn time_gaps(&self) -> Result<TimeGaps, StoreError>;
 
@@ -80,6 +82,8 @@ pub trait Reader: Send + Sync {
     fn open_tasks(&self) -> Result<u64, StoreError>;
     /// One task. For the operator.
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError>;
+    /// How much waits to be told. For metrics.
+    fn notice_counts(&self) -> Result<NoticeCounts, StoreError>;
     /// Where every chain of the audit stands. For the operator.
     fn audit_heads(&self) -> Result<Vec<Head>, StoreError>;
     /// The first row of every chain that has one. For the operator.

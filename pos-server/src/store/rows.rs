@@ -1,13 +1,13 @@
 //! What the shop database keeps, as the rest of the server sees it.
 
 use pos_protocol::id::{
-    ContractId, ContractNumber, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId,
-    PosId, ShopId, TaskId, UserId,
+    ContractId, ContractNumber, IdempotencyKey, InstitutionId, NoticeId, OperationId, OrderId,
+    PaymentId, PosId, ShopId, TaskId, UserId,
 };
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
 use pos_protocol::payment::{Operation, OperationKind, OperationState, Payment, Sums};
-use pos_protocol::wire::{KeyRole, TimeGap};
+use pos_protocol::wire::{KeyRole, MailLanguage, TimeGap};
 use pos_protocol::{Currency, ErrorCode, Timestamp};
 
 /// One run of one server process; a lease names it.
@@ -180,7 +180,7 @@ pub struct ShopRow {
     pub id: ShopId,
     /// For people.
     pub name: Box<str>,
-    /// Where notices go.
+    /// Where mail goes until the shop says otherwise.
     pub email: Option<Box<str>>,
     /// With which it signs in.
     pub user_id: UserId,
@@ -303,6 +303,71 @@ pub struct LeasedWork {
     pub payment: StoredPayment,
     /// The operation that is due; its `lease_epoch` is the one just taken.
     pub operation: OperationId,
+}
+
+/// A way in which a shop is told what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// To a person.
+    Mail,
+    /// To the shop's software.
+    Webhook,
+}
+
+/// Where a shop is told by one channel.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ChannelRow {
+    /// Which.
+    pub channel: Channel,
+    /// The address or URL.
+    pub target: Box<str>,
+    /// Of mail.
+    pub language: MailLanguage,
+    /// Which of the shop's keys signs its webhooks, from 0.
+    pub key_generation: u32,
+    /// Until when the key before that one signs beside it, if it does.
+    pub older_key_until: Option<Timestamp>,
+    /// Since when nothing goes there, because the URL answered that it has gone.
+    pub disabled_at: Option<Timestamp>,
+}
+
+/// Without the target, which logs do not get.
+impl std::fmt::Debug for ChannelRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChannelRow").field("channel", &self.channel).finish_non_exhaustive()
+    }
+}
+
+/// A notice that is to be told now, by one channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueNotice {
+    /// Who is told.
+    pub shop: ShopId,
+    /// The same for every try and channel.
+    pub id: NoticeId,
+    /// How.
+    pub channel: Channel,
+    /// When it arose.
+    pub created_at: Timestamp,
+    /// JSON of a notice.
+    pub body: Box<str>,
+    /// Where it must go, if not to the channel's target.
+    pub address: Option<Box<str>>,
+    /// How often it failed.
+    pub tries: u32,
+    /// The channel; none where it is switched off.
+    pub to: Option<ChannelRow>,
+}
+
+/// How much waits to be told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NoticeCounts {
+    /// Notices, by each channel.
+    pub waiting: u64,
+    /// When the oldest of them arose.
+    pub oldest: Option<Timestamp>,
+    /// Those that were given up in the last 30 days.
+    pub given_up: u64,
 }
 
 /// How many operations stand in a state, and since when the oldest.

@@ -4,17 +4,18 @@
 //! its batch, and one that is refused never harms its neighbours.
 
 use pos_protocol::id::{
-    ContractId, ContractNumber, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId,
-    PosId, ShopId, TaskId,
+    ContractId, ContractNumber, IdempotencyKey, InstitutionId, NoticeId, OperationId, OrderId,
+    PaymentId, PosId, ShopId, TaskId,
 };
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
 use pos_protocol::payment::{OperationKind, OperationState, Sums};
+use pos_protocol::wire::MailLanguage;
 use pos_protocol::{Currency, ErrorCode, Timestamp};
 
 use super::rows::{
-    ContractRow, Evidence, Incarnation, InstitutionRow, KeyRow, LeasedWork, PosRow, ShopRow,
-    TaskRow, UnderKey,
+    Channel, ContractRow, DueNotice, Evidence, Incarnation, InstitutionRow, KeyRow, LeasedWork,
+    PosRow, ShopRow, TaskRow, UnderKey,
 };
 
 /// No verb reads or writes more rows than this of one kind, so that none keeps the others waiting
@@ -62,6 +63,19 @@ pub struct Follows {
     pub changed: Vec<Change>,
     /// What the server begins, to undo what must not stand.
     pub begun: Option<OwnOperation>,
+    /// What the shop is told, by each channel that it has.
+    pub notices: Vec<NewNotice>,
+}
+
+/// Something that a shop is told.
+#[derive(Clone, Debug)]
+pub struct NewNotice {
+    /// Its id, the same for every try and channel.
+    pub id: NoticeId,
+    /// Whether a person is told by mail too.
+    pub is_mailed: bool,
+    /// JSON of `wire::Notice`.
+    pub body: Box<str>,
 }
 
 /// Another operation of the same payment, which the step moved too. Its lease ends.
@@ -547,7 +561,122 @@ pub struct ResolveTask {
     pub now: Timestamp,
 }
 
-/// Removes what has served its time: nullifiers an hour past their envelope's end, management claims older
+/// Sets where a shop is told. A channel that is left out is switched off.
+#[derive(Clone, Debug)]
+pub struct SetNotices {
+    /// The shop.
+    pub shop: ShopId,
+    /// Of the call.
+    pub claim: Claim,
+    /// Where mail goes.
+    pub mail: Option<MailTo>,
+    /// Where webhooks go.
+    pub webhook: Option<WebhookTo>,
+    /// Until when the webhook's older key signs beside a new one.
+    pub older_key_until: Timestamp,
+    /// What the address is told that mail went to before, where it goes there no more.
+    pub told: NewNotice,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Where mail goes.
+#[derive(Clone, Debug)]
+pub struct MailTo {
+    /// The address.
+    pub address: Box<str>,
+    /// In which language.
+    pub language: MailLanguage,
+}
+
+/// Where webhooks go.
+#[derive(Clone, Debug)]
+pub struct WebhookTo {
+    /// The URL.
+    pub url: Box<str>,
+    /// Whether they are signed by a new key from now on.
+    pub new_key: bool,
+}
+
+/// What came of setting where a shop is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoticesSet {
+    /// As asked; also for a repeat.
+    Yes,
+    /// The idempotency key was used for another call.
+    KeyReused,
+}
+
+/// Switches a shop's webhook off whose URL answered that it has gone, unless it has another URL by
+/// now.
+#[derive(Clone, Debug)]
+pub struct DisableWebhook {
+    /// The shop.
+    pub shop: ShopId,
+    /// The URL that answered.
+    pub url: Box<str>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Takes notices that are to be told now.
+#[derive(Clone, Copy, Debug)]
+pub struct LeaseNotices {
+    /// The present time.
+    pub now: Timestamp,
+    /// When they are due again if nobody says what became of them.
+    pub expires_at: Timestamp,
+    /// At most this many, and at most [`MOST_ROWS`]; the longest due come first.
+    pub limit: u32,
+}
+
+/// Writes down what became of notices: at most [`MOST_ROWS`].
+#[derive(Clone, Debug)]
+pub struct RecordDeliveries {
+    /// Each.
+    pub deliveries: Vec<Delivery>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// What became of a notice that was taken.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Who was to be told.
+    pub shop: ShopId,
+    /// The notice.
+    pub id: NoticeId,
+    /// How.
+    pub channel: Channel,
+    /// What became of it.
+    pub came_to: Delivered,
+}
+
+/// What became of a try to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It was told.
+    Yes,
+    /// It failed, and is tried again.
+    Again {
+        /// When.
+        due_at: Timestamp,
+        /// Why it failed.
+        cause: Box<str>,
+    },
+    /// It was not tried.
+    Later {
+        /// When it is.
+        due_at: Timestamp,
+    },
+    /// It is given up.
+    Never {
+        /// Why.
+        cause: Box<str>,
+    },
+}
+
+/// Removes what has served its time: notices given up 30 days ago, nullifiers an hour past their envelope's end, management claims older
 /// than 30 days, sessions that ended long ago. At most `limit` rows of each.
 #[derive(Clone, Copy, Debug)]
 pub struct Prune {
@@ -636,6 +765,14 @@ verbs! {
     SetContractEnabled(SetContractEnabled) -> Changed, set_contract_enabled;
     /// Closes a task; `false` when there is none that is open.
     ResolveTask(ResolveTask) -> Changed, resolve_task;
+    /// Sets where a shop is told.
+    SetNotices(SetNotices) -> NoticesSet, set_notices;
+    /// Switches off a webhook that has gone; `false` when it has another URL, or none, or is off.
+    DisableWebhook(DisableWebhook) -> Changed, disable_webhook;
+    /// Takes notices that are to be told now.
+    LeaseNotices(LeaseNotices) -> Vec<DueNotice>, lease_notices;
+    /// Writes down what became of them.
+    RecordDeliveries(RecordDeliveries) -> (), record_deliveries;
     /// Removes what has served its time; answers how many rows went.
     Prune(Prune) -> u64, prune;
 }

@@ -31,6 +31,16 @@ pub struct Metrics {
     open_tasks: Gauge,
     institution_calls: Family<CallLabels, Counter>,
     institution_seconds: Family<InstitutionLabel, Histogram>,
+    notices: Family<NoticeLabels, Counter>,
+    notices_waiting: Gauge,
+    notices_given_up: Gauge,
+    oldest_notice_seconds: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoticeLabels {
+    channel: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,6 +99,10 @@ impl Default for Metrics {
             open_tasks: Gauge::default(),
             institution_calls: Family::default(),
             institution_seconds: Family::new_with_constructor(latency),
+            notices: Family::default(),
+            notices_waiting: Gauge::default(),
+            notices_given_up: Gauge::default(),
+            oldest_notice_seconds: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("pos");
         metrics.register(&mut registry);
@@ -147,6 +161,19 @@ impl Metrics {
             "Time of calls to institutions",
             seconds(),
             self.institution_seconds.clone(),
+        );
+        to.register("notices", "Tries to tell shops, by channel", self.notices.clone());
+        to.register("notices_waiting", "Notices not yet told", self.notices_waiting.clone());
+        to.register(
+            "notices_given_up",
+            "Notices given up in the last 30 days",
+            self.notices_given_up.clone(),
+        );
+        to.register_with_unit(
+            "oldest_notice",
+            "Age of the oldest notice not yet told; 0 when there is none",
+            seconds(),
+            self.oldest_notice_seconds.clone(),
         );
     }
 
@@ -207,6 +234,19 @@ impl Metrics {
     /// Sets how many tasks wait for a person.
     pub fn open_tasks(&self, count: u64) {
         self.open_tasks.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a try to tell a shop.
+    pub fn notice(&self, channel: &'static str, outcome: &'static str) {
+        self.notices.get_or_create(&NoticeLabels { channel, outcome }).inc();
+    }
+
+    /// Sets how many notices wait, the age of the oldest, and how many were given up.
+    pub fn notices_waiting(&self, waiting: u64, oldest: Option<Duration>, given_up: u64) {
+        let whole = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.notices_waiting.set(whole(waiting));
+        self.notices_given_up.set(whole(given_up));
+        self.oldest_notice_seconds.set(whole(oldest.unwrap_or_default().as_secs()));
     }
 
     /// Counts a call to an institution with its outcome in one word.

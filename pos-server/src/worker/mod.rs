@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::app::App;
 use crate::audit;
 use crate::connectors::Institution;
+use crate::notices;
 use crate::payments::recovery::{self, Turn};
 use crate::shutdown::Shutdown;
 use crate::store::StoreError;
@@ -25,6 +26,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How soon it looks again where more is due than may be asked about at once.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How often it looks for notices, and how soon again where there were some.
+const TELL_EVERY: Duration = Duration::from_millis(250);
+const TELL_AGAIN: Duration = Duration::from_millis(20);
 
 /// How often it counts what is open.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -49,6 +54,7 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) {
         count(&app, shutdown.clone()),
         refresh_seal_keys(&app, shutdown.clone()),
         checkpoint(&app, shutdown.clone()),
+        tell_shops(&app, shutdown.clone()),
         prune(&app, shutdown),
     );
     // What was begun is finished: each operation has its own time-outs.
@@ -113,12 +119,36 @@ async fn look(
     recovery::turn(app, institution).await
 }
 
+/// Tells shops what is due. What is being told when the end is asked for is told to its end.
+async fn tell_shops(app: &Arc<App>, mut shutdown: Shutdown) {
+    let mut telling = JoinSet::new();
+    loop {
+        let wait = match notices::turn(app, &mut telling).await {
+            Ok(notices::Turn::Done) => TELL_EVERY,
+            Ok(notices::Turn::More) => TELL_AGAIN,
+            Err(cause) => {
+                warn!(cause = %chain(&cause), "due notices could not be taken");
+                TELL_EVERY
+            }
+        };
+        if !rest(wait, &mut shutdown).await {
+            break;
+        }
+    }
+    while telling.join_next().await.is_some() {}
+}
+
 async fn count(app: &Arc<App>, mut shutdown: Shutdown) {
     loop {
-        let counted =
-            app.store.read_slow(|reader| Ok((reader.open_counts()?, reader.open_tasks()?))).await;
-        match counted {
-            Ok((open, tasks)) => tell(app, &open, tasks),
+        let counted = app.store.read_slow(|reader| {
+            Ok((reader.open_counts()?, reader.open_tasks()?, reader.notice_counts()?))
+        });
+        match counted.await {
+            Ok((open, tasks, notices)) => {
+                note(app, &open, tasks);
+                let oldest = notices.oldest.map(|at| app.clock.now().since(at));
+                app.metrics.notices_waiting(notices.waiting, oldest, notices.given_up);
+            }
             Err(cause) => warn!(cause = %chain(&cause), "open operations could not be counted"),
         }
         app.institutions.all().iter().for_each(|one| app.driver.close_idle(one));
@@ -128,7 +158,7 @@ async fn count(app: &Arc<App>, mut shutdown: Shutdown) {
     }
 }
 
-fn tell(app: &App, open: &[OpenCount], tasks: u64) {
+fn note(app: &App, open: &[OpenCount], tasks: u64) {
     let now = app.clock.now();
     for (state, count) in by_state(open) {
         app.metrics.operations_in(state, count);

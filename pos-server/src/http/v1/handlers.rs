@@ -21,7 +21,7 @@ use crate::payments::movement::Movement;
 use crate::payments::{
     begin, check as checking, fingerprint, history as reading, movement, pay, routing,
 };
-use crate::pos::{keys as keyring, login, registration};
+use crate::pos::{keys as keyring, login, notices as telling, registration};
 use crate::store::verbs::Claim;
 
 type Answered = Result<Answer, Refusal>;
@@ -77,6 +77,17 @@ pub(super) async fn revoke_key(
 fn key_claim(call: &Call, route: &str, key: KeyId) -> Result<Claim, ApiError> {
     let fingerprint = fingerprint::of_key_call(route, key);
     Ok(Claim { key: call.mutation_key()?, fingerprint })
+}
+
+pub(super) async fn notices(State(app): State<Arc<App>>, shop: Shop) -> Answered {
+    Answer::ok(&telling::settings(&app, &shop).await?)
+}
+
+pub(super) async fn set_notices(State(app): State<Arc<App>>, shop: Shop, call: Call) -> Answered {
+    let request: wire::SetNoticesRequest = call.read()?;
+    let fingerprint = fingerprint::of_notices(&request);
+    let claim = Claim { key: call.mutation_key()?, fingerprint };
+    Answer::ok(&telling::set(&app, &shop, claim, request).await?)
 }
 
 pub(super) async fn methods(

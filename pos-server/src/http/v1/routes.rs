@@ -143,6 +143,14 @@ pub fn table() -> Vec<Route> {
             .takes::<wire::RevokeKeyRequest>()
             .refuses(&[E::NotFound, E::NotPermitted])
             .gives::<wire::KeyAnswer>(),
+        Route::get(route::NOTICES, get(on::notices), "Where the shop is told of what happens")
+            .gives::<wire::NoticeSettings>()
+            .refuses(&[E::NotPermitted]),
+        Route::post(route::NOTICES, post(on::set_notices), "Set where the shop is told")
+            .mutation()
+            .takes::<wire::SetNoticesRequest>()
+            .refuses(&[E::NotPermitted])
+            .gives::<wire::NoticeSettings>(),
         Route::get(route::METHODS, get(on::methods), "What the shop can be paid by")
             .query(&[POS])
             .gives::<wire::MethodsAnswer>()

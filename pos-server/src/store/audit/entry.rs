@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::{Entry, Head};
 use crate::store::verbs::{
-    Admitted, BeginOperation, Begun, Follows, KeyChanged, RecordOutcome, Recorded, Reply, Target,
-    Verb,
+    Admitted, BeginOperation, Begun, Follows, KeyChanged, NoticesSet, RecordOutcome, Recorded,
+    Reply, Target, Verb,
 };
 
 /// Every member that a row may have; each row has those that belong to its `what`.
@@ -162,6 +162,18 @@ pub(super) fn of(verb: &Verb, reply: &Reply) -> Option<Entry> {
         (Verb::ResolveTask(verb), Reply::ResolveTask(true)) => {
             let task = Some(verb.task);
             of_shop(verb.now, verb.shop, &Body { what: "resolve_task", task, ..Body::default() })
+        }
+        (Verb::SetNotices(verb), Reply::SetNotices(NoticesSet::Yes)) => of_shop(
+            verb.now,
+            verb.shop,
+            &Body {
+                what: "set_notices",
+                idempotency_key: Some(&verb.claim.key),
+                ..Body::default()
+            },
+        ),
+        (Verb::DisableWebhook(verb), Reply::DisableWebhook(true)) => {
+            of_shop(verb.now, verb.shop, &Body { what: "disable_webhook", ..Body::default() })
         }
         (Verb::SetEnrolment(verb), Reply::SetEnrolment(true)) => {
             of_shop(verb.now, verb.shop, &Body { what: "enrolment_code", ..Body::default() })

@@ -414,7 +414,7 @@ impl Bed {
             not_after: self.now.plus(Duration::from_secs(10)),
             due_at: self.now,
         };
-        Follows { changed: vec![reversing], begun: Some(reverse) }
+        Follows { changed: vec![reversing], begun: Some(reverse), notices: Vec::new() }
     }
 
     pub(in crate::store) fn record(&mut self, verb: &RecordOutcome) -> Recorded {

@@ -14,6 +14,7 @@ pub(super) mod leases;
 pub(super) mod manage;
 pub(super) mod model;
 pub(super) mod money;
+pub(super) mod notices;
 pub(super) mod reads;
 
 /// One `#[test]` for each case of the suite. The argument is a function that answers a
@@ -95,6 +96,15 @@ macro_rules! conformance_suite {
                 tasks_are_kept_with_the_outcome
                 an_open_task_is_not_written_twice
                 a_task_is_closed_once_with_a_note
+            }
+            notices {
+                a_shop_is_told_by_the_channels_that_it_has
+                a_notice_falls_with_its_outcome
+                a_notice_is_leased_tried_again_and_told_once
+                a_notice_that_is_given_up_stays_for_thirty_days
+                a_webhook_that_has_gone_is_switched_off_until_it_is_set
+                a_new_webhook_key_stands_beside_the_one_before
+                an_address_that_is_left_is_told_so
             }
             reads {
                 history_is_paged_by_key

@@ -6,6 +6,8 @@ use pos_protocol::payment::{OperationKind, OperationState};
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::wire::KeyRole;
 
+use crate::store::rows::Channel;
+
 /// The state of a row that is a kept refusal and no operation.
 pub(super) const REFUSED: i64 = 32;
 
@@ -88,6 +90,23 @@ pub(super) const fn to_role(number: i64) -> Option<KeyRole> {
     }
 }
 
+/// The number of a channel.
+pub(super) const fn of_channel(channel: Channel) -> i64 {
+    match channel {
+        Channel::Mail => 1,
+        Channel::Webhook => 2,
+    }
+}
+
+/// The channel with this number.
+pub(super) const fn to_channel(number: i64) -> Option<Channel> {
+    match number {
+        1 => Some(Channel::Mail),
+        2 => Some(Channel::Webhook),
+        _ => None,
+    }
+}
+
 fn to_reason(name: &str) -> Option<DeclineReason> {
     DeclineReason::ALL.iter().copied().find(|reason| reason.wire() == name)
 }
@@ -133,6 +152,11 @@ mod tests {
             assert_eq!(to_role(of_role(role)), Some(role));
         }
         assert_eq!(to_role(3), None);
+        assert_eq!((of_channel(Channel::Mail), of_channel(Channel::Webhook)), (1, 2));
+        assert_eq!(
+            [0, 1, 2, 3].map(to_channel),
+            [None, Some(Channel::Mail), Some(Channel::Webhook), None]
+        );
     }
 
     #[test]

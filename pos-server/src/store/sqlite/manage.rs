@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pos_protocol::ErrorCode;
 use pos_protocol::id::OperationId;
-use pos_protocol::wire::KeyRole;
+use pos_protocol::wire::{KeyRole, MailLanguage};
 use rusqlite::{Connection, params};
 
 use super::access::shop_exists;
@@ -12,7 +12,7 @@ use super::codes;
 use super::rows::{Cells, corrupt, ms, unsigned};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
-use crate::store::rows::ShopRow;
+use crate::store::rows::{Channel, ShopRow};
 use crate::store::verbs::{
     AddContract, AddInstitution, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck,
     MOST_ROWS, Prune, RaiseSealKeyVersion, RecordTest, ResolveTask, SetContractEnabled,
@@ -179,6 +179,18 @@ pub(super) fn add_shop(db: &Connection, row: &ShopRow) -> Result<Changed, StoreE
             row.user_id.octets(),
             ms(row.created_at),
         ])?;
+    if added == 1 && row.email.is_some() {
+        db.prepare_cached(
+            "INSERT INTO channel (shop, channel, target, language, key_generation) \
+             VALUES (?1, ?2, ?3, ?4, 0)",
+        )?
+        .execute(params![
+            row.id.octets(),
+            codes::of_channel(Channel::Mail),
+            row.email,
+            MailLanguage::default().wire(),
+        ])?;
+    }
     Ok(added == 1)
 }
 
@@ -266,7 +278,13 @@ pub(super) fn prune(db: &Connection, verb: &Prune) -> Result<u64, StoreError> {
                WHERE ended_at < ?1 AND role = ?2 ORDER BY ended_at LIMIT ?3)",
         )?
         .execute(params![horizon, codes::of_role(KeyRole::Session), limit])?;
-    let all = [nullifiers, claims, sessions];
+    let notices = db
+        .prepare_cached(
+            "DELETE FROM notice WHERE (shop, id, channel) IN (SELECT shop, id, channel \
+               FROM notice WHERE given_up_at < ?1 ORDER BY given_up_at LIMIT ?2)",
+        )?
+        .execute(params![horizon, limit])?;
+    let all = [nullifiers, claims, sessions, notices];
     Ok(all
         .into_iter()
         .fold(0, |sum, one| sum.saturating_add(u64::try_from(one).unwrap_or(u64::MAX))))

@@ -10,6 +10,7 @@ mod codes;
 mod manage;
 mod migrate;
 mod money;
+mod notices;
 mod reader;
 mod rows;
 #[cfg(test)]

@@ -6,9 +6,9 @@ use pos_protocol::{ErrorCode, Timestamp};
 use rusqlite::{Connection, params};
 use tracing::error;
 
-use super::codes;
 use super::rows::{self, Cells, corrupt, maybe_ms, ms, unsigned};
 use super::writer::claim_under;
+use super::{codes, notices};
 use crate::store::StoreError;
 use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
 use crate::store::verbs::{
@@ -274,6 +274,7 @@ fn follow(
             return Err(corrupt("operation that a step changes"));
         }
     }
+    notices::insert(db, shop, &follows.notices, now)?;
     let Some(own) = follows.begun else { return Ok(()) };
     db.prepare_cached(
         "INSERT INTO operation (shop, key, fingerprint, payment, id, kind, state, amount, \

@@ -13,13 +13,13 @@ use pos_protocol::wire::TimeGap;
 use rusqlite::{Connection, Params};
 
 use super::rows::{self, Cells, corrupt, select_payment};
-use super::{OpenError, audit, codes};
+use super::{OpenError, audit, codes, notices};
 use crate::store::StoreError;
 use crate::store::audit::{AuditRow, Head};
 use crate::store::engine::Reader;
 use crate::store::rows::{
-    ContractRow, EnrolmentRow, Incarnation, InstitutionRow, KeyRow, LoginRow, OpenCount, PosRow,
-    ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ChannelRow, ContractRow, EnrolmentRow, Incarnation, InstitutionRow, KeyRow, LoginRow,
+    NoticeCounts, OpenCount, PosRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
 
 /// Connections that take turns; who finds none waits for one.
@@ -249,6 +249,23 @@ impl Reader for SqliteReader {
                 })
             },
         )
+    }
+
+    fn channels(&self, shop: ShopId) -> Result<Vec<ChannelRow>, StoreError> {
+        let channels = self.list(
+            "SELECT channel, target, language, key_generation, older_key_until, disabled_at \
+             FROM channel WHERE shop = ?1 ORDER BY channel",
+            (shop.octets(),),
+            |cells| {
+                let channel = codes::to_channel(cells.number(0)?).ok_or(corrupt("channel"))?;
+                notices::channel_row(cells, 1, channel)
+            },
+        )?;
+        Ok(channels.into_iter().flatten().collect())
+    }
+
+    fn notice_counts(&self) -> Result<NoticeCounts, StoreError> {
+        self.with(notices::counts)
     }
 
     fn time_gaps(&self) -> Result<TimeGaps, StoreError> {

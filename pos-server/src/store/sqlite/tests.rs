@@ -80,13 +80,13 @@ fn a_database_of_a_newer_release_is_refused() {
     let path = database(folder.path());
     drop(open_writer(&path, [1; 16]).unwrap());
     let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (4, zeroblob(32))", ())
+    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (5, zeroblob(32))", ())
         .unwrap();
     drop(raw);
     let error = open(&path, SqliteOptions::default()).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "the database is at version 4 and this release knows only up to 3: start the newer \
+        "the database is at version 5 and this release knows only up to 4: start the newer \
          release again, or restore a backup from before it"
     );
 }

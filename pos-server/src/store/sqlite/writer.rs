@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::{Checkpointer, Gate};
 use super::rows::Cells;
-use super::{access, audit, manage, money};
+use super::{access, audit, manage, money, notices};
 use crate::store::StoreError;
 use crate::store::audit::verify::unnamed;
 use crate::store::audit::{Chain, Draft};
@@ -207,6 +207,13 @@ fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
             Reply::SetContractEnabled(manage::set_contract_enabled(db, verb)?)
         }
         Verb::ResolveTask(verb) => Reply::ResolveTask(manage::resolve_task(db, verb)?),
+        Verb::SetNotices(verb) => Reply::SetNotices(notices::set_notices(db, verb)?),
+        Verb::DisableWebhook(verb) => Reply::DisableWebhook(notices::disable_webhook(db, verb)?),
+        Verb::LeaseNotices(verb) => Reply::LeaseNotices(notices::lease_notices(db, verb)?),
+        Verb::RecordDeliveries(verb) => {
+            notices::record_deliveries(db, verb)?;
+            Reply::RecordDeliveries(())
+        }
         Verb::Prune(verb) => Reply::Prune(manage::prune(db, verb)?),
     })
 }
