@@ -14,7 +14,8 @@ use crate::error::Error;
 use crate::process::PerProcess;
 use crate::records::{
     Check, CheckRequest, Config, HistoryPage, HistoryQuery, InFlight, KeyInfo, KeyStatus, Methods,
-    Operation, Order, Payment, Quote, QuoteRequest, Registration, Session, money, read, read_if,
+    Notice, NoticeSettings, Operation, Order, Payment, Quote, QuoteRequest, Registration, Session,
+    SetNotices, money, read, read_if,
 };
 #[cfg(not(target_arch = "wasm32"))]
 use crate::runtime::Unheard;
@@ -527,6 +528,42 @@ impl Connection {
     pub async fn revoke_key(&self, key_id: String) -> Result<KeyInfo, Error> {
         let key = read("key_id", &key_id)?;
         Ok(self.line().await?.revoke_key(&key).await?.into())
+    }
+
+    /// Where the shop is told of what happens, by mail and by webhook.
+    pub async fn notices(&self) -> Result<NoticeSettings, Error> {
+        Ok(self.line().await?.notices().await?.into())
+    }
+
+    /// Sets where the shop is told from now on; what is left out is told there no more. Gives what
+    /// stands then.
+    pub async fn set_notices(&self, settings: SetNotices) -> Result<NoticeSettings, Error> {
+        let request = settings.read()?;
+        Ok(self.line().await?.set_notices(&request).await?.into())
+    }
+
+    /// Reads a webhook that arrived at the shop's URL: the values of its header fields `webhook-id`,
+    /// `webhook-timestamp` and `webhook-signature`, and its body as received. Answer it with status 200
+    /// once the notice is stored; with 400 after the error `webhook_unverified`; with 500 after any other
+    /// error, so that it comes again.
+    ///
+    /// A notice may come twice (the same `webhook_id`), and later than one that arose after it
+    /// (`sequence`): before shipping, ask the server.
+    ///
+    /// # Errors
+    /// `FixTheRequest` (`webhook_unverified`) where it is not the server's, or more than five minutes old.
+    pub async fn verify_webhook(
+        &self,
+        webhook_id: String,
+        webhook_timestamp: String,
+        webhook_signature: String,
+        body: String,
+    ) -> Result<Notice, Error> {
+        let line = self.line().await?;
+        let notice = line
+            .verify_webhook(&webhook_id, &webhook_timestamp, &webhook_signature, body.as_bytes())
+            .await?;
+        Ok(notice.into())
     }
 
     /// The id of the key that signs.

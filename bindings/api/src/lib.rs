@@ -59,8 +59,9 @@ pub use functions::verify;
 pub use records::{
     AccountKind, Candidate, Check, CheckRequest, CheckState, Config, Contract, CurrencyLimits,
     Decline, HistoryPage, HistoryQuery, InFlight, KeyInfo, KeyRole, KeyStatus, Language, Methods,
-    OpenCall, Operation, OperationKind, OperationState, Order, Payment, PaymentState, Quote,
-    QuoteRequest, Registration, Rejection, SealedOperation, Session, ShopperAdvice, UnreadableCall,
+    Notice, NoticeSettings, OpenCall, Operation, OperationKind, OperationState, Order, Payment,
+    PaymentState, Quote, QuoteRequest, Registration, Rejection, SealedOperation, Session,
+    SetNotices, ShopperAdvice, UnreadableCall,
 };
 #[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 pub use records::{Instrument, SealBinding};

@@ -24,6 +24,7 @@ const SHOWN: &[&str] = &[
     "Error.idempotency_key",
     "KeyInfo.key_id",
     "Methods.seal_keys",
+    "NoticeSettings.webhook_keys",
     "OpenCall.idempotency_key",
     "Operation.idempotency_key",
     "Quote.seal_keys",
@@ -31,6 +32,7 @@ const SHOWN: &[&str] = &[
     "Rejection.code",
     "SealBinding.contract_number",
     "Session.key_id",
+    "SetNotices.new_webhook_key",
     "UnreadableCall.idempotency_key",
 ];
 

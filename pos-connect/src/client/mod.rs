@@ -2,6 +2,7 @@
 
 mod access;
 mod drive;
+mod notices;
 mod payments;
 mod reads;
 mod running;
@@ -21,6 +22,7 @@ use pos_protocol::key::{KeyId, Signature};
 #[cfg(not(target_arch = "wasm32"))]
 use zeroize::Zeroizing;
 
+use notices::ReadKeys;
 pub use payments::Order;
 pub use reads::{HistoryQuery, InFlight, Pages};
 use running::Running;
@@ -162,7 +164,8 @@ impl Setup {
             .map_err(|cause: ConfigError| Error::from(cause).in_language(self.config.language))?;
         let authority = self.config.authority.as_str().into();
         let signer = Arc::new(signer);
-        let state = State { signer, shop_id: None, trust, seals, is_closed: false };
+        let webhook_keys = None;
+        let state = State { signer, shop_id: None, trust, seals, webhook_keys, is_closed: false };
         let inner = Inner { setup: self, authority, role, sender, state: Mutex::new(state) };
         Ok(Connection(Arc::new(inner)))
     }
@@ -253,6 +256,8 @@ struct State {
     shop_id: Option<ShopId>,
     trust: Trust,
     seals: BTreeMap<InstitutionId, SealPin>,
+    /// The keys of webhooks as they were last read.
+    webhook_keys: Option<ReadKeys>,
     is_closed: bool,
 }
 

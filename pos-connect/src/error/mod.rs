@@ -8,6 +8,7 @@ use std::time::Duration;
 use pos_protocol::code::{ErrorCode, Retry, WireCode};
 use pos_protocol::id::{IdempotencyKey, RequestId};
 use pos_protocol::seal::InvalidKeySet;
+use pos_protocol::webhook::WebhookError;
 use pos_protocol::wire::Problem;
 
 use crate::config::{ConfigError, Language};
@@ -111,6 +112,8 @@ pub(crate) enum Cause {
     Unreadable(#[from] serde_json::Error),
     #[error(transparent)]
     Unverified(#[from] Unverified),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
 }
 
 impl Error {
@@ -225,6 +228,7 @@ impl Error {
             Cause::Unreadable(_) => ModuleCode::AnswerUnreadable,
             Cause::Unverified(Unverified::Succession(_)) => ModuleCode::ServerNotProved,
             Cause::Unverified(_) => ModuleCode::AnswerUnverified,
+            Cause::Webhook(_) => ModuleCode::WebhookUnverified,
         };
         Self::module(code, Some(cause))
     }
@@ -473,6 +477,7 @@ mod tests {
             ("server_not_trusted", "give_up"),
             ("server_silent", "wait"),
             ("server_unreachable", "wait"),
+            ("webhook_unverified", "fix_the_request"),
         ];
         let found: Vec<(&str, &str)> = ModuleCode::ALL
             .iter()

@@ -140,4 +140,8 @@ module_codes! {
     ServerUnreachable "server_unreachable" Wait SameKey
         "The server cannot be reached. Nothing was sent."
         "サーバーに接続できません。送信は行われていません。";
+    /// A webhook is not the server's, or too old.
+    WebhookUnverified "webhook_unverified" FixTheRequest Never
+        "The webhook was not believed. Answer it with status 400, and do nothing else."
+        "Webhookを確認できないため、信用しませんでした。ステータス400を返し、処理しないでください。";
 }

@@ -5,6 +5,7 @@
 mod access;
 #[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 mod instrument;
+mod notices;
 mod offers;
 mod payments;
 mod sealed;
@@ -17,6 +18,7 @@ use std::str::FromStr;
 pub use access::{KeyInfo, Registration, Session};
 #[cfg(any(not(target_arch = "wasm32"), feature = "wasm-seal"))]
 pub use instrument::{Instrument, SealBinding};
+pub use notices::{Notice, NoticeSettings, SetNotices};
 pub use offers::{
     Candidate, Check, CheckRequest, Contract, CurrencyLimits, Methods, Quote, QuoteRequest,
 };

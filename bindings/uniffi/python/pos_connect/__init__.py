@@ -32,6 +32,8 @@ from ._native.pos_connect import (
     KeyStorageError,
     Language,
     Methods,
+    Notice,
+    NoticeSettings,
     OpenCall,
     Operation,
     OperationKind,
@@ -47,6 +49,7 @@ from ._native.pos_connect import (
     SealBinding,
     SealedOperation,
     Session,
+    SetNotices,
     ShopperAdvice,
     Store,
     UnreadableCall,
@@ -79,6 +82,8 @@ __all__ = [
     "KeyStorageError",
     "Language",
     "Methods",
+    "Notice",
+    "NoticeSettings",
     "OpenCall",
     "Operation",
     "OperationKind",
@@ -94,6 +99,7 @@ __all__ = [
     "SealBinding",
     "SealedOperation",
     "Session",
+    "SetNotices",
     "ShopperAdvice",
     "Store",
     "UnreadableCall",
@@ -105,6 +111,9 @@ _manners.shows(KeyInfo)
 _manners.shows(Registration, masked=("recovery_codes", "panic_code",))
 _manners.shows(Session)
 _manners.shows(SealBinding)
+_manners.shows(Notice)
+_manners.shows(NoticeSettings)
+_manners.shows(SetNotices)
 _manners.shows(Candidate)
 _manners.shows(Check)
 _manners.shows(CheckRequest)

@@ -35,6 +35,8 @@ __all__ = [
     "KeyStorageError",
     "Language",
     "Methods",
+    "Notice",
+    "NoticeSettings",
     "OpenCall",
     "Operation",
     "OperationKind",
@@ -50,6 +52,7 @@ __all__ = [
     "SealBinding",
     "SealedOperation",
     "Session",
+    "SetNotices",
     "ShopperAdvice",
     "Store",
     "UnreadableCall",
@@ -600,6 +603,84 @@ class SealBinding:
         order_id: str,
         amount: int,
         currency: str,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class Notice:
+    """What the shop was told."""
+    kind: str
+    """What happened: the operation and the state that it came to, as `sale.done`. There will be
+    others: leave those alone.
+    """
+    timestamp: str
+    """When, in RFC 3339."""
+    shop_id: str
+    """The shop."""
+    sequence: int
+    """Grows with every change of the payment: a notice whose number is not larger than the last one
+    seen of this operation is old news.
+    """
+    operation: Operation
+    """The operation as it then stood."""
+    def __init__(
+        self,
+        *,
+        kind: str,
+        timestamp: str,
+        shop_id: str,
+        sequence: int,
+        operation: Operation,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class NoticeSettings:
+    """Where the shop is told."""
+    mail_address: str | None
+    """Whom mail goes to, if to anybody."""
+    mail_language: str | None
+    """In which language (`en`, `ja`)."""
+    webhook_url: str | None
+    """Where webhooks go, if anywhere."""
+    webhook_keys: list[str]
+    """The keys that sign them now, the newest first, as Standard Webhooks write them (`whpk_…`)."""
+    webhook_disabled_at_ms: int | None
+    """Since when nothing is posted any more because the URL answered with status 410, in milliseconds
+    since 1970. Setting the URL again ends that.
+    """
+    def __init__(
+        self,
+        *,
+        mail_address: str | None,
+        mail_language: str | None,
+        webhook_url: str | None,
+        webhook_keys: list[str],
+        webhook_disabled_at_ms: int | None,
+    ) -> None: ...
+    def __eq__(self, other: object) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
+
+@final
+class SetNotices:
+    """Where the shop is told from now on. What is left out is told there no more."""
+    mail_address: str | None
+    """Whom mail goes to when a movement of money is complete."""
+    mail_language: Language | None
+    """The language of mail; English unless told."""
+    webhook_url: str | None
+    """Where every change of an operation is posted: `https`, port 443, a public address."""
+    new_webhook_key: bool
+    """Signs webhooks by a new key from now on, and by the one before beside it for 24 hours."""
+    def __init__(
+        self,
+        *,
+        mail_address: str | None = ...,
+        mail_language: Language | None = ...,
+        webhook_url: str | None = ...,
+        new_webhook_key: bool = False,
     ) -> None: ...
     def __eq__(self, other: object) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -1183,6 +1264,8 @@ class BlockingConnection:
         """
     def methods(self, pos_id: str | None = ...) -> Methods:
         """Everything that the shop can be paid by now, on one POS or on all."""
+    def notices(self) -> NoticeSettings:
+        """Where the shop is told of what happens, by mail and by webhook."""
     def operation(self, idempotency_key: str) -> KeyStatus:
         """What the server has under an idempotency key."""
     def pay(self, order: Order, idempotency_key: str | None = ...) -> Operation:
@@ -1241,8 +1324,24 @@ class BlockingConnection:
         """The server's time in milliseconds since 1970, as far as its signed answers have told it;
         before the first one, this machine's.
         """
+    def set_notices(self, settings: SetNotices) -> NoticeSettings:
+        """Sets where the shop is told from now on; what is left out is told there no more. Gives what
+        stands then.
+        """
     def sign_out(self) -> None:
         """Ends the session that this connection acts with."""
+    def verify_webhook(self, webhook_id: str, webhook_timestamp: str, webhook_signature: str, body: str) -> Notice:
+        """Reads a webhook that arrived at the shop's URL: the values of its header fields `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`, and its body as received. Answer it with status 200
+        once the notice is stored; with 400 after the error `webhook_unverified`; with 500 after any other
+        error, so that it comes again.
+
+        A notice may come twice (the same `webhook_id`), and later than one that arose after it
+        (`sequence`): before shipping, ask the server.
+
+        # Errors
+        `FixTheRequest` (`webhook_unverified`) where it is not the server's, or more than five minutes old.
+        """
     def void(self, payment_id: str, idempotency_key: str | None = ...) -> Operation:
         """Releases all that was authorised and not captured.
 
@@ -1322,6 +1421,8 @@ class Connection:
         """
     async def methods(self, pos_id: str | None = ...) -> Methods:
         """Everything that the shop can be paid by now, on one POS or on all."""
+    async def notices(self) -> NoticeSettings:
+        """Where the shop is told of what happens, by mail and by webhook."""
     async def operation(self, idempotency_key: str) -> KeyStatus:
         """What the server has under an idempotency key."""
     async def pay(self, order: Order, idempotency_key: str | None = ...) -> Operation:
@@ -1380,8 +1481,24 @@ class Connection:
         """The server's time in milliseconds since 1970, as far as its signed answers have told it;
         before the first one, this machine's.
         """
+    async def set_notices(self, settings: SetNotices) -> NoticeSettings:
+        """Sets where the shop is told from now on; what is left out is told there no more. Gives what
+        stands then.
+        """
     async def sign_out(self) -> None:
         """Ends the session that this connection acts with."""
+    async def verify_webhook(self, webhook_id: str, webhook_timestamp: str, webhook_signature: str, body: str) -> Notice:
+        """Reads a webhook that arrived at the shop's URL: the values of its header fields `webhook-id`,
+        `webhook-timestamp` and `webhook-signature`, and its body as received. Answer it with status 200
+        once the notice is stored; with 400 after the error `webhook_unverified`; with 500 after any other
+        error, so that it comes again.
+
+        A notice may come twice (the same `webhook_id`), and later than one that arose after it
+        (`sequence`): before shipping, ask the server.
+
+        # Errors
+        `FixTheRequest` (`webhook_unverified`) where it is not the server's, or more than five minutes old.
+        """
     async def void(self, payment_id: str, idempotency_key: str | None = ...) -> Operation:
         """Releases all that was authorised and not captured.
 
