@@ -14,6 +14,7 @@ pub mod octets;
 pub mod pay;
 pub mod process;
 pub mod raw;
+pub mod receiver;
 pub mod shared;
 pub mod testbed;
 pub mod tls;

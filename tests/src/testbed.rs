@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::bed::{Bed, Enrolment, PASSWORD, PosKit};
+use crate::bed::{Bed, BedOptions, Enrolment, PASSWORD, PosKit};
 use crate::error::BedError;
 use crate::forge::{Forge, Forgery};
+use crate::receiver::{Arrived, Receiver};
 
 /// How long a server that is asked to end may take; its own limit is 30 s.
 const END_LIMIT: Duration = Duration::from_secs(40);
@@ -38,19 +39,35 @@ pub struct Testbed {
 struct Shared {
     bed: Bed,
     forge: Forge,
+    /// Where shops may have their webhooks sent to.
+    receiver: Option<Receiver>,
 }
 
 impl Testbed {
+    /// Starts a bed with a receiver of webhooks beside it, and opens it.
+    ///
+    /// # Errors
+    /// What did not come up.
+    pub async fn start(mut options: BedOptions) -> Result<Self, BedError> {
+        let receiver = Receiver::start().await?;
+        options.server.more += &receiver.settings();
+        Self::over(Bed::start(&options).await?, Some(receiver)).await
+    }
+
     /// Opens the control address of a bed, and a forging proxy in front of its server.
     ///
     /// # Errors
     /// [`BedError::System`].
     pub async fn open(bed: Bed) -> Result<Self, BedError> {
+        Self::over(bed, None).await
+    }
+
+    async fn over(bed: Bed, receiver: Option<Receiver>) -> Result<Self, BedError> {
         let forge = Forge::start(bed.server.place()?).await?;
         let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = bound.map_err(BedError::system("binding the control address"))?;
         let address = listener.local_addr().map_err(BedError::system("binding the address"))?;
-        let shared = Arc::new(Shared { bed, forge });
+        let shared = Arc::new(Shared { bed, forge, receiver });
         let serving = tokio::spawn(serve(listener, Arc::clone(&shared)));
         Ok(Self { shared, url: format!("http://{address}"), serving })
     }
@@ -100,6 +117,7 @@ impl Testbed {
             "unregistered": bed.unregistered.iter().map(enrolment).collect::<Vec<_>>(),
             "instruments": instruments,
             "institutions": institutions,
+            "webhook_url": self.shared.receiver.as_ref().map(Receiver::url),
             "control_url": self.url,
             "folder": bed.folder(),
         }))
@@ -210,6 +228,23 @@ struct Revoke {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Webhooks {
+    shop_id: String,
+    count: usize,
+}
+
+/// A webhook as the verb that verifies it takes it.
+fn webhook(arrived: &Arrived) -> Value {
+    json!({
+        "webhook_id": arrived.header("webhook-id"),
+        "webhook_timestamp": arrived.header("webhook-timestamp"),
+        "webhook_signature": arrived.header("webhook-signature"),
+        "body": arrived.body,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Stop {
     #[serde(default)]
     graceful: bool,
@@ -294,6 +329,12 @@ async fn act(
         ("POST", ["institutions", "restart"]) => {
             bed.institutions.restart().await?;
             done()
+        }
+        ("POST", ["webhooks"]) => {
+            let Some(receiver) = &shared.receiver else { return Ok(None) };
+            let Webhooks { shop_id, count } = read(body)?;
+            let arrived = receiver.of_shop(&shop_id, count).await?;
+            Value::Array(arrived.iter().map(webhook).collect())
         }
         ("GET", ["logs"]) => json!({ "logs": bed.logs().await }),
         _ => return Ok(None),

@@ -36,7 +36,7 @@ pub struct Commands {
 /// What was not as it must be.
 pub async fn play(commands: &Commands) -> anyhow::Result<()> {
     let options = BedOptions { unregistered: 2, ..BedOptions::default() };
-    let testbed = Testbed::open(Bed::start(&options).await?).await?;
+    let testbed = Testbed::start(options).await?;
     let mut shop = Shop::try_it(commands, &testbed, 0).await.context("opening the shop")?;
     story::play(&shop, testbed.bed()).await?;
     shop.end().await?;

@@ -82,6 +82,8 @@ pub enum Step {
         body: Value,
         /// What it must answer.
         expect: Option<Value>,
+        /// The name under which the harness remembers the answer.
+        capture: Option<String>,
     },
     /// The runner forgets a value.
     Drop(String),
@@ -198,8 +200,8 @@ impl TryFrom<Written> for Step {
                     by_page,
                 }))
             }
-            Written { control: Some(call), body, expect, .. } => {
-                Ok(Self::Control { call, body: body.unwrap_or_default(), expect })
+            Written { control: Some(call), body, expect, capture, .. } => {
+                Ok(Self::Control { call, body: body.unwrap_or_default(), expect, capture })
             }
             Written { drop: Some(name), .. } => Ok(Self::Drop(name)),
             Written { call: Some(call), on, arguments, keep, expect, capture, .. } => {

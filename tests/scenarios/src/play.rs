@@ -220,12 +220,17 @@ impl Played<'_> {
                 self.names.set(&sealed.name, order);
                 Ok(())
             }
-            Step::Control { call, body, expect } => {
+            Step::Control { call, body, expect, capture } => {
                 let body = self.names.fill(body)?;
                 let answer = self.bed.control(call, &body).await;
                 let answer = answer.map_err(|cause| format!("{call}: {cause}"))?;
-                let Some(expect) = expect else { return Ok(()) };
-                told(call, differences(&self.names.fill(expect)?, &answer))
+                if let Some(expect) = expect {
+                    told(call, differences(&self.names.fill(expect)?, &answer))?;
+                }
+                if let Some(name) = capture {
+                    self.names.set(name, answer);
+                }
+                Ok(())
             }
             Step::Drop(name) => {
                 let request = json!({ "drop": name }).to_string();

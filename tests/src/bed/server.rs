@@ -48,11 +48,13 @@ pub struct ServerOptions {
     pub connections: u32,
     /// Calls worked on at once.
     pub in_flight: u32,
+    /// More sections, as the file has them.
+    pub more: String,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { lease_seconds: 15, connections: 1024, in_flight: 512 }
+        Self { lease_seconds: 15, connections: 1024, in_flight: 512, more: String::new() }
     }
 }
 
@@ -235,7 +237,7 @@ fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
          [metrics]\nlisten = {metrics}\n\
          [limits]\nconnections = {}\nin_flight = {}\n\
-         [worker]\nlease_seconds = {}\n",
-        options.connections, options.in_flight, options.lease_seconds
+         [worker]\nlease_seconds = {}\n{}",
+        options.connections, options.in_flight, options.lease_seconds, options.more
     )
 }

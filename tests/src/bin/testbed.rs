@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use pos_tests::testbed::Testbed;
-use pos_tests::{Bed, BedError, BedOptions};
+use pos_tests::{BedError, BedOptions};
 use tokio::io::AsyncReadExt as _;
 
 /// Shops whose enrolment code is left for the client under test.
@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), BedError> {
     let options = BedOptions { unregistered: UNREGISTERED, ..BedOptions::default() };
-    let testbed = Testbed::open(Bed::start(&options).await?).await?;
+    let testbed = Testbed::start(options).await?;
     say(&testbed.announcement()?.to_string())
         .map_err(|source| BedError::System { action: "writing the one line".into(), source })?;
     let mut ignored = [0; 256];

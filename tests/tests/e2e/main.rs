@@ -16,6 +16,7 @@ mod faults;
 mod forgery;
 mod hostile;
 mod matrix;
+mod notices;
 mod races;
 mod restart;
 mod routing;

@@ -31,6 +31,7 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["node", "--input-type=module", "--eval", NODE_20], packages: &["nodejs"] },
     Tool { probe: &["npm", "--version"],                     packages: &["npm"] },
     Tool { probe: &["python3", "-c", "import venv, ensurepip"], packages: &["python3", "python3-venv"] },
+    Tool { probe: &["aiosmtpd", "--version"],                packages: &["python3-aiosmtpd"] },
     Tool { probe: &["strip", "--version"],                   packages: &["binutils"] },
     Tool { probe: &["php", "-r", PHP_PROBE],                 packages: &["php8.2-cli"] },
     Tool { probe: &["php", "-r", SQLITE_PROBE],              packages: &["php8.2-sqlite3"] },

@@ -90,6 +90,12 @@ const BY_NO_SESSION: &[(Role, Whose, &str)] = &[
     (Session, Nobodys, NOT_PERMITTED),
 ];
 
+const BY_NO_KEY_OF_ONE_POS: &[(Role, Whose, &str)] = &[
+    (OnePos, Own, NOT_PERMITTED),
+    (OnePos, OtherShop, NOT_PERMITTED),
+    (OnePos, Nobodys, NOT_PERMITTED),
+];
+
 /// The table.
 #[rustfmt::skip]
 pub(super) const ROWS: &[Row] = &[
@@ -119,6 +125,11 @@ pub(super) const ROWS: &[Row] = &[
         ..row("POST /v1/keys/{key_id}/revoke", "key_id", OF_A_SHOP, NOT_PERMITTED, NOT_PERMITTED) },
     Row { but: &[(Session, Own, REUSED_APART), (Session, OtherShop, "200"), (Session, Nobodys, "200")],
         ..row("POST /v1/keys/{key_id}/revoke", "idempotency-key", OF_A_SHOP, NOT_PERMITTED, NOT_PERMITTED) },
+
+    // They tell of every POS of the shop.
+    Row { but: &[(OnePos, Own, NOT_PERMITTED)], ..row("GET /v1/notices", "", NO_ID, "200", "") },
+    Row { but: BY_NO_KEY_OF_ONE_POS,
+        ..row("POST /v1/notices", "idempotency-key", OF_A_SHOP, REUSED_APART, "200") },
 
     row("GET /v1/methods", "pos", OF_A_POS, "200", NO_POS),
     row("POST /v1/quotes", "pos_id", OF_A_POS, "200", "404 not_found pos_id"),

@@ -150,6 +150,10 @@ impl World {
             "POST /v1/sessions/end" | "POST /v1/keys/{key_id}/revoke" => {
                 return Draft::post(path, &json!({})).keyed(&ids.other_key);
             }
+            "POST /v1/notices" => {
+                let mail = json!({ "address": "orders@shop.example", "language": "en" });
+                return Draft::post(path, &json!({ "mail": mail })).keyed(&ids.other_key);
+            }
             "POST /v1/quotes" => return Draft::post(path, &self.quote(id, ids)),
             "POST /v1/checks" => {
                 let body = self.instrument(SealedOperation::Check, ids);
