@@ -4,15 +4,16 @@
 use std::sync::Arc;
 
 use pos_protocol::id::{
-    ContractId, IdempotencyKey, OrderId, PaymentId, PosId, ShopId, TaskId, UserId,
+    ContractId, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId, PosId, ShopId,
+    TaskId, UserId,
 };
 use pos_protocol::key::KeyId;
 
 use super::StoreError;
 use super::audit::{AuditRow, Head};
 use super::rows::{
-    ChannelRow, ContractRow, Incarnation, InstitutionRow, KeyRow, LoginRow, NoticeCounts,
-    OpenCount, PosRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ChannelRow, ContractRow, Incarnation, InstitutionOperation, InstitutionRow, InstitutionTask,
+    KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
 use super::verbs::{Reply, Verb};
 
@@ -78,7 +79,25 @@ pub trait Reader: Send + Sync {
     fn shop_of_contract(&self, id: ContractId) -> Result<Option<ShopId>, StoreError>;
     /// Tasks that are not resolved, oldest first, at most `limit`. For the operator.
     fn tasks(&self, limit: u32) -> Result<Vec<TaskRow>, StoreError>;
-    /// How many tasks are not resolved. For metrics.
+    /// Tasks about institutions that are not resolved, oldest first, at most `limit`. For the operator.
+    fn institution_tasks(&self, limit: u32) -> Result<Vec<InstitutionTask>, StoreError>;
+    /// One task about an institution. For the operator.
+    fn institution_task(&self, id: TaskId) -> Result<Option<InstitutionTask>, StoreError>;
+    /// Operations of an institution behind `after`, by id and so by their beginning, at most `limit`.
+    /// For the operator.
+    fn operations_of(
+        &self,
+        institution: &InstitutionId,
+        after: OperationId,
+        limit: u32,
+    ) -> Result<Vec<InstitutionOperation>, StoreError>;
+    /// The newest reconciled days of an institution, the newest first, at most `limit`. For the operator.
+    fn settlements(
+        &self,
+        institution: &InstitutionId,
+        limit: u32,
+    ) -> Result<Vec<SettlementRow>, StoreError>;
+    /// How many tasks are not resolved, those about institutions too. For metrics.
     fn open_tasks(&self) -> Result<u64, StoreError>;
     /// One task. For the operator.
     fn task(&self, id: TaskId) -> Result<Option<TaskRow>, StoreError>;

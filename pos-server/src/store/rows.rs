@@ -1,5 +1,8 @@
 //! What the shop database keeps, as the rest of the server sees it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use pos_protocol::id::{
     ContractId, ContractNumber, IdempotencyKey, InstitutionId, NoticeId, OperationId, OrderId,
     PaymentId, PosId, ShopId, TaskId, UserId,
@@ -294,6 +297,122 @@ pub struct TaskRow {
     pub resolved_at: Option<Timestamp>,
     /// What the person said who decided it.
     pub note: Option<Box<str>>,
+}
+
+/// Something about an institution that a person of the operator must see to: a difference from its
+/// settlement file, or what it could not be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstitutionTask {
+    /// Its id.
+    pub id: TaskId,
+    /// When it arose.
+    pub created_at: Timestamp,
+    /// The institution concerned.
+    pub institution: InstitutionId,
+    /// The shop concerned, where one is known.
+    pub shop: Option<ShopId>,
+    /// The payment concerned, where one is known.
+    pub payment: Option<PaymentId>,
+    /// The operation concerned, which may be known to the institution alone.
+    pub operation: Option<OperationId>,
+    /// What happened, as a sentence. An institution has one task of a text, open or closed.
+    pub text: Box<str>,
+    /// When it was closed, if it was.
+    pub resolved_at: Option<Timestamp>,
+    /// What the person said who closed it.
+    pub note: Option<Box<str>>,
+}
+
+/// A day as an institution counts them: its date, as the number YYYYMMDD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SettlementDay(u32);
+
+/// Why a text is not a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be a date such as 2026-11-26")]
+pub struct InvalidDay;
+
+impl SettlementDay {
+    /// The day with this number.
+    ///
+    /// # Errors
+    /// [`InvalidDay`]: no month or no day of a month.
+    pub fn from_number(number: u32) -> Result<Self, InvalidDay> {
+        let (month, day) = (number / 100 % 100, number % 100);
+        let is_date = (1..=12).contains(&month) && (1..=31).contains(&day);
+        if is_date && number <= 99_991_231 { Ok(Self(number)) } else { Err(InvalidDay) }
+    }
+
+    /// Its number, as a database keeps it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for SettlementDay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}-{:02}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+    }
+}
+
+impl FromStr for SettlementDay {
+    type Err = InvalidDay;
+
+    fn from_str(text: &str) -> Result<Self, InvalidDay> {
+        let octets = text.as_bytes();
+        let dashed = octets.len() == 10 && octets[4] == b'-' && octets[7] == b'-';
+        let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+        if !dashed || digits.len() != 8 {
+            return Err(InvalidDay);
+        }
+        Self::from_number(digits.parse().map_err(|_| InvalidDay)?)
+    }
+}
+
+/// A day of an institution that was reconciled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettlementRow {
+    /// The day.
+    pub day: SettlementDay,
+    /// Its first moment, by the institution's clock.
+    pub from: Timestamp,
+    /// The first moment after it.
+    pub until: Timestamp,
+    /// When the run began that read its file; the marks of this run count.
+    pub run: Timestamp,
+}
+
+/// An operation as reconciliation looks at it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstitutionOperation {
+    /// Its id, also at the institution.
+    pub id: OperationId,
+    /// The shop that made its payment.
+    pub shop: ShopId,
+    /// The payment.
+    pub payment: PaymentId,
+    /// The number under which the institution keeps the shop.
+    pub contract_number: ContractNumber,
+    /// The shop's order.
+    pub order_id: OrderId,
+    /// What it moves.
+    pub kind: OperationKind,
+    /// How much was asked for.
+    pub amount: Amount,
+    /// In which currency.
+    pub currency: Currency,
+    /// Where it stands.
+    pub state: OperationState,
+    /// When it was begun.
+    pub created_at: Timestamp,
+    /// When it ended, if it has.
+    pub ended_at: Option<Timestamp>,
+    /// The institution's own reference, where it gave one.
+    pub reference: Option<Box<str>>,
+    /// The reconciled day whose file names it.
+    pub settled: Option<SettlementDay>,
+    /// The same of the operation that began its payment.
+    pub first_settled: Option<SettlementDay>,
 }
 
 /// Work whose lease was taken: find out what became of this operation.

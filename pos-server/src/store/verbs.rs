@@ -14,8 +14,9 @@ use pos_protocol::wire::MailLanguage;
 use pos_protocol::{Currency, ErrorCode, Timestamp};
 
 use super::rows::{
-    Channel, ContractRow, DueNotice, Evidence, Incarnation, InstitutionRow, KeyRow, LeasedWork,
-    PosRow, ShopRow, TaskRow, UnderKey,
+    Channel, ContractRow, DueNotice, Evidence, Incarnation, InstitutionOperation, InstitutionRow,
+    InstitutionTask, KeyRow, LeasedWork, PosRow, SettlementDay, SettlementRow, ShopRow, TaskRow,
+    UnderKey,
 };
 
 /// No verb reads or writes more rows than this of one kind, so that none keeps the others waiting
@@ -547,6 +548,58 @@ pub struct RaiseSealKeyVersion {
     /// The version; a smaller one than is kept changes nothing.
     pub version: u64,
 }
+/// Marks operations as named by an institution's settlement file, and answers them as they stood
+/// before; those that are not here are left out. At most [`MOST_ROWS`]. One that a reconciled file of
+/// another day names keeps that mark.
+#[derive(Clone, Debug)]
+pub struct MarkSettled {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The day of the file.
+    pub day: SettlementDay,
+    /// The run that reads it. Its marks count once [`RecordSettlement`] names it.
+    pub run: Timestamp,
+    /// The operations, each once.
+    pub operations: Vec<OperationId>,
+}
+
+/// Notes that a day's settlement file was read to its end; what an earlier run of that day marked counts
+/// no more.
+#[derive(Clone, Debug)]
+pub struct RecordSettlement {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The day, and the run that read it.
+    pub settlement: SettlementRow,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Opens tasks about one institution, at most [`MOST_ROWS`]. One whose text the institution has a task
+/// of, open or closed, is not kept again.
+#[derive(Clone, Debug)]
+pub struct OpenInstitutionTasks {
+    /// The institution of all of them.
+    pub institution: InstitutionId,
+    /// The tasks.
+    pub tasks: Vec<InstitutionTask>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
+/// Closes a task about an institution.
+#[derive(Clone, Debug)]
+pub struct ResolveInstitutionTask {
+    /// The institution.
+    pub institution: InstitutionId,
+    /// The task; one that is closed already stays as it is.
+    pub task: TaskId,
+    /// What the person says about it.
+    pub note: Box<str>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 
 /// Closes a task.
 #[derive(Clone, Debug)]
@@ -636,6 +689,14 @@ pub struct RecordDeliveries {
     /// Each.
     pub deliveries: Vec<Delivery>,
     /// The present time.
+    /// Marks operations as named by a settlement file; answers them as they stood before.
+    MarkSettled(MarkSettled) -> Vec<InstitutionOperation>, mark_settled;
+    /// Notes that a day was reconciled; `false` when there is no such institution.
+    RecordSettlement(RecordSettlement) -> Changed, record_settlement;
+    /// Opens tasks about an institution; answers those that are new.
+    OpenInstitutionTasks(OpenInstitutionTasks) -> Vec<TaskId>, open_institution_tasks;
+    /// Closes a task about an institution; `false` when there is none that is open.
+    ResolveInstitutionTask(ResolveInstitutionTask) -> Changed, resolve_institution_task;
     pub now: Timestamp,
 }
 

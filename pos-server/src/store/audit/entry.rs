@@ -62,6 +62,9 @@ struct Body<'a> {
     task: Option<TaskId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
+    /// Of a settlement: YYYYMMDD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<u32>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also: Vec<Also>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -174,6 +177,26 @@ pub(super) fn of(verb: &Verb, reply: &Reply) -> Option<Entry> {
         ),
         (Verb::DisableWebhook(verb), Reply::DisableWebhook(true)) => {
             of_shop(verb.now, verb.shop, &Body { what: "disable_webhook", ..Body::default() })
+        }
+        (Verb::RecordSettlement(verb), Reply::RecordSettlement(true)) => entry(
+            verb.now,
+            None,
+            &Body {
+                what: "settlement",
+                institution: Some(&verb.institution),
+                day: Some(verb.settlement.day.number()),
+                ..Body::default()
+            },
+        ),
+        (Verb::OpenInstitutionTasks(verb), Reply::OpenInstitutionTasks(new)) if !new.is_empty() => {
+            let (institution, tasks) = (Some(&verb.institution), new.clone());
+            let what = "institution_tasks";
+            entry(verb.now, None, &Body { what, institution, tasks, ..Body::default() })
+        }
+        (Verb::ResolveInstitutionTask(verb), Reply::ResolveInstitutionTask(true)) => {
+            let (institution, task) = (Some(&verb.institution), Some(verb.task));
+            let what = "resolve_institution_task";
+            entry(verb.now, None, &Body { what, institution, task, ..Body::default() })
         }
         (Verb::SetEnrolment(verb), Reply::SetEnrolment(true)) => {
             of_shop(verb.now, verb.shop, &Body { what: "enrolment_code", ..Body::default() })

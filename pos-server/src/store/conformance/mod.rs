@@ -16,6 +16,7 @@ pub(super) mod model;
 pub(super) mod money;
 pub(super) mod notices;
 pub(super) mod reads;
+pub(super) mod settlement;
 
 /// One `#[test]` for each case of the suite. The argument is a function that answers a
 /// [`bed::Opened`].
@@ -111,6 +112,12 @@ macro_rules! conformance_suite {
                 history_of_one_pos
                 nothing_is_found_in_an_empty_database
                 open_operations_are_counted
+            }
+            settlement {
+                an_institutions_operations_are_paged_by_their_ids
+                marks_count_once_their_run_came_to_the_end
+                a_later_operation_knows_whether_the_first_was_settled
+                a_task_about_an_institution_is_opened_and_closed_once
             }
         }
     };

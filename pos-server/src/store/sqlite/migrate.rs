@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_first.sql"),
     include_str!("../../../migrations/0002_undo.sql"),
     include_str!("../../../migrations/0003_audit.sql"),
+    include_str!("../../../migrations/0005_settlement.sql"),
     include_str!("../../../migrations/0004_notices.sql"),
 ];
 
@@ -127,6 +128,6 @@ mod tests {
                 digest[..4].iter().map(|octet| format!("{octet:02x}")).collect()
             })
             .collect();
-        assert_eq!(digests, ["8dd8e1d2", "f5803363", "9eb93176", "1c9d8735"]);
+        assert_eq!(digests, ["8dd8e1d2", "f5803363", "9eb93176", "1c9d8735", "e51ad906"]);
     }
 }

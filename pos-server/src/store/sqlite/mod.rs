@@ -13,6 +13,7 @@ mod money;
 mod notices;
 mod reader;
 mod rows;
+mod settlement;
 #[cfg(test)]
 mod tests;
 mod writer;

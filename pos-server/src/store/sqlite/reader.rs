@@ -6,21 +6,24 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pos_protocol::id::{
-    ContractId, IdempotencyKey, OperationId, OrderId, PaymentId, PosId, ShopId, TaskId, UserId,
+    ContractId, IdempotencyKey, InstitutionId, OperationId, OrderId, PaymentId, PosId, ShopId,
+    TaskId, UserId,
 };
 use pos_protocol::key::KeyId;
 use pos_protocol::wire::TimeGap;
 use rusqlite::{Connection, Params};
 
 use super::rows::{self, Cells, corrupt, select_payment};
-use super::{OpenError, audit, codes, notices};
+use super::{OpenError, audit, codes, notices, settlement};
 use crate::store::StoreError;
 use crate::store::audit::{AuditRow, Head};
 use crate::store::engine::Reader;
 use crate::store::rows::{
-    ChannelRow, ContractRow, EnrolmentRow, Incarnation, InstitutionRow, KeyRow, LoginRow,
-    NoticeCounts, OpenCount, PosRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ChannelRow, ContractRow, EnrolmentRow, Incarnation, InstitutionOperation, InstitutionRow,
+    InstitutionTask, KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow,
+    StoredPayment, TaskRow, TimeGaps, UnderKey,
 };
+use crate::store::verbs::MOST_ROWS;
 
 /// Connections that take turns; who finds none waits for one.
 pub(super) struct SqliteReader {
@@ -335,11 +338,40 @@ impl Reader for SqliteReader {
         )
     }
 
+    fn institution_tasks(&self, limit: u32) -> Result<Vec<InstitutionTask>, StoreError> {
+        self.list(settlement::OPEN_TASKS, (limit,), settlement::task)
+    }
+
+    fn institution_task(&self, id: TaskId) -> Result<Option<InstitutionTask>, StoreError> {
+        self.one(settlement::TASK, (id.octets(),), settlement::task)
+    }
+
+    fn operations_of(
+        &self,
+        institution: &InstitutionId,
+        after: OperationId,
+        limit: u32,
+    ) -> Result<Vec<InstitutionOperation>, StoreError> {
+        let limit = limit.min(MOST_ROWS);
+        let params = (institution.as_str(), after.octets(), limit);
+        self.list(settlement::OPERATIONS_AFTER, params, settlement::operation)
+    }
+
+    fn settlements(
+        &self,
+        institution: &InstitutionId,
+        limit: u32,
+    ) -> Result<Vec<SettlementRow>, StoreError> {
+        self.list(settlement::SETTLEMENTS, (institution.as_str(), limit), settlement::row)
+    }
+
     fn open_tasks(&self) -> Result<u64, StoreError> {
-        let counted =
-            self.one("SELECT count(*) FROM task WHERE resolved_at IS NULL", (), |cells| {
-                cells.sum(0)
-            });
+        let counted = self.one(
+            "SELECT (SELECT count(*) FROM task WHERE resolved_at IS NULL) \
+               + (SELECT count(*) FROM institution_task WHERE resolved_at IS NULL)",
+            (),
+            |cells| cells.sum(0),
+        );
         Ok(counted?.unwrap_or_default())
     }
 

@@ -80,15 +80,21 @@ fn a_database_of_a_newer_release_is_refused() {
     let path = database(folder.path());
     drop(open_writer(&path, [1; 16]).unwrap());
     let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute("INSERT INTO schema_migration (version, sha256) VALUES (5, zeroblob(32))", ())
-        .unwrap();
+    let known: u32 =
+        raw.query_row("SELECT max(version) FROM schema_migration", (), |row| row.get(0)).unwrap();
+    let newer = known + 1;
+    raw.execute(
+        "INSERT INTO schema_migration (version, sha256) VALUES (?1, zeroblob(32))",
+        [newer],
+    )
+    .unwrap();
     drop(raw);
     let error = open(&path, SqliteOptions::default()).err().unwrap();
-    assert_eq!(
-        error.to_string(),
-        "the database is at version 5 and this release knows only up to 4: start the newer \
-         release again, or restore a backup from before it"
+    let told = format!(
+        "the database is at version {newer} and this release knows only up to {known}: start the \
+         newer release again, or restore a backup from before it"
     );
+    assert_eq!(error.to_string(), told);
 }
 
 #[test]

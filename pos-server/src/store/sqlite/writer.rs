@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::checkpoint::{Checkpointer, Gate};
 use super::rows::Cells;
-use super::{access, audit, manage, money, notices};
+use super::{access, audit, manage, money, notices, settlement};
 use crate::store::StoreError;
 use crate::store::audit::verify::unnamed;
 use crate::store::audit::{Chain, Draft};
@@ -207,6 +207,16 @@ fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
             Reply::SetContractEnabled(manage::set_contract_enabled(db, verb)?)
         }
         Verb::ResolveTask(verb) => Reply::ResolveTask(manage::resolve_task(db, verb)?),
+        Verb::MarkSettled(verb) => Reply::MarkSettled(settlement::mark_settled(db, verb)?),
+        Verb::RecordSettlement(verb) => {
+            Reply::RecordSettlement(settlement::record_settlement(db, verb)?)
+        }
+        Verb::OpenInstitutionTasks(verb) => {
+            Reply::OpenInstitutionTasks(settlement::open_tasks(db, verb)?)
+        }
+        Verb::ResolveInstitutionTask(verb) => {
+            Reply::ResolveInstitutionTask(settlement::resolve_task(db, verb)?)
+        }
         Verb::SetNotices(verb) => Reply::SetNotices(notices::set_notices(db, verb)?),
         Verb::DisableWebhook(verb) => Reply::DisableWebhook(notices::disable_webhook(db, verb)?),
         Verb::LeaseNotices(verb) => Reply::LeaseNotices(notices::lease_notices(db, verb)?),

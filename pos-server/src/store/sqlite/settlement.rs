@@ -1,0 +1,187 @@
+//! Reconciliation: marks on operations, reconciled days, and tasks about institutions.
+
+use pos_protocol::id::{OperationId, PaymentId, ShopId, TaskId};
+use rusqlite::{Connection, params};
+
+use super::codes;
+use super::rows::{Cells, corrupt, ms};
+use crate::store::StoreError;
+use crate::store::rows::{InstitutionOperation, InstitutionTask, SettlementDay, SettlementRow};
+use crate::store::verbs::{
+    Changed, MOST_ROWS, MarkSettled, OpenInstitutionTasks, RecordSettlement, ResolveInstitutionTask,
+};
+
+/// `SELECT` of operations `o` as [`operation`] reads them. A mark counts while its run is the one that
+/// read its day's file to the end.
+macro_rules! select_operation {
+    ($rest:literal) => {
+        concat!(
+            "SELECT o.id, p.shop, p.id, p.contract_number, p.order_id, o.kind, o.amount, p.currency, \
+             o.state, o.moved, o.reason, o.created_at, o.ended_at, o.reference, \
+             (SELECT s.day FROM settlement s WHERE s.institution = o.institution \
+               AND s.day = o.settled_day AND s.run = o.settled_run), \
+             (SELECT s.day FROM operation f JOIN settlement s ON s.institution = f.institution \
+                 AND s.day = f.settled_day AND s.run = f.settled_run \
+               WHERE f.row = (SELECT min(e.row) FROM operation e WHERE e.payment = o.payment)), \
+             o.row \
+             FROM operation o JOIN payment p ON p.row = o.payment ",
+            $rest
+        )
+    };
+}
+
+const OPERATION: &str = select_operation!("WHERE o.institution = ?1 AND o.id = ?2");
+
+/// Those behind an id, in the order of their ids.
+pub(super) const OPERATIONS_AFTER: &str =
+    select_operation!("WHERE o.institution = ?1 AND o.id > ?2 ORDER BY o.id LIMIT ?3");
+
+/// The newest days.
+pub(super) const SETTLEMENTS: &str = "SELECT day, from_ms, until_ms, run FROM settlement \
+    WHERE institution = ?1 ORDER BY day DESC LIMIT ?2";
+
+/// Open ones, oldest first.
+pub(super) const OPEN_TASKS: &str = "SELECT id, created_at, institution, shop, payment, operation, \
+    text, resolved_at, note FROM institution_task WHERE resolved_at IS NULL \
+    ORDER BY created_at, id LIMIT ?1";
+
+/// One of them.
+pub(super) const TASK: &str = "SELECT id, created_at, institution, shop, payment, operation, text, \
+    resolved_at, note FROM institution_task WHERE id = ?1";
+
+pub(super) fn mark_settled(
+    db: &Connection,
+    verb: &MarkSettled,
+) -> Result<Vec<InstitutionOperation>, StoreError> {
+    let mut find = db.prepare_cached(OPERATION)?;
+    let mut mark = db
+        .prepare_cached("UPDATE operation SET settled_day = ?2, settled_run = ?3 WHERE row = ?1")?;
+    let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
+    let mut found = Vec::with_capacity(verb.operations.len().min(most));
+    for id in verb.operations.iter().take(most) {
+        let mut rows = find.query((verb.institution.as_str(), id.octets()))?;
+        let Some(row) = rows.next()? else { continue };
+        let cells = Cells(row);
+        let one = operation(&cells)?;
+        let number = cells.number(16)?;
+        if one.settled.is_none_or(|day| day == verb.day) {
+            mark.execute(params![number, verb.day.number(), ms(verb.run)])?;
+        }
+        found.push(one);
+    }
+    Ok(found)
+}
+
+pub(super) fn record_settlement(
+    db: &Connection,
+    verb: &RecordSettlement,
+) -> Result<Changed, StoreError> {
+    let row = &verb.settlement;
+    let kept = db
+        .prepare_cached(
+            "INSERT INTO settlement (institution, day, from_ms, until_ms, run) \
+             SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM institution WHERE id = ?1) \
+             ON CONFLICT DO UPDATE SET from_ms = excluded.from_ms, \
+               until_ms = excluded.until_ms, run = excluded.run",
+        )?
+        .execute(params![
+            verb.institution.as_str(),
+            row.day.number(),
+            ms(row.from),
+            ms(row.until),
+            ms(row.run),
+        ])?;
+    Ok(kept == 1)
+}
+
+pub(super) fn open_tasks(
+    db: &Connection,
+    verb: &OpenInstitutionTasks,
+) -> Result<Vec<TaskId>, StoreError> {
+    let mut insert = db.prepare_cached(
+        "INSERT INTO institution_task (institution, text, id, created_at, shop, payment, operation) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM institution WHERE id = ?1) \
+         ON CONFLICT DO NOTHING",
+    )?;
+    let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
+    let mut new = Vec::new();
+    for task in verb.tasks.iter().take(most) {
+        let kept = insert.execute(params![
+            verb.institution.as_str(),
+            task.text,
+            task.id.octets(),
+            ms(task.created_at),
+            task.shop.as_ref().map(ShopId::octets),
+            task.payment.as_ref().map(PaymentId::octets),
+            task.operation.as_ref().map(OperationId::octets),
+        ])?;
+        if kept == 1 {
+            new.push(task.id);
+        }
+    }
+    Ok(new)
+}
+
+pub(super) fn resolve_task(
+    db: &Connection,
+    verb: &ResolveInstitutionTask,
+) -> Result<Changed, StoreError> {
+    let changed = db
+        .prepare_cached(
+            "UPDATE institution_task SET resolved_at = ?3, note = ?4 \
+             WHERE institution = ?1 AND id = ?2 AND resolved_at IS NULL",
+        )?
+        .execute(params![verb.institution.as_str(), verb.task.octets(), ms(verb.now), verb.note])?;
+    Ok(changed == 1)
+}
+
+/// A row of [`select_operation`].
+pub(super) fn operation(cells: &Cells<'_>) -> Result<InstitutionOperation, StoreError> {
+    let moved = cells.maybe(9, Cells::amount)?;
+    let reason = cells.maybe(10, Cells::text)?;
+    Ok(InstitutionOperation {
+        id: OperationId::from_octets(cells.array(0)?),
+        shop: ShopId::from_octets(cells.array(1)?),
+        payment: PaymentId::from_octets(cells.array(2)?),
+        contract_number: cells.named(3)?,
+        order_id: cells.named(4)?,
+        kind: codes::to_kind(cells.number(5)?).ok_or(corrupt("kind"))?,
+        amount: cells.amount(6)?,
+        currency: cells.currency(7)?,
+        state: codes::to_state(cells.number(8)?, moved, reason).ok_or(corrupt("state"))?,
+        created_at: cells.instant(11)?,
+        ended_at: cells.maybe(12, Cells::instant)?,
+        reference: cells.maybe(13, Cells::boxed)?,
+        settled: cells.maybe(14, day)?,
+        first_settled: cells.maybe(15, day)?,
+    })
+}
+
+/// A row of [`SETTLEMENTS`].
+pub(super) fn row(cells: &Cells<'_>) -> Result<SettlementRow, StoreError> {
+    Ok(SettlementRow {
+        day: day(cells, 0)?,
+        from: cells.instant(1)?,
+        until: cells.instant(2)?,
+        run: cells.instant(3)?,
+    })
+}
+
+/// A row of [`OPEN_TASKS`] or [`TASK`].
+pub(super) fn task(cells: &Cells<'_>) -> Result<InstitutionTask, StoreError> {
+    Ok(InstitutionTask {
+        id: TaskId::from_octets(cells.array(0)?),
+        created_at: cells.instant(1)?,
+        institution: cells.named(2)?,
+        shop: cells.maybe(3, Cells::array)?.map(ShopId::from_octets),
+        payment: cells.maybe(4, Cells::array)?.map(PaymentId::from_octets),
+        operation: cells.maybe(5, Cells::array)?.map(OperationId::from_octets),
+        text: cells.boxed(6)?,
+        resolved_at: cells.maybe(7, Cells::instant)?,
+        note: cells.maybe(8, Cells::boxed)?,
+    })
+}
+
+fn day(cells: &Cells<'_>, at: usize) -> Result<SettlementDay, StoreError> {
+    SettlementDay::from_number(cells.small(at)?).map_err(|_| corrupt("day"))
+}
