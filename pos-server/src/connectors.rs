@@ -17,6 +17,7 @@ pub mod order;
 pub mod record;
 pub mod registry;
 pub mod seal_keys;
+pub mod settlement;
 
 pub use answer::{Answer, CheckOutcome, ConnectionTest, Fault};
 pub use capabilities::{Capabilities, CurrencyTerms, PrepareError, WayOut};
@@ -27,3 +28,4 @@ pub use order::{CheckOrder, OperationOrder, ReversalOrder};
 pub use record::{InstitutionRecord, RecordError};
 pub use registry::{CallKey, Institution, Registry};
 pub use seal_keys::SealKeys;
+pub use settlement::{SettlementError, SettlementFormat, SettlementHead, SettlementLine};

@@ -12,13 +12,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use pos_protocol::id::{ContractNumber, InstitutionId, OperationId};
 use pos_protocol::key::PublicKey;
+use pos_protocol::time::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::fault::PlannedFault;
 use crate::instrument::Behaviour;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, SettlementDay};
 use crate::quirk::Quirk;
 use crate::service::Institution;
 
@@ -33,6 +34,7 @@ pub(crate) fn router(served: BTreeMap<InstitutionId, Arc<Institution>>) -> Route
         .route("/control/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/control/quirk", put(set_quirk))
         .route("/control/ledger", get(ledger))
+        .route("/control/settlement/{institution}", get(settlement))
         .route("/control/ledger/{institution}/operations", get(operations))
         .route("/control/ledger/{institution}/operations/{id}", get(operation))
         .with_state(Arc::new(served))
@@ -41,6 +43,7 @@ pub(crate) fn router(served: BTreeMap<InstitutionId, Arc<Institution>>) -> Route
 /// Why the control address refuses.
 enum Refusal {
     Body(serde_json::Error),
+    Day,
     Fault(String),
     Institution(String),
     Ledger(LedgerError),
@@ -57,6 +60,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, error) = match self {
             Self::Body(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::Day => (StatusCode::BAD_REQUEST, "`day` must be such as 2026-11-26".into()),
             Self::Fault(why) => (StatusCode::BAD_REQUEST, why),
             Self::Institution(name) => {
                 (StatusCode::NOT_FOUND, format!("no institution `{name}` is served here"))
@@ -224,6 +228,63 @@ async fn ledger(
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Day {
+    day: String,
+    from_ms: Option<u64>,
+    until_ms: Option<u64>,
+}
+
+/// A day begins and ends in UTC, unless other moments are said.
+async fn settlement(
+    State(served): State<Served>,
+    Path(name): Path<String>,
+    Query(asked): Query<Day>,
+) -> Result<Response, Refusal> {
+    const DAY_MS: u64 = 86_400_000;
+    let days = days_since_1970(&asked.day).ok_or(Refusal::Day)?;
+    let from = asked.from_ms.unwrap_or_else(|| days.saturating_mul(DAY_MS));
+    let until = asked.until_ms.unwrap_or_else(|| from.saturating_add(DAY_MS));
+    let mut all = chosen(&served, Some(&name))?;
+    let institution = all.pop().ok_or(Refusal::Institution(name))?;
+    let day = SettlementDay {
+        institution: institution.house.id(),
+        day: asked.day,
+        from: Timestamp::from_ms(from),
+        until: Timestamp::from_ms(until),
+    };
+    let file = institution.ledger.run(move |books| books.settlement(&day)).await?;
+    Ok(([(CONTENT_TYPE, "text/csv; charset=utf-8")], file).into_response())
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar, later than that.
+fn days_since_1970(date: &str) -> Option<u64> {
+    let mut parts = date.split('-');
+    let mut part = |digits: usize| {
+        let part = parts.next().filter(|part| part.len() == digits)?;
+        part.parse::<u64>().ok().filter(|_| part.bytes().all(|octet| octet.is_ascii_digit()))
+    };
+    let (year, month, day) = (part(4)?, part(2)?, part(2)?);
+    let is_date = year > 1970 && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if parts.next().is_some() || !is_date {
+        return None;
+    }
+    // Years begin in March here, so that the leap day is their last.
+    let (year, month) = if month > 2 {
+        (year, month.checked_sub(3)?)
+    } else {
+        (year.checked_sub(1)?, month.checked_add(9)?)
+    };
+    let leaps = (year / 4).checked_sub(year / 100)?.checked_add(year / 400)?;
+    let in_year = month.checked_mul(153)?.checked_add(2)? / 5;
+    year.checked_mul(365)?
+        .checked_add(leaps)?
+        .checked_add(in_year)?
+        .checked_add(day)?
+        .checked_sub(719_469)
+}
+
+#[derive(Deserialize)]
 struct Page {
     #[serde(default)]
     after: i64,
@@ -265,4 +326,25 @@ async fn operation(
         }
     }
     Err(Refusal::NoSuchOperation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_days_since_1970() {
+        for (date, days) in [
+            ("1971-01-01", Some(365)),
+            ("2000-02-29", Some(11_016)),
+            ("2000-03-01", Some(11_017)),
+            ("2026-11-26", Some(20_783)),
+            ("2100-03-01", Some(47_541)),
+            ("2026-13-01", None),
+            ("2026-11-26-1", None),
+            ("26-11-26", None),
+        ] {
+            assert_eq!(days_since_1970(date), days, "{date}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod books;
 mod operate;
 mod report;
 mod reverse;
+mod settlement;
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use books::{Books, Opening};
 pub use operate::{Order, Refused, Sealed};
 pub use report::{LedgerReport, OperationReport, Totals};
+pub use settlement::SettlementDay;
 
 /// Jobs that may wait; callers beyond wait in front of the queue.
 const QUEUE: usize = 4096;

@@ -11,6 +11,7 @@ use super::answer::{Answer, CheckOutcome, ConnectionTest, Fault};
 use super::capabilities::{Capabilities, PrepareError};
 use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::seal_keys::SealKeys;
+use super::settlement::SettlementFormat;
 
 /// One institution's protocol, without I/O, clock or randomness: for each question one function
 /// that writes it and one that reads what came back.
@@ -21,6 +22,10 @@ use super::seal_keys::SealKeys;
 pub trait Connector: Send + Sync + fmt::Debug {
     /// What the institution can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// In which form the institution's settlement files come; `None` where there are none, and days are
+    /// compared by hand.
+    fn settlement_format(&self) -> Option<SettlementFormat>;
 
     /// Writes an operation, to be sent within seconds of `now`.
     ///

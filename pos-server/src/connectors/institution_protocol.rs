@@ -3,6 +3,7 @@
 mod call;
 pub mod conformance;
 mod read;
+pub mod settlement;
 
 use hyper::Method;
 use pos_protocol::id::InstitutionId;
@@ -22,6 +23,7 @@ use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::record::InstitutionRecord;
 use super::registry::CallKey;
 use super::seal_keys::SealKeys;
+use super::settlement::SettlementFormat;
 
 /// One institution that speaks the protocol.
 #[derive(Debug)]
@@ -80,6 +82,10 @@ impl InstitutionProtocol {
 impl Connector for InstitutionProtocol {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn settlement_format(&self) -> Option<SettlementFormat> {
+        Some(SettlementFormat::InstitutionProtocol)
     }
 
     fn prepare(&self, order: &OperationOrder, now: Timestamp) -> Result<Request, PrepareError> {

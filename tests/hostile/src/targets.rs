@@ -5,6 +5,7 @@ mod codes;
 mod connector;
 mod envelope;
 mod institution;
+mod settlement;
 mod signature;
 
 /// A target by its name, which is that of its program and of its corpus.
@@ -18,6 +19,7 @@ pub const ALL: &[Target] = &[
     ("institution", institution::institution),
     ("connector", connector::connector),
     ("codes", codes::codes),
+    ("settlement", settlement::settlement),
 ];
 
 /// The target of this name.

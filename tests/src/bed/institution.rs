@@ -320,6 +320,27 @@ impl Institutions {
         }
     }
 
+    /// The settlement file of a day with these bounds, in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// What the control address said.
+    pub async fn settlement(
+        &self,
+        id: &str,
+        day: &str,
+        from_ms: u64,
+        until_ms: u64,
+    ) -> Result<String, BedError> {
+        let query = format!("day={day}&from_ms={from_ms}&until_ms={until_ms}");
+        let target = format!("/control/settlement/{id}?{query}");
+        let response = self.control.send(&Request::get(&target)).await?;
+        if response.status != 200 {
+            let (status, body) = (response.status, response.json());
+            return Err(BedError::Refused { url: target, status, body });
+        }
+        String::from_utf8(response.body).map_err(|_| BedError::Unknown("text of a file".into()))
+    }
+
     /// The end of the log.
     pub async fn tail(&self) -> String {
         self.running.lock().await.as_ref().map_or_else(String::new, Process::tail)

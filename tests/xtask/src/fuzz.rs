@@ -11,7 +11,10 @@ const SECONDS: u32 = 60;
 
 /// Where the targets are, and what they are called.
 const TARGETS: &[(&str, &[&str])] = &[
-    ("tests/fuzz", &["signature", "bodies", "envelope", "institution", "connector", "codes"]),
+    (
+        "tests/fuzz",
+        &["signature", "bodies", "envelope", "institution", "connector", "codes", "settlement"],
+    ),
     ("bindings/c/fuzz", &["edge"]),
 ];
 

@@ -71,6 +71,10 @@ impl Books {
             let schema = include_str!("schema.sql");
             database.execute_batch(&format!("BEGIN;{schema};PRAGMA user_version = 1;COMMIT"))?;
         }
+        if version < 2 {
+            let schema = include_str!("schema2.sql");
+            database.execute_batch(&format!("BEGIN;{schema};PRAGMA user_version = 2;COMMIT"))?;
+        }
         database.execute_batch(
             "CREATE TABLE IF NOT EXISTS latest (one INTEGER PRIMARY KEY CHECK (one = 1), ms INTEGER NOT NULL) STRICT;
              INSERT INTO latest VALUES (1, 0) ON CONFLICT DO NOTHING",

@@ -170,7 +170,7 @@ impl Books {
             let sql = "UPDATE operation SET asked_about = ?2 WHERE id = ?1";
             self.statement(sql)?.execute(params![record.row, record.asked_about])?;
             if record.asked_about >= PENDING_INQUIRIES {
-                self.settle(&mut record)?;
+                self.settle(&mut record, now)?;
             }
         }
         self.told(&record, now)
@@ -363,8 +363,8 @@ impl Books {
         };
         let sql = "INSERT INTO operation (operation, fingerprint, kind, original, contract, \
                    order_id, currency, asked, moved, state, reason, raw_code, card_reference, \
-                   captured, arrived_ms) \
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                   captured, arrived_ms, ended_ms) \
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)";
         self.statement(sql)?.execute(params![
             record.operation.octets().as_slice(),
             record.fingerprint.as_slice(),
@@ -381,6 +381,7 @@ impl Books {
             record.card_reference,
             captured,
             now.as_ms(),
+            (state == State::Done).then(|| now.as_ms()),
         ])?;
         let record = Record { row: self.last_row(), ..record };
         if let Some((from, to)) = &judged.transfer {
@@ -432,7 +433,7 @@ impl Books {
     }
 
     /// Ends a pending sale.
-    fn settle(&self, record: &mut Record) -> rusqlite::Result<()> {
+    fn settle(&self, record: &mut Record, now: Timestamp) -> rusqlite::Result<()> {
         let Some(reference) = record.card_reference.clone() else { return Ok(()) };
         let (payer, shop) = (Place::Payer(reference), Place::Shop(record.contract.clone()));
         if self.transfer(record.row, &payer, &shop, record.moved, record.currency)? {
@@ -443,14 +444,15 @@ impl Books {
             record.reason = Some(DeclineReason::InsufficientFunds);
             record.raw_code = Some("51".into());
         }
-        let sql = "UPDATE operation SET state = ?2, captured = ?3, reason = ?4, raw_code = ?5 \
-                   WHERE id = ?1";
+        let sql = "UPDATE operation SET state = ?2, captured = ?3, reason = ?4, raw_code = ?5, \
+                   ended_ms = ?6 WHERE id = ?1";
         self.statement(sql)?.execute(params![
             record.row,
             record.state.word(),
             record.captured,
             record.reason.map(DeclineReason::wire),
             record.raw_code,
+            (record.state == State::Done).then(|| now.as_ms()),
         ])?;
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Books {
             .map_or(ReversalState::OriginalNotFound, |original| judge(original, request));
         let row = self.write_reversal(request, &state)?;
         if let (ReversalState::Reversed, Some(original)) = (&state, &original) {
-            self.undo(row, original)?;
+            self.undo(row, original, arrived)?;
         }
         Ok(Ok(told(state, Some(row))))
     }
@@ -95,7 +95,7 @@ impl Books {
     }
 
     /// Moves the money of a sale or authorise back, if it moved any.
-    fn undo(&self, reversal: i64, original: &Record) -> rusqlite::Result<()> {
+    fn undo(&self, reversal: i64, original: &Record, now: Timestamp) -> rusqlite::Result<()> {
         let moved = original.state == State::Done;
         if let (true, Some(reference)) = (moved, original.card_reference.clone()) {
             let (from, amount) = if original.kind == OperationKind::Sale {
@@ -108,6 +108,8 @@ impl Books {
                 let payer = Place::Payer(reference);
                 let cause = reversal.saturating_neg();
                 self.must_transfer(cause, &from, &payer, amount, original.currency)?;
+                let sql = "UPDATE reversal SET moved = ?2, ended_ms = ?3 WHERE id = ?1";
+                self.statement(sql)?.execute((reversal, amount, now.as_ms()))?;
             }
         }
         if matches!(original.state, State::Done | State::Pending) {

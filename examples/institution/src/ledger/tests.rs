@@ -291,6 +291,41 @@ async fn reversals_undo_whatever_came_of_the_original() {
 }
 
 #[tokio::test]
+async fn the_settlement_file_tells_what_moved_on_its_day() {
+    use OperationKind::{Authorise, Capture, Refund, Sale};
+    let bed = Bed::new().await;
+    bed.new_payment(1, Sale, "rich", 300).await;
+    bed.following(2, Refund, 1, 100).await;
+    bed.new_payment(3, Authorise, "rich", 200).await;
+    bed.following(4, Capture, 3, 150).await;
+    bed.new_payment(5, Sale, "rich", 50).await;
+    assert_eq!(bed.reverse(6, 5, 50).await, ReversalState::Reversed);
+    assert_eq!(bed.reverse(7, 8, 50).await, ReversalState::OriginalNotFound);
+    bed.new_payment(9, Sale, "rich", 999_999_999).await;
+    let file = async |from: Timestamp, until: Timestamp| {
+        let (institution, day) = (House::Card.id(), "2026-11-18".to_owned());
+        let day = SettlementDay { institution, day, from, until };
+        let file = bed.ledger.run(move |books| books.settlement(&day)).await.unwrap();
+        String::from_utf8(file).unwrap()
+    };
+    let line = |at: u8, rest: &str| format!("{},{rest},JPY,1795000000000\n", id(at));
+    let lines = [
+        "pos-settlement/1,sakura-card,2026-11-18,1795000000000,1795000010000\n".to_owned(),
+        "operation_id,kind,contract_number,order_id,reference,amount,currency,time_ms\n".to_owned(),
+        line(1, "sale,498,order-1,R000000000001,300"),
+        line(2, "refund,498,order-1,R000000000002,100"),
+        line(3, "authorise,498,order-1,R000000000003,200"),
+        line(4, "capture,498,order-1,R000000000004,150"),
+        line(5, "sale,498,order-1,R000000000005,50"),
+        line(6, "reverse,498,order-1,V000000000001,50"),
+        "end,6,JPY,850\n".to_owned(),
+    ];
+    assert_eq!(file(NOW, LATER).await, lines.concat());
+    let empty = file(LATER, LATER.plus(std::time::Duration::from_secs(1))).await;
+    assert!(empty.ends_with("time_ms\nend,0\n"), "{empty}");
+}
+
+#[tokio::test]
 async fn a_pending_sale_is_done_at_the_second_inquiry() {
     let bed = Bed::new().await;
     let mut pending = order(1, OperationKind::Sale, "rich", 300);
