@@ -7,6 +7,7 @@
 mod answer;
 mod command;
 mod execute;
+mod reconcile;
 mod socket;
 mod table;
 
@@ -17,15 +18,17 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{
-    Answer, Check, ContractRow, InstitutionRow, KeyRow, Mark, PosRow, ShopDetail, ShopRow,
-    TaskDetail, TaskRow,
+    Answer, Check, ContractRow, InstitutionRow, InstitutionTaskDetail, KeyRow, Mark, PosRow,
+    ShopDetail, ShopRow, TaskDetail, TaskRow,
 };
 pub use command::{
     Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, InstrumentList,
-    KeyCommand, PemText, PosAdd, PosCommand, Purpose, ShopAdd, ShopCommand, TaskCommand,
+    KeyCommand, PemText, PosAdd, PosCommand, Purpose, Reconcile, ReconcileDay, ReconcileStep,
+    ShopAdd, ShopCommand, TaskCommand,
 };
 pub use execute::execute;
 use execute::{Prober, institution_check};
+pub use reconcile::reconcile;
 pub use socket::AdminSocket;
 
 use crate::app::{App, Environment};
@@ -83,9 +86,35 @@ pub async fn run(
     environment: Environment,
     command: Command,
 ) -> Result<Answer, AdminError> {
-    let unavailable = |cause: &(dyn std::error::Error + 'static)| {
-        AdminError::new(Kind::Unavailable, chain(cause))
+    let (app, command) = match send_or_build(config, environment, command).await? {
+        Sent::Answered(answer) => return Ok(*answer),
+        Sent::Here(app, command) => (app, command),
     };
+    if let Command::Institution(InstitutionCommand::Check(check)) = command {
+        // It takes minutes and needs nothing of the folder but a key: a server may start meanwhile.
+        let prober = Prober::of(&app);
+        App::close(app).await;
+        return institution_check(&prober, *check).await;
+    }
+    let reply = execute(&app, command).await;
+    App::close(app).await;
+    reply
+}
+
+/// Where a command was done, or is to be done.
+enum Sent {
+    /// By a running server.
+    Answered(Box<Answer>),
+    /// Nobody has the data folder, so it is done in this process.
+    Here(Arc<App>, Command),
+}
+
+/// Sends `command` to the server that has the data folder, or takes the folder.
+async fn send_or_build(
+    config: Config,
+    environment: Environment,
+    command: Command,
+) -> Result<Sent, AdminError> {
     let began = tokio::time::Instant::now();
     let folder = loop {
         let held = match DataFolder::open(&config.data_folder, data_folder::Purpose::Command) {
@@ -96,7 +125,7 @@ pub async fn run(
         // A server that starts has the lock a moment before its socket, one that ends a moment
         // longer; another command never has a socket.
         match socket::call(&config.data_folder, &command).await {
-            Ok(reply) => return reply,
+            Ok(reply) => return reply.map(|answer| Sent::Answered(Box::new(answer))),
             Err(socket::CallError::NobodyListens) if began.elapsed() < PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -106,15 +135,11 @@ pub async fn run(
     };
     let app =
         App::build(config, folder, None, environment).await.map_err(|cause| unavailable(&cause))?;
-    if let Command::Institution(InstitutionCommand::Check(check)) = command {
-        // It takes minutes and needs nothing of the folder but a key: a server may start meanwhile.
-        let prober = Prober::of(&app);
-        App::close(app).await;
-        return institution_check(&prober, *check).await;
-    }
-    let reply = execute(&app, command).await;
-    App::close(app).await;
-    reply
+    Ok(Sent::Here(app, command))
+}
+
+fn unavailable(cause: &(dyn std::error::Error + 'static)) -> AdminError {
+    AdminError::new(Kind::Unavailable, chain(cause))
 }
 
 /// Answers commands that come through `socket` until `shutdown` is asked for.

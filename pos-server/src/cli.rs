@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use pos_protocol::key::PublicKey;
 
-use crate::admin::{AdminError, Answer, Command};
+use crate::admin::{AdminError, Answer, Command, Reconcile};
 use crate::app::{Environment, ServeError};
 use crate::clocks::{self, TimeMarkError};
 use crate::config::{self, Config, ConfigErrors};
@@ -48,6 +48,8 @@ pub enum Action {
     RollAnswerKey,
     /// Believe the present wall time after a wrong clock had run ahead; stop the server first
     LowerTimeMark,
+    /// Compare a day with an institution's settlement file; ends with 1 when they differ
+    Reconcile(Reconcile),
     /// One of the operator's commands.
     #[command(flatten)]
     Command(Command),

@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Action::Openapi => cli::print(&v1::document()).map_err(Failure::Io),
         Action::LowerTimeMark => lower_time_mark(&cli),
         Action::RollAnswerKey => roll_answer_key(&cli),
+        Action::Reconcile(arguments) => reconcile(&cli, arguments.clone()),
         Action::Command(command) => run_command(&cli, command.clone()),
     };
     match outcome {
@@ -75,6 +76,13 @@ fn roll_answer_key(cli: &Cli) -> Result<(), Failure> {
 
 fn lower_time_mark(cli: &Cli) -> Result<(), Failure> {
     cli::lower_time_mark(&cli.settings()?, &environment()?)
+}
+
+fn reconcile(cli: &Cli, arguments: admin::Reconcile) -> Result<(), Failure> {
+    let config = cli.settings()?;
+    telemetry::logs::start(tracing::Level::WARN);
+    let runtime = tokio::runtime::Runtime::new()?;
+    cli.show(runtime.block_on(admin::reconcile(config, environment()?, arguments)))
 }
 
 fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {

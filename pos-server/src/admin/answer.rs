@@ -16,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::command::Purpose;
 use super::table::{date, table};
+use crate::connectors::SettlementFormat;
 use crate::connectors::institution_protocol::conformance::Conclusion;
+use crate::payments::reconcile::{Class, Tally};
 
 /// What a command answers. In JSON, `answer` names the variant.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +43,11 @@ pub enum Answer {
         url: String,
         conclusion: Conclusion,
         checks: Vec<Check>,
+    },
+    /// What a step of `pos-server reconcile` found; with `next`, another page begins behind it.
+    Compared {
+        tally: Tally,
+        next: Option<OperationId>,
     },
     ContractAdded {
         contract_id: ContractId,
@@ -68,6 +75,7 @@ pub enum Answer {
         institution_id: InstitutionId,
         enabled: bool,
     },
+    InstitutionTask(Box<InstitutionTaskDetail>),
     Institutions {
         institutions: Vec<InstitutionRow>,
     },
@@ -82,6 +90,17 @@ pub enum Answer {
     },
     Poses {
         poses: Vec<PosRow>,
+    },
+    /// A day was compared with its settlement file.
+    Reconciled {
+        institution_id: InstitutionId,
+        /// The date, as the institution counts days.
+        day: String,
+        #[serde(flatten)]
+        tally: Tally,
+    },
+    SettlementFormat {
+        format: SettlementFormat,
     },
     Shop(ShopDetail),
     /// With `more`, there are others behind the last one.
@@ -216,16 +235,32 @@ pub struct TaskRow {
     pub task_id: TaskId,
     /// What happened, as a sentence.
     pub text: String,
-    /// Whose it is.
-    pub shop_id: ShopId,
-    /// The payment.
-    pub payment_id: PaymentId,
-    /// The operation.
-    pub operation_id: OperationId,
+    /// The institution that it is about, where it is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub institution_id: Option<InstitutionId>,
+    /// Whose it is, where one shop's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shop_id: Option<ShopId>,
+    /// The payment, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payment_id: Option<PaymentId>,
+    /// The operation, where there is one. One that the institution alone knows is not found here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<OperationId>,
     /// When it was opened.
     pub opened_at_ms: Timestamp,
     /// When it was closed, if it was.
     pub closed_at_ms: Option<Timestamp>,
+}
+
+/// A task about an institution. Its text says all there is to say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstitutionTaskDetail {
+    /// The task; its members are members of this.
+    #[serde(flatten)]
+    pub task: TaskRow,
+    /// What was said when it was closed.
+    pub note: Option<String>,
 }
 
 /// A task with what a person must know to decide.
@@ -270,6 +305,7 @@ impl Answer {
                 audit([*chains, *rows, *checkpoints, *unsigned], findings)
             }
             Self::Conformance { url, conclusion, checks } => conformance(url, *conclusion, checks),
+            Self::Compared { .. } | Self::SettlementFormat { .. } => String::new(),
             Self::ContractAdded { contract_id } => format!("contract  {contract_id}\n"),
             Self::ContractSwitched { contract_id, enabled } => {
                 format!("contract {contract_id} is {}\n", switched(*enabled))
@@ -294,11 +330,15 @@ impl Answer {
             Self::InstitutionSwitched { institution_id, enabled } => {
                 format!("institution {institution_id} is {}\n", switched(*enabled))
             }
+            Self::InstitutionTask(detail) => institution_task(detail),
             Self::Institutions { institutions } => institution_table(institutions),
             Self::KeyRevoked { key_id } => format!("key {key_id} is revoked\n"),
             Self::Keys { keys } => key_table(keys),
             Self::PosAdded { pos_id } => format!("pos  {pos_id}\n"),
             Self::Poses { poses } => pos_table(poses),
+            Self::Reconciled { institution_id, day, tally } => {
+                reconciled(institution_id, day, tally)
+            }
             Self::Shop(detail) => {
                 let email = detail.email.as_deref().unwrap_or("-");
                 let head = shop_table(std::slice::from_ref(&detail.shop));
@@ -318,13 +358,14 @@ impl Answer {
         }
     }
 
-    /// What a conformance run came to, where the answer is one.
+    /// What a check came to, where the answer is that of one.
     pub fn conclusion(&self) -> Option<Conclusion> {
         match self {
             Self::Conformance { conclusion, .. } => Some(*conclusion),
             Self::Audit { unsigned, findings, .. } if *unsigned > 0 || !findings.is_empty() => {
                 Some(Conclusion::Broken)
             }
+            Self::Reconciled { tally, .. } if tally.differences() > 0 => Some(Conclusion::Broken),
             _ => None,
         }
     }
@@ -496,21 +537,77 @@ fn task_detail(detail: &TaskDetail) -> String {
     )
 }
 
+fn institution_task(detail: &InstitutionTaskDetail) -> String {
+    let task = &detail.task;
+    let institution = task.institution_id.as_ref().map_or("-", InstitutionId::as_str);
+    let end = detail.note.as_ref().map_or_else(
+        || format!("When it is seen to: pos-server task resolve {} --note TEXT\n", task.task_id),
+        |note| format!("closed with   {note}\n"),
+    );
+    let head = task_table(std::slice::from_ref(task));
+    format!("{head}\n{}\n\ninstitution   {institution}\n{end}", task.text)
+}
+
 fn task_table(tasks: &[TaskRow]) -> String {
     let rows: Vec<_> = tasks
         .iter()
         .map(|it| {
+            let whose = it.shop_id.map(|shop| shop.to_string());
+            let whose = whose.or_else(|| it.institution_id.as_ref().map(ToString::to_string));
             [
                 it.task_id.to_string(),
-                it.shop_id.to_string(),
-                it.payment_id.to_string(),
-                it.operation_id.to_string(),
+                or_dash(whose),
+                or_dash(it.payment_id),
+                or_dash(it.operation_id),
                 date(it.opened_at_ms),
                 it.closed_at_ms.map_or_else(|| "open".into(), date),
             ]
         })
         .collect();
     table(["task", "shop", "payment", "operation", "opened", "closed"], &rows)
+}
+
+fn or_dash<T: ToString>(item: Option<T>) -> String {
+    item.map_or_else(|| "-".to_owned(), |item| item.to_string())
+}
+
+fn reconciled(institution: &InstitutionId, day: &str, tally: &Tally) -> String {
+    let rows: Vec<_> = tally
+        .sums
+        .iter()
+        .map(|it| {
+            let class = match it.class {
+                Class::Both => "both",
+                Class::Differs => "differs",
+                Class::OursOnly => "ours only",
+                Class::TheirsOnly => "theirs only",
+            };
+            let amount = it.currency.decimal(it.amount);
+            [class.into(), it.count.to_string(), amount, it.currency.to_string()]
+        })
+        .collect();
+    let mut text = format!("{institution}, {day}\n\n");
+    text.push_str(&table(["class", "movements", "sum", "currency"], &rows));
+    text.push('\n');
+    for (count, what) in [
+        (tally.open, "of those that differ are open here: the institution is asked about them now"),
+        (
+            tally.undecided,
+            "done here near the edge of the day are not in its file: the file of the \
+         day beside it decides",
+        ),
+        (tally.tasks, "new tasks: pos-server task list"),
+        (tally.untold, "differences are too many for tasks: find their cause and reconcile again"),
+    ] {
+        if count > 0 {
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{count} {what}");
+        }
+    }
+    if tally.differences() == 0 {
+        text.push_str("there is no difference\n");
+    }
+    text
 }
 
 #[cfg(test)]

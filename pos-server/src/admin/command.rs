@@ -1,14 +1,19 @@
 //! Every command with its arguments, as the command line reads it and the socket carries it.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use pos_protocol::id::{ContractId, ContractNumber, InstitutionId, PosId, ShopId, TaskId};
+use pos_protocol::Timestamp;
+use pos_protocol::id::{
+    ContractId, ContractNumber, InstitutionId, OperationId, PosId, ShopId, TaskId,
+};
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
 use pos_protocol::wire::MailAddress;
 use serde::{Deserialize, Serialize};
 
+use crate::connectors::SettlementLine;
 use crate::connectors::institution_protocol::conformance::read_instruments;
 
 /// What an operator can ask for.
@@ -33,6 +38,68 @@ pub enum Command {
     /// The record of every decision about money, keys and settings
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// A step of `pos-server reconcile`, which travels like a command and is typed by nobody.
+    #[command(skip)]
+    Reconcile(ReconcileStep),
+}
+
+/// Compares a day with an institution's settlement file.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Reconcile {
+    /// The institution
+    #[arg(long = "institution", value_name = "INSTITUTION")]
+    pub institution_id: InstitutionId,
+    /// Its settlement file of one day
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// What one step of a run of `pos-server reconcile` asks for. The program that reads the file asks for
+/// one step after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReconcileStep {
+    /// In which form the institution's files come.
+    Format {
+        /// The institution.
+        institution_id: InstitutionId,
+    },
+    /// Compare these lines.
+    Lines {
+        /// The day.
+        day: ReconcileDay,
+        /// At most 500.
+        lines: Vec<SettlementLine>,
+    },
+    /// The file was read to its end.
+    Finish {
+        /// The day.
+        day: ReconcileDay,
+    },
+    /// Look for what no file names, from this operation on.
+    Missing {
+        /// The day.
+        day: ReconcileDay,
+        /// The last operation of the page before.
+        after: Option<OperationId>,
+    },
+}
+
+/// Which day is reconciled, in which run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileDay {
+    /// The institution.
+    pub institution_id: InstitutionId,
+    /// The date, as the institution counts days: YYYYMMDD.
+    pub day: u32,
+    /// Its first moment.
+    pub from_ms: Timestamp,
+    /// The first moment after it.
+    pub until_ms: Timestamp,
+    /// When the run began.
+    pub run_ms: Timestamp,
+    /// How many tasks may still be made.
+    pub tasks_left: u64,
 }
 
 /// Commands about institutions.
@@ -457,6 +524,34 @@ mod tests {
             let carried = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&carried).unwrap(), command, "{line}");
         }
+    }
+
+    #[test]
+    fn a_full_step_of_a_reconciliation_fits_into_a_line_of_the_socket() {
+        let line = SettlementLine {
+            operation_id: OperationId::from_octets([0xff; 16]),
+            kind: pos_protocol::payment::OperationKind::Authorise,
+            contract_number: "9".repeat(32).parse().unwrap(),
+            order_id: "o".repeat(64).parse().unwrap(),
+            reference: Some("\\".repeat(64)),
+            amount: Amount::new(999_999_999_999).unwrap(),
+            currency: pos_protocol::Currency::JPY,
+            time: Timestamp::from_ms(999_999_999_999_999),
+        };
+        let day = ReconcileDay {
+            institution_id: "sakura-card".parse().unwrap(),
+            day: 20_261_126,
+            from_ms: Timestamp::from_ms(999_999_999_999_999),
+            until_ms: Timestamp::from_ms(999_999_999_999_999),
+            run_ms: Timestamp::from_ms(999_999_999_999_999),
+            tasks_left: 1_000,
+        };
+        let lines = vec![line; 500];
+        let command = Command::Reconcile(ReconcileStep::Lines { day, lines });
+        let carried = serde_json::to_string(&command).unwrap();
+        assert!(carried.len() < 1 << 19, "{}", carried.len());
+        assert_eq!(serde_json::from_str::<Command>(&carried).unwrap(), command);
+        assert!(read("reconcile").unwrap_err().contains("unrecognized"), "typed by nobody");
     }
 
     #[test]

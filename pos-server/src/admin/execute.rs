@@ -9,19 +9,20 @@ use pos_protocol::wire::KeyRole;
 
 use super::command::{
     AuditCommand, Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand,
-    KeyCommand, PosAdd, PosCommand, Purpose, Resolution, ShopAdd, ShopCommand, TaskCommand,
-    TaskResolve,
+    KeyCommand, PosAdd, PosCommand, Purpose, ReconcileDay, ReconcileStep, Resolution, ShopAdd,
+    ShopCommand, TaskCommand, TaskResolve,
 };
 use super::{
-    AdminError, Answer, Check, ContractRow, InstitutionRow, KeyRow, Kind, Mark, PosRow, ShopDetail,
-    ShopRow, TaskDetail, TaskRow,
+    AdminError, Answer, Check, ContractRow, InstitutionRow, InstitutionTaskDetail, KeyRow, Kind,
+    Mark, PosRow, ShopDetail, ShopRow, TaskDetail, TaskRow,
 };
 use crate::app::App;
 use crate::audit::{self, AuditError};
 use crate::connectors::CallKey;
 use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
 use crate::env::{Clock, Entropy};
-use crate::payments::tasks::{self, ResolveError};
+use crate::payments::reconcile::{self, ReconcileError, Run, Tally};
+use crate::payments::tasks::{self, Found, ResolveError};
 use crate::pos::enrolment::{self, ON_SCREEN};
 use crate::pos::institutions::{self, InstitutionError, NewInstitution};
 use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
@@ -77,7 +78,39 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             TaskCommand::Show { task_id } => task_show(app, task_id).await,
             TaskCommand::Resolve(it) => task_resolve(app, it).await,
         },
+        Command::Reconcile(step) => reconcile_step(app, step).await,
     }
+}
+
+async fn reconcile_step(app: &App, step: ReconcileStep) -> Reply {
+    match step {
+        ReconcileStep::Format { institution_id } => {
+            Ok(Answer::SettlementFormat { format: reconcile::format(app, &institution_id)? })
+        }
+        ReconcileStep::Lines { day, lines } => {
+            let tally = reconcile::compare(app, &run_of(day)?, &lines).await?;
+            Ok(Answer::Compared { tally, next: None })
+        }
+        ReconcileStep::Finish { day } => {
+            reconcile::finish(app, &run_of(day)?).await?;
+            Ok(Answer::Compared { tally: Tally::default(), next: None })
+        }
+        ReconcileStep::Missing { day, after } => {
+            let (tally, next) = reconcile::missing(app, &run_of(day)?, after).await?;
+            Ok(Answer::Compared { tally, next })
+        }
+    }
+}
+
+fn run_of(day: ReconcileDay) -> Result<Run, AdminError> {
+    let number = rows::SettlementDay::from_number(day.day);
+    let settlement = rows::SettlementRow {
+        day: number.map_err(|error| AdminError::new(Kind::Invalid, error.to_string()))?,
+        from: day.from_ms,
+        until: day.until_ms,
+        run: day.run_ms,
+    };
+    Ok(Run { institution: day.institution_id, settlement, tasks_left: day.tasks_left })
 }
 
 async fn institution_add(app: &App, new: InstitutionAdd) -> Reply {
@@ -354,9 +387,14 @@ async fn audit_verify(app: &App) -> Reply {
 }
 
 async fn task_list(app: &App) -> Reply {
-    let rows = app.store.read(|reader| reader.tasks(LISTED.saturating_add(1))).await?;
-    let (rows, more) = cut(rows);
-    Ok(Answer::Tasks { tasks: rows.into_iter().map(task_row).collect(), more })
+    let most = LISTED.saturating_add(1);
+    let rows = app.store.read(move |reader| reader.tasks(most)).await?;
+    let about = app.store.read(move |reader| reader.institution_tasks(most)).await?;
+    let about = about.into_iter().map(institution_task_row);
+    let mut tasks: Vec<_> = rows.into_iter().map(task_row).chain(about).collect();
+    tasks.sort_by_key(|task| (task.opened_at_ms, task.task_id));
+    let (tasks, more) = cut(tasks);
+    Ok(Answer::Tasks { tasks, more })
 }
 
 async fn task_show(app: &App, id: TaskId) -> Reply {
@@ -378,7 +416,16 @@ async fn task_resolve(app: &App, it: TaskResolve) -> Reply {
     Ok(task_detail(tasks::resolve(app, it.task_id, decision, &it.note).await?))
 }
 
-fn task_detail((task, payment): tasks::Found) -> Answer {
+fn task_detail(found: Found) -> Answer {
+    let (task, payment) = match found {
+        Found::Operation(task, payment) => (task, payment),
+        Found::Institution(task) => {
+            return Answer::InstitutionTask(Box::new(InstitutionTaskDetail {
+                note: task.note.as_deref().map(str::to_owned),
+                task: institution_task_row(task),
+            }));
+        }
+    };
     let one = payment.operation(task.operation);
     let evidence = one.map(|one| one.evidence.clone()).unwrap_or_default();
     Answer::Task(Box::new(TaskDetail {
@@ -403,6 +450,20 @@ fn task_row(row: rows::TaskRow) -> TaskRow {
     TaskRow {
         task_id: row.id,
         text: row.text.to_string(),
+        institution_id: None,
+        shop_id: Some(row.shop),
+        payment_id: Some(row.payment),
+        operation_id: Some(row.operation),
+        opened_at_ms: row.created_at,
+        closed_at_ms: row.resolved_at,
+    }
+}
+
+fn institution_task_row(row: rows::InstitutionTask) -> TaskRow {
+    TaskRow {
+        task_id: row.id,
+        text: row.text.to_string(),
+        institution_id: Some(row.institution),
         shop_id: row.shop,
         payment_id: row.payment,
         operation_id: row.operation,
@@ -421,11 +482,24 @@ impl From<AuditError> for AdminError {
     }
 }
 
+impl From<ReconcileError> for AdminError {
+    fn from(error: ReconcileError) -> Self {
+        let kind = match &error {
+            ReconcileError::NoFiles | ReconcileError::TooMany => Kind::Invalid,
+            ReconcileError::NoSuchInstitution => Kind::NotFound,
+            ReconcileError::Store(_) => Kind::Internal,
+        };
+        Self::new(kind, chain(&error))
+    }
+}
+
 impl From<ResolveError> for AdminError {
     fn from(error: ResolveError) -> Self {
         let kind = match &error {
             ResolveError::Closed | ResolveError::Moved => Kind::Conflict,
-            ResolveError::DoesNotFit(_) | ResolveError::NeedsDecision => Kind::Invalid,
+            ResolveError::DoesNotFit(_)
+            | ResolveError::NeedsDecision
+            | ResolveError::NothingToDecide => Kind::Invalid,
             ResolveError::NotFound => Kind::NotFound,
             ResolveError::Store(_) => Kind::Internal,
         };

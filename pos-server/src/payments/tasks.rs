@@ -8,8 +8,8 @@ use super::transition::{follow, transition};
 use crate::app::App;
 use crate::notices;
 use crate::store::StoreError;
-use crate::store::rows::{Evidence, StoredPayment, TaskRow};
-use crate::store::verbs::{RecordOutcome, Recorded, ResolveTask};
+use crate::store::rows::{Evidence, InstitutionTask, StoredPayment, TaskRow};
+use crate::store::verbs::{RecordOutcome, Recorded, ResolveInstitutionTask, ResolveTask};
 
 /// How often a payment that moves under the decision is looked at again.
 const LOOKS: u32 = 8;
@@ -34,6 +34,11 @@ pub enum ResolveError {
     /// The payment moved again and again.
     #[error("the payment is moving now: look at it again, and then decide")]
     Moved,
+    /// A decision where none is asked for.
+    #[error(
+        "this task asks for no decision: see to it with the institution, and close it with --note alone"
+    )]
+    NothingToDecide,
     /// Nothing can end the operation but a decision.
     #[error(
         "the operation waits for a decision: say what became of it with --as, after asking the \
@@ -48,19 +53,27 @@ pub enum ResolveError {
     Store(#[from] StoreError),
 }
 
-/// A task with the payment that it is about.
-pub type Found = (TaskRow, StoredPayment);
+/// A task that was found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// About an operation, with its payment.
+    Operation(TaskRow, Box<StoredPayment>),
+    /// About an institution; nothing is decided by closing it.
+    Institution(InstitutionTask),
+}
 
 /// A task and its payment, for the person who decides.
 ///
 /// # Errors
 /// [`ResolveError::NotFound`], [`ResolveError::Store`].
 pub async fn find(app: &App, id: TaskId) -> Result<Found, ResolveError> {
-    let task =
-        app.store.read(move |reader| reader.task(id)).await?.ok_or(ResolveError::NotFound)?;
+    let Some(task) = app.store.read(move |reader| reader.task(id)).await? else {
+        let task = app.store.read(move |reader| reader.institution_task(id)).await?;
+        return Ok(Found::Institution(task.ok_or(ResolveError::NotFound)?));
+    };
     let (shop, payment) = (task.shop, task.payment);
     let payment = app.store.read(move |reader| reader.payment(shop, payment)).await?;
-    Ok((task, payment.ok_or(ResolveError::NotFound)?))
+    Ok(Found::Operation(task, Box::new(payment.ok_or(ResolveError::NotFound)?)))
 }
 
 /// Takes the decision, where there is one, and closes the task, and with a decision every other open
@@ -75,7 +88,10 @@ pub async fn resolve(
     decision: Option<Decision>,
     note: &str,
 ) -> Result<Found, ResolveError> {
-    let (task, payment) = find(app, id).await?;
+    let (task, payment) = match find(app, id).await? {
+        Found::Operation(task, payment) => (task, *payment),
+        Found::Institution(task) => return close(app, task, decision, note).await,
+    };
     if task.resolved_at.is_some() {
         return Err(ResolveError::Closed);
     }
@@ -94,6 +110,25 @@ pub async fn resolve(
         let now = app.clock.now();
         let verb = ResolveTask { shop: task.shop, task: one, note: note.into(), now };
         app.store.resolve_task(verb).await?;
+    }
+    find(app, id).await
+}
+
+/// Closes a task about an institution.
+async fn close(
+    app: &App,
+    task: InstitutionTask,
+    decision: Option<Decision>,
+    note: &str,
+) -> Result<Found, ResolveError> {
+    if decision.is_some() {
+        return Err(ResolveError::NothingToDecide);
+    }
+    let now = app.clock.now();
+    let (institution, id) = (task.institution, task.id);
+    let verb = ResolveInstitutionTask { institution, task: id, note: note.into(), now };
+    if !app.store.resolve_institution_task(verb).await? {
+        return Err(ResolveError::Closed);
     }
     find(app, id).await
 }

@@ -18,6 +18,7 @@ mod hostile;
 mod matrix;
 mod notices;
 mod races;
+mod reconcile;
 mod restart;
 mod routing;
 mod shop_killed;

@@ -11,8 +11,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/0001_first.sql"),
     include_str!("../../../migrations/0002_undo.sql"),
     include_str!("../../../migrations/0003_audit.sql"),
-    include_str!("../../../migrations/0005_settlement.sql"),
     include_str!("../../../migrations/0004_notices.sql"),
+    include_str!("../../../migrations/0005_settlement.sql"),
 ];
 
 /// Marks a SQLite file as ours, for `file` and against opening somebody else's.
