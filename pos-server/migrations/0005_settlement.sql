@@ -27,6 +27,7 @@ CREATE TABLE institution_task (
     shop BLOB,
     payment BLOB,
     operation BLOB,
+    holds INTEGER NOT NULL, -- 1: while it is open the institution gets nothing new
     resolved_at INTEGER,
     note TEXT,
     PRIMARY KEY (institution, text)
@@ -34,3 +35,5 @@ CREATE TABLE institution_task (
 
 CREATE UNIQUE INDEX institution_task_by_id ON institution_task (id);
 CREATE INDEX institution_task_open ON institution_task (created_at, id) WHERE resolved_at IS NULL;
+CREATE INDEX institution_task_holding ON institution_task (institution)
+    WHERE resolved_at IS NULL AND holds = 1;

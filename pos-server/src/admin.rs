@@ -5,6 +5,7 @@
 //! runs the same code. Either way the caller sees one [`Answer`] or one [`AdminError`].
 
 mod answer;
+mod backup;
 mod command;
 mod execute;
 mod reconcile;
@@ -21,6 +22,7 @@ pub use answer::{
     Answer, Check, ContractRow, InstitutionRow, InstitutionTaskDetail, KeyRow, Mark, PosRow,
     ShopDetail, ShopRow, TaskDetail, TaskRow,
 };
+pub use backup::{backup, restore};
 pub use command::{
     Command, ContractAdd, InstitutionAdd, InstitutionCheck, InstitutionCommand, InstrumentList,
     KeyCommand, PemText, PosAdd, PosCommand, Purpose, Reconcile, ReconcileDay, ReconcileStep,
@@ -30,6 +32,7 @@ pub use execute::execute;
 use execute::{Prober, institution_check};
 pub use reconcile::reconcile;
 pub use socket::AdminSocket;
+pub(crate) use table::date;
 
 use crate::app::{App, Environment};
 use crate::config::Config;

@@ -182,6 +182,7 @@ impl App {
         let incarnation = entropy.array();
         let store = open_store(&path, &config.limits, &metrics, &readiness, &halt, incarnation)?;
         folder.note_database()?;
+        folder.remove_snapshots()?;
         let call_key = {
             let keys = Arc::clone(&keys);
             let id = keys.institution_call.id();
@@ -236,6 +237,11 @@ impl App {
                 }
             }
         }
+        let held = self.store.read(|reader| reader.held_institutions()).await?;
+        for institution in &held {
+            warn!(institution_id = %institution, "an institution gets nothing new until its task is closed");
+        }
+        self.institutions.hold(held);
         for (institution, cause) in self.institutions.replace(records) {
             warn!(institution_id = %institution, cause = %cause, "an institution cannot be used");
         }

@@ -15,6 +15,7 @@ use crate::data_folder::keys::SigningKeyPair;
 use crate::store::StoreError;
 use crate::store::audit::Head;
 use crate::store::audit::verify::{Verified, Verifier, Witness};
+use crate::store::rows::TimeGaps;
 
 /// The file of checkpoints in the data folder: a line each, and only ever added to.
 pub const FILE: &str = "audit-checkpoints.jsonl";
@@ -51,6 +52,8 @@ pub struct Report {
     pub checkpoints: u64,
     /// Lines of the file that are no checkpoint of this server: damaged, or signed by another key.
     pub unsigned: u64,
+    /// Times that were lost in restores.
+    pub gaps: TimeGaps,
 }
 
 /// One line of the file.
@@ -90,7 +93,8 @@ pub async fn verify(app: &App) -> Result<Report, AuditError> {
         after = Some((last.writer, last.seq));
         page.iter().for_each(|row| verifier.read(row));
     }
-    Ok(Report { verified: verifier.finish(), checkpoints, unsigned })
+    let gaps = app.store.read(|reader| reader.time_gaps()).await?;
+    Ok(Report { verified: verifier.finish(), checkpoints, unsigned, gaps })
 }
 
 /// Adds a signed line that says where every chain stands now.

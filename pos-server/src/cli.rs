@@ -48,6 +48,19 @@ pub enum Action {
     RollAnswerKey,
     /// Believe the present wall time after a wrong clock had run ahead; stop the server first
     LowerTimeMark,
+    /// Make a backup of the database in a new folder, beside a running server or without one
+    Backup {
+        /// The folder to make
+        folder: PathBuf,
+    },
+    /// Put a backup into a new, empty data folder
+    Restore {
+        /// The folder of the backup
+        backup: PathBuf,
+        /// The folder with the keys and `succession.json`, as they were copied
+        #[arg(long, value_name = "FOLDER")]
+        keys: PathBuf,
+    },
     /// Compare a day with an institution's settlement file; ends with 1 when they differ
     Reconcile(Reconcile),
     /// One of the operator's commands.
@@ -178,9 +191,18 @@ pub fn roll_answer_key(config: &Config, environment: &Environment) -> Result<Pub
 ///
 /// # Errors
 /// A server that runs on the data folder, or a file that cannot be written.
-pub fn lower_time_mark(config: &Config, environment: &Environment) -> Result<(), Failure> {
+pub fn lower_time_mark(cli: &Cli) -> Result<(), Failure> {
+    let (config, environment) = (cli.settings()?, environment()?);
     let folder = DataFolder::open(&config.data_folder, Purpose::Command)?;
     Ok(clocks::lower_mark(&folder, environment.clock.now())?)
+}
+
+/// The machine's own clocks and random generator.
+///
+/// # Errors
+/// The machine gives no random octets.
+pub fn environment() -> Result<Environment, Failure> {
+    Ok(Environment::of_the_system().map_err(ServeError::Start)?)
 }
 
 /// Writes to standard output, at once.

@@ -101,6 +101,9 @@ fn in_use_by(holder: Option<&Holder>) -> String {
     }
 }
 
+/// What the name of a copy of the database begins with, until `pos-server backup` takes it away.
+pub(crate) const SNAPSHOT: &str = "snapshot-";
+
 /// Beside the keys: this folder has had a database.
 const DATABASE_MADE: &str = "database-made";
 
@@ -208,6 +211,22 @@ impl DataFolder {
             }
             Err(TryLockError::Error(cause)) => Err(failed("locking")(cause)),
         }
+    }
+
+    /// Removes copies of the database that nobody came for.
+    ///
+    /// # Errors
+    /// [`DataFolderError::Io`].
+    pub fn remove_snapshots(&self) -> Result<(), DataFolderError> {
+        let failed =
+            |cause| DataFolderError::Io { what: "cleaning", path: self.path.clone(), cause };
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            if entry.file_name().as_encoded_bytes().starts_with(SNAPSHOT.as_bytes()) {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes that the database has been made.

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use pos_server::app::{self, Environment, ServeError};
+use pos_server::admin::{AdminError, Answer};
+use pos_server::app::{self, Environment};
 use pos_server::cli::{self, Action, Cli, Failure};
-use pos_server::config::DEFAULT_FILE;
+use pos_server::config::{Config, DEFAULT_FILE};
 use pos_server::http::v1;
 use pos_server::shutdown::{self, Trigger};
 use pos_server::telemetry::logs::chain;
@@ -23,10 +24,20 @@ fn main() -> ExitCode {
         Action::Config => cli::print(DEFAULT_FILE).map_err(Failure::Io),
         Action::CheckConfig => cli::check_config(&cli),
         Action::Openapi => cli::print(&v1::document()).map_err(Failure::Io),
-        Action::LowerTimeMark => lower_time_mark(&cli),
+        Action::LowerTimeMark => cli::lower_time_mark(&cli),
         Action::RollAnswerKey => roll_answer_key(&cli),
-        Action::Reconcile(arguments) => reconcile(&cli, arguments.clone()),
-        Action::Command(command) => run_command(&cli, command.clone()),
+        Action::Backup { folder } => {
+            operate(&cli, |config, machine| admin::backup(config, machine, folder.clone()))
+        }
+        Action::Restore { backup, keys } => {
+            operate(&cli, async |config, machine| admin::restore(&config, &machine, backup, keys))
+        }
+        Action::Reconcile(arguments) => {
+            operate(&cli, |config, machine| admin::reconcile(config, machine, arguments.clone()))
+        }
+        Action::Command(command) => {
+            operate(&cli, |config, machine| admin::run(config, machine, command.clone()))
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +51,7 @@ fn main() -> ExitCode {
 fn serve(cli: &Cli) -> Result<(), Failure> {
     let config = cli.settings()?;
     telemetry::logs::start(config.logs.level.into());
-    let environment = environment()?;
+    let environment = cli::environment()?;
     app::runtime(&config.limits)?.block_on(async {
         let (trigger, shutdown) = shutdown::channel();
         let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -64,32 +75,20 @@ async fn end_on_signal((mut terminate, mut interrupt): (Signal, Signal), trigger
     std::process::exit(1);
 }
 
-fn environment() -> Result<Environment, Failure> {
-    Ok(Environment::of_the_system().map_err(ServeError::Start)?)
-}
-
 fn roll_answer_key(cli: &Cli) -> Result<(), Failure> {
-    let environment = environment()?;
+    let environment = cli::environment()?;
     let key = cli::roll_answer_key(&cli.settings()?, &environment)?;
     Ok(cli::print_line(&format!("answer key  {}", key.id()))?)
 }
 
-fn lower_time_mark(cli: &Cli) -> Result<(), Failure> {
-    cli::lower_time_mark(&cli.settings()?, &environment()?)
-}
-
-fn reconcile(cli: &Cli, arguments: admin::Reconcile) -> Result<(), Failure> {
-    let config = cli.settings()?;
-    telemetry::logs::start(tracing::Level::WARN);
-    let runtime = tokio::runtime::Runtime::new()?;
-    cli.show(runtime.block_on(admin::reconcile(config, environment()?, arguments)))
-}
-
-fn run_command(cli: &Cli, command: admin::Command) -> Result<(), Failure> {
+/// Does what an operator asked for, and shows what came of it.
+fn operate<F>(cli: &Cli, work: impl FnOnce(Config, Environment) -> F) -> Result<(), Failure>
+where
+    F: Future<Output = Result<Answer, AdminError>>,
+{
     let config = cli.settings()?;
     // A command speaks by its answer; only what goes wrong beside it is logged.
     telemetry::logs::start(tracing::Level::WARN);
     let runtime = tokio::runtime::Runtime::new()?;
-    let environment = environment()?;
-    cli.show(runtime.block_on(admin::run(config, environment, command)))
+    cli.show(runtime.block_on(work(config, cli::environment()?)))
 }

@@ -156,12 +156,17 @@ impl Bed {
 
     /// What such a line is made of, with settings of the test's own.
     pub fn setup(&self, shop: &ShopKit, config: Config) -> Setup {
+        self.setup_with(shop, config, MemoryJournal::default())
+    }
+
+    /// The same with a journal that may hold calls already.
+    pub fn setup_with(&self, shop: &ShopKit, config: Config, journal: MemoryJournal) -> Setup {
         let pin = pos_protocol::succession::Fingerprint::of(&self.server.address().answer_key);
         let seed = pos_connect::keys::Seed::new(shop.key.seed());
         let mut keys = StoredKeys::new(seed, pin);
         keys.shop_id = Some(shop.enrolment.shop_id);
         let keys = Arc::new(MemoryKeyStore::holding(keys));
-        Setup::new(config, keys, Arc::new(MemoryJournal::default()))
+        Setup::new(config, keys, Arc::new(journal))
     }
 
     /// One who signs bare calls with a registered shop's module key.

@@ -1,6 +1,7 @@
 //! What commands answer: JSON for machines, a few lines of text for people.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use pos_protocol::Timestamp;
 use pos_protocol::id::{
@@ -11,6 +12,7 @@ use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::payment::OperationKind;
 use pos_protocol::secret::SecretText;
 use pos_protocol::text::base64url;
+use pos_protocol::wire::TimeGap;
 use pos_protocol::{Amount, Currency};
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +37,19 @@ pub enum Answer {
         checkpoints: u64,
         /// Lines of the file of checkpoints that this server's keys did not sign.
         unsigned: u64,
+        /// Times that were lost in restores; what was decided then is in no chain.
+        #[serde(default)]
+        gaps: Vec<TimeGap>,
         /// What is wrong, a sentence each.
         findings: Vec<String>,
+    },
+    /// A backup was made.
+    BackedUp {
+        folder: PathBuf,
+        /// Everything that was acknowledged before this is in it.
+        made_at_ms: Timestamp,
+        /// Of the database.
+        octets: u64,
     },
     /// The checks in the order they were made, and what they come to.
     Conformance {
@@ -99,6 +112,14 @@ pub enum Answer {
         #[serde(flatten)]
         tally: Tally,
     },
+    /// The database is restored. Everything of the gap is lost.
+    Restored {
+        gap: TimeGap,
+        /// How often it has been.
+        restores: u64,
+        /// Who gets nothing new until its task is closed.
+        held: Vec<InstitutionId>,
+    },
     SettlementFormat {
         format: SettlementFormat,
     },
@@ -107,6 +128,10 @@ pub enum Answer {
     Shops {
         shops: Vec<ShopRow>,
         more: bool,
+    },
+    /// A copy of the database lies there; whoever asked for it takes it away.
+    Snapshot {
+        path: PathBuf,
     },
     Task(Box<TaskDetail>),
     /// With `more`, there are younger ones that are not shown.
@@ -301,11 +326,19 @@ impl Answer {
     /// The answer for a person at a terminal window; ends with a line feed.
     pub fn text(&self) -> String {
         match self {
-            Self::Audit { chains, rows, checkpoints, unsigned, findings } => {
-                audit([*chains, *rows, *checkpoints, *unsigned], findings)
+            Self::Audit { chains, rows, checkpoints, unsigned, gaps, findings } => {
+                audit([*chains, *rows, *checkpoints, *unsigned], gaps, findings)
             }
+            Self::BackedUp { folder, made_at_ms, octets } => format!(
+                "{}: the database of {}, {octets} octets\nThe keys are not in it: see `Backup` in \
+                 OPERATIONS.md.\n",
+                folder.display(),
+                date(*made_at_ms)
+            ),
             Self::Conformance { url, conclusion, checks } => conformance(url, *conclusion, checks),
-            Self::Compared { .. } | Self::SettlementFormat { .. } => String::new(),
+            Self::Compared { .. } | Self::SettlementFormat { .. } | Self::Snapshot { .. } => {
+                String::new()
+            }
             Self::ContractAdded { contract_id } => format!("contract  {contract_id}\n"),
             Self::ContractSwitched { contract_id, enabled } => {
                 format!("contract {contract_id} is {}\n", switched(*enabled))
@@ -339,6 +372,7 @@ impl Answer {
             Self::Reconciled { institution_id, day, tally } => {
                 reconciled(institution_id, day, tally)
             }
+            Self::Restored { gap, restores, held } => restored(gap, *restores, held),
             Self::Shop(detail) => {
                 let email = detail.email.as_deref().unwrap_or("-");
                 let head = shop_table(std::slice::from_ref(&detail.shop));
@@ -489,17 +523,41 @@ fn shop_table(shops: &[ShopRow]) -> String {
     table(["shop", "name", "user id", "state", "added"], &rows)
 }
 
-fn audit([chains, rows, checkpoints, unsigned]: [u64; 4], findings: &[String]) -> String {
+fn audit(
+    [chains, rows, checkpoints, unsigned]: [u64; 4],
+    gaps: &[TimeGap],
+    findings: &[String],
+) -> String {
     let mut text =
         format!("{rows} rows in {chains} chains, compared with {checkpoints} checkpoints\n");
     if unsigned > 0 {
         let _ = writeln!(text, "{unsigned} lines of the checkpoints are not signed by this server");
+    }
+    for TimeGap { from_ms, to_ms } in gaps {
+        let (from, to) = (date(*from_ms), date(*to_ms));
+        let _ = writeln!(text, "lost in a restore: what was decided from {from} to {to}");
     }
     for finding in findings {
         let _ = writeln!(text, "{finding}");
     }
     if unsigned == 0 && findings.is_empty() {
         text.push_str("nothing was changed\n");
+    }
+    text
+}
+
+fn restored(gap: &TimeGap, restores: u64, held: &[InstitutionId]) -> String {
+    let (from, to) = (date(gap.from_ms), date(gap.to_ms));
+    let mut text = format!(
+        "The database is restored; this is restore number {restores} of it.\nEverything from {from} to \
+         {to} is lost.\n"
+    );
+    for institution in held {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{institution} gets nothing new until its task is closed: pos-server task list"
+        );
     }
     text
 }

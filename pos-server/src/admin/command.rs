@@ -38,6 +38,9 @@ pub enum Command {
     /// The record of every decision about money, keys and settings
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Copy the database into the data folder, for `pos-server backup`; typed by nobody.
+    #[command(skip)]
+    Snapshot,
     /// A step of `pos-server reconcile`, which travels like a command and is typed by nobody.
     #[command(skip)]
     Reconcile(ReconcileStep),

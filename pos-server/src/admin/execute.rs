@@ -20,13 +20,14 @@ use crate::app::App;
 use crate::audit::{self, AuditError};
 use crate::connectors::CallKey;
 use crate::connectors::institution_protocol::conformance::{self, Target, Verdict};
+use crate::data_folder::SNAPSHOT;
 use crate::env::{Clock, Entropy};
 use crate::payments::reconcile::{self, ReconcileError, Run, Tally};
 use crate::payments::tasks::{self, Found, ResolveError};
 use crate::pos::enrolment::{self, ON_SCREEN};
 use crate::pos::institutions::{self, InstitutionError, NewInstitution};
 use crate::store::verbs::{AddContract, AddPos, EndKey, KeyChanged, SetContractEnabled};
-use crate::store::{StoreError, rows};
+use crate::store::{StoreError, rows, sqlite};
 use crate::telemetry::logs::chain;
 
 type Reply = Result<Answer, AdminError>;
@@ -79,6 +80,26 @@ pub async fn execute(app: &App, command: Command) -> Reply {
             TaskCommand::Resolve(it) => task_resolve(app, it).await,
         },
         Command::Reconcile(step) => reconcile_step(app, step).await,
+        Command::Snapshot => snapshot(app).await,
+    }
+}
+
+/// The process that has the database makes the copy, in its own folder: it opens no path that a caller
+/// names, and a copy never outlives it.
+async fn snapshot(app: &App) -> Reply {
+    let number: String = app.entropy.array::<8>().iter().map(|it| format!("{it:02x}")).collect();
+    let path = app.folder.path().join(format!("{SNAPSHOT}{number}"));
+    let (database, copy) = (app.config.database_path(), path.clone());
+    let copying = tokio::task::spawn_blocking(move || {
+        sqlite::snapshot(&database, &copy).inspect_err(|_| {
+            // What was begun is good for nothing.
+            let _ = std::fs::remove_file(&copy);
+        })
+    });
+    match copying.await {
+        Ok(Ok(())) => Ok(Answer::Snapshot { path }),
+        Ok(Err(error)) => Err(AdminError::new(Kind::Internal, chain(&error))),
+        Err(_) => Err(AdminError::new(Kind::Unavailable, "the server ends: begin again")),
     }
 }
 
@@ -382,6 +403,7 @@ async fn audit_verify(app: &App) -> Reply {
         rows: report.verified.rows,
         checkpoints: report.checkpoints,
         unsigned: report.unsigned,
+        gaps: report.gaps,
         findings: report.verified.findings.iter().map(ToString::to_string).collect(),
     })
 }

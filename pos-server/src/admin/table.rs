@@ -29,7 +29,7 @@ fn width(text: &str) -> usize {
 }
 
 /// `2026-11-23 07:00:01Z`.
-pub(super) fn date(at: Timestamp) -> String {
+pub(crate) fn date(at: Timestamp) -> String {
     let seconds = at.as_secs();
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);

@@ -1,6 +1,6 @@
 //! The institutions that the operator serves, ready to be spoken to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -107,12 +107,13 @@ impl Institution {
 pub struct Registry {
     call_key: CallKey,
     institutions: RwLock<HashMap<InstitutionId, Arc<Institution>>>,
+    held: RwLock<HashSet<InstitutionId>>,
 }
 
 impl Registry {
     /// An empty registry whose institutions are called with this key.
     pub fn new(call_key: CallKey) -> Self {
-        Self { call_key, institutions: RwLock::default() }
+        Self { call_key, institutions: RwLock::default(), held: RwLock::default() }
     }
 
     /// Replaces the institutions by those of the shop database. Lines and seal keys of those that
@@ -138,6 +139,17 @@ impl Registry {
         }
         *self.institutions.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         refused
+    }
+
+    /// Replaces the set of institutions that get nothing new until a person has seen to a task.
+    pub fn hold(&self, held: impl IntoIterator<Item = InstitutionId>) {
+        let held = held.into_iter().collect();
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
+    }
+
+    /// Whether it is among them. What is open there is asked about all the same.
+    pub fn is_held(&self, id: &InstitutionId) -> bool {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).contains(id)
     }
 
     /// The institution of this id.

@@ -136,6 +136,18 @@ pub struct ServerKeys {
 }
 
 impl ServerKeys {
+    /// Reads the keys, and makes none.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] names the file and what to do about it.
+    pub fn read(folder: &Path, files: &KeyFiles) -> Result<Self, KeyFileError> {
+        Ok(Self {
+            answer: read_key(folder.join(&files.answer_key))?,
+            institution_call: read_key(folder.join(&files.institution_call_key))?,
+            pepper: Arc::new(read_pepper(folder.join(&files.pepper))?),
+        })
+    }
+
     /// Reads the keys, and makes those of the data folder at the first start, that is while
     /// `database` does not exist. A key file that the configuration names elsewhere is never made.
     ///

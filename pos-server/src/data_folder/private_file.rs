@@ -44,7 +44,7 @@ pub(crate) fn options() -> OpenOptions {
 }
 
 /// Reads a file that nobody but its owner may read.
-pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let failed = |cause| PrivateFileError::Io { path: path.into(), cause };
     let file = File::open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;

@@ -212,9 +212,11 @@ pub(super) fn enough_time(app: &App, call: &Call) -> Result<(), ApiError> {
 }
 
 /// Nothing new is begun at an institution that is silent, but for a try now and then: the call is
-/// refused at once instead of waiting for the time-out (`docs/adr/0267`).
+/// refused at once instead of waiting for the time-out (`docs/adr/0267`). Nor at one that is held after a
+/// restore, because what it did in the time that was lost is not known here (`docs/adr/0272`).
 pub(super) fn answers(app: &App, institution: &Institution) -> Result<(), ApiError> {
-    if institution.health.may_try(app.clock.monotonic()) {
+    let held = app.institutions.is_held(&institution.record().id);
+    if !held && institution.health.may_try(app.clock.monotonic()) {
         return Ok(());
     }
     Err(ErrorCode::InstitutionUnavailable.into())

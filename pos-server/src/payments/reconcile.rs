@@ -330,6 +330,7 @@ impl<'r> Step<'r> {
             payment: difference.ours.as_ref().map(|ours| ours.payment),
             operation: Some(difference.operation),
             text: difference.text.as_str().into(),
+            holds: false,
             resolved_at: None,
             note: None,
         }

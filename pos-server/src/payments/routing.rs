@@ -120,7 +120,9 @@ pub async fn quote(
         let Some(institution) = institution else { continue };
         let mut rejection = if taken {
             Some(ErrorCode::OrderTaken)
-        } else if !institution.health.is_well(app.clock.monotonic()) {
+        } else if app.institutions.is_held(&contract.institution)
+            || !institution.health.is_well(app.clock.monotonic())
+        {
             Some(ErrorCode::InstitutionUnavailable)
         } else {
             open(&contract, &institution, money).err()

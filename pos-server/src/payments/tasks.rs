@@ -125,10 +125,13 @@ async fn close(
         return Err(ResolveError::NothingToDecide);
     }
     let now = app.clock.now();
-    let (institution, id) = (task.institution, task.id);
+    let (institution, id) = (task.institution.clone(), task.id);
     let verb = ResolveInstitutionTask { institution, task: id, note: note.into(), now };
     if !app.store.resolve_institution_task(verb).await? {
         return Err(ResolveError::Closed);
+    }
+    if task.holds {
+        app.load_institutions().await?;
     }
     find(app, id).await
 }

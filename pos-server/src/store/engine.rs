@@ -83,6 +83,8 @@ pub trait Reader: Send + Sync {
     fn institution_tasks(&self, limit: u32) -> Result<Vec<InstitutionTask>, StoreError>;
     /// One task about an institution. For the operator.
     fn institution_task(&self, id: TaskId) -> Result<Option<InstitutionTask>, StoreError>;
+    /// Institutions that get nothing new until a task about them is closed.
+    fn held_institutions(&self) -> Result<Vec<InstitutionId>, StoreError>;
     /// Operations of an institution behind `after`, by id and so by their beginning, at most `limit`.
     /// For the operator.
     fn operations_of(

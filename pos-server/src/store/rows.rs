@@ -317,6 +317,8 @@ pub struct InstitutionTask {
     pub operation: Option<OperationId>,
     /// What happened, as a sentence. An institution has one task of a text, open or closed.
     pub text: Box<str>,
+    /// Whether the institution gets nothing new while the task is open.
+    pub holds: bool,
     /// When it was closed, if it was.
     pub resolved_at: Option<Timestamp>,
     /// What the person said who closed it.

@@ -10,7 +10,7 @@ use pos_protocol::id::{
 use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::money::Amount;
 use pos_protocol::payment::{OperationKind, OperationState, Sums};
-use pos_protocol::wire::MailLanguage;
+use pos_protocol::wire::{MailLanguage, TimeGap};
 use pos_protocol::{Currency, ErrorCode, Timestamp};
 
 use super::rows::{
@@ -587,6 +587,18 @@ pub struct OpenInstitutionTasks {
     pub now: Timestamp,
 }
 
+/// Notes that the database was restored from a backup: what was written in between is lost, and each of
+/// the tasks holds its institution.
+#[derive(Clone, Debug)]
+pub struct RecordRestore {
+    /// From the backup to the restore, both ends included.
+    pub gap: TimeGap,
+    /// One for each institution. At most [`MOST_ROWS`].
+    pub tasks: Vec<InstitutionTask>,
+    /// The present time.
+    pub now: Timestamp,
+}
+
 /// Closes a task about an institution.
 #[derive(Clone, Debug)]
 pub struct ResolveInstitutionTask {
@@ -834,6 +846,16 @@ verbs! {
     LeaseNotices(LeaseNotices) -> Vec<DueNotice>, lease_notices;
     /// Writes down what became of them.
     RecordDeliveries(RecordDeliveries) -> (), record_deliveries;
+    /// Marks operations as named by a settlement file; answers them as they stood before.
+    MarkSettled(MarkSettled) -> Vec<InstitutionOperation>, mark_settled;
+    /// Notes that a day was reconciled; `false` when there is no such institution.
+    RecordSettlement(RecordSettlement) -> Changed, record_settlement;
+    /// Opens tasks about an institution; answers those that are new.
+    OpenInstitutionTasks(OpenInstitutionTasks) -> Vec<TaskId>, open_institution_tasks;
+    /// Notes that the database was restored; answers how many times that has been.
+    RecordRestore(RecordRestore) -> u64, record_restore;
+    /// Closes a task about an institution; `false` when there is none that is open.
+    ResolveInstitutionTask(ResolveInstitutionTask) -> Changed, resolve_institution_task;
     /// Removes what has served its time; answers how many rows went.
     Prune(Prune) -> u64, prune;
 }

@@ -9,6 +9,7 @@ use pos_tests::shared::Shared;
 
 mod access;
 mod audit;
+mod backup;
 mod bad_input;
 mod bodies;
 mod canaries;

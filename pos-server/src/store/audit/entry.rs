@@ -62,6 +62,9 @@ struct Body<'a> {
     task: Option<TaskId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
+    /// Of a restore: from when until when everything is lost, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gap: Option<[Timestamp; 2]>,
     /// Of a settlement: YYYYMMDD.
     #[serde(skip_serializing_if = "Option::is_none")]
     day: Option<u32>,
@@ -192,6 +195,11 @@ pub(super) fn of(verb: &Verb, reply: &Reply) -> Option<Entry> {
             let (institution, tasks) = (Some(&verb.institution), new.clone());
             let what = "institution_tasks";
             entry(verb.now, None, &Body { what, institution, tasks, ..Body::default() })
+        }
+        (Verb::RecordRestore(verb), Reply::RecordRestore(_)) => {
+            let gap = Some([verb.gap.from_ms, verb.gap.to_ms]);
+            let tasks = verb.tasks.iter().map(|task| task.id).collect();
+            entry(verb.now, None, &Body { what: "restore", gap, tasks, ..Body::default() })
         }
         (Verb::ResolveInstitutionTask(verb), Reply::ResolveInstitutionTask(true)) => {
             let (institution, task) = (Some(&verb.institution), Some(verb.task));

@@ -118,6 +118,7 @@ macro_rules! conformance_suite {
                 marks_count_once_their_run_came_to_the_end
                 a_later_operation_knows_whether_the_first_was_settled
                 a_task_about_an_institution_is_opened_and_closed_once
+                a_restore_holds_the_institutions_until_their_tasks_are_closed
             }
         }
     };

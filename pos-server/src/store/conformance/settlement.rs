@@ -5,11 +5,13 @@ use std::time::Duration;
 use pos_protocol::Timestamp;
 use pos_protocol::id::OperationId;
 use pos_protocol::payment::{OperationKind, OperationState};
+use pos_protocol::wire::TimeGap;
 
 use super::bed::{Bed, INSTITUTION, amount, named, tell};
 use crate::store::rows::{InstitutionTask, SettlementDay, SettlementRow, StoredPayment};
 use crate::store::verbs::{
-    Begun, MarkSettled, OpenInstitutionTasks, RecordSettlement, ResolveInstitutionTask,
+    Begun, MarkSettled, OpenInstitutionTasks, RecordRestore, RecordSettlement,
+    ResolveInstitutionTask,
 };
 
 const BEFORE_ALL: OperationId = OperationId::from_octets([0; 16]);
@@ -145,6 +147,7 @@ pub(in crate::store) fn a_task_about_an_institution_is_opened_and_closed_once(be
         payment: known.then_some(paid.id),
         operation: Some(first(&paid)),
         text: text.into(),
+        holds: false,
         resolved_at: None,
         note: None,
     };
@@ -186,4 +189,44 @@ pub(in crate::store) fn a_task_about_an_institution_is_opened_and_closed_once(be
     let two = task(bed, "two", false);
     let nobodys = OpenInstitutionTasks { institution: named("nobody"), ..open(bed, vec![two]) };
     assert_eq!(tell!(bed, OpenInstitutionTasks, nobodys), []);
+}
+
+pub(in crate::store) fn a_restore_holds_the_institutions_until_their_tasks_are_closed(
+    bed: &mut Bed,
+) {
+    let gap =
+        |from, to| TimeGap { from_ms: Timestamp::from_ms(from), to_ms: Timestamp::from_ms(to) };
+    let task = |bed: &mut Bed, institution: &str, text: &str| InstitutionTask {
+        id: bed.task_id(),
+        created_at: bed.now,
+        institution: named(institution),
+        shop: None,
+        payment: None,
+        operation: None,
+        text: text.into(),
+        holds: true,
+        resolved_at: None,
+        note: None,
+    };
+    let (ours, nobodys) = (task(bed, INSTITUTION, "lost"), task(bed, "nobody", "lost"));
+    let tasks = vec![ours.clone(), nobodys];
+    let restore = RecordRestore { gap: gap(1_000, 2_000), tasks, now: bed.now };
+    assert_eq!(tell!(bed, RecordRestore, restore), 1);
+    assert_eq!(bed.read().time_gaps().unwrap(), [gap(1_000, 2_000)]);
+    assert_eq!(bed.read().held_institutions().unwrap(), [named(INSTITUTION)]);
+    assert_eq!(bed.read().institution_task(ours.id).unwrap(), Some(ours.clone()));
+    // The same backup once more, and then another.
+    for (from, to, count) in [(1_000, 3_000, 1), (1_000, 2_500, 1), (5_000, 6_000, 2)] {
+        let restore = RecordRestore { gap: gap(from, to), tasks: Vec::new(), now: bed.now };
+        assert_eq!(tell!(bed, RecordRestore, restore), count);
+    }
+    assert_eq!(bed.read().time_gaps().unwrap(), [gap(1_000, 3_000), gap(5_000, 6_000)]);
+    let resolve = ResolveInstitutionTask {
+        institution: named(INSTITUTION),
+        task: ours.id,
+        note: "compared".into(),
+        now: bed.now,
+    };
+    assert!(tell!(bed, ResolveInstitutionTask, resolve));
+    assert_eq!(bed.read().held_institutions().unwrap(), []);
 }

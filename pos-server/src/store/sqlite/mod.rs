@@ -14,6 +14,7 @@ mod notices;
 mod reader;
 mod rows;
 mod settlement;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -35,6 +36,8 @@ use super::StoreError;
 use super::audit::Chain;
 use super::engine::{Engine, Lookups};
 use super::rows::Incarnation;
+
+pub use self::snapshot::{SnapshotError, check, snapshot};
 
 /// Why a database file cannot be used. Each sentence is for the operator.
 #[derive(Debug, thiserror::Error)]

@@ -346,6 +346,10 @@ impl Reader for SqliteReader {
         self.one(settlement::TASK, (id.octets(),), settlement::task)
     }
 
+    fn held_institutions(&self) -> Result<Vec<InstitutionId>, StoreError> {
+        self.list(settlement::HELD, (), |cells| cells.named(0))
+    }
+
     fn operations_of(
         &self,
         institution: &InstitutionId,

@@ -8,7 +8,8 @@ use super::rows::{Cells, corrupt, ms};
 use crate::store::StoreError;
 use crate::store::rows::{InstitutionOperation, InstitutionTask, SettlementDay, SettlementRow};
 use crate::store::verbs::{
-    Changed, MOST_ROWS, MarkSettled, OpenInstitutionTasks, RecordSettlement, ResolveInstitutionTask,
+    Changed, MOST_ROWS, MarkSettled, OpenInstitutionTasks, RecordRestore, RecordSettlement,
+    ResolveInstitutionTask,
 };
 
 /// `SELECT` of operations `o` as [`operation`] reads them. A mark counts while its run is the one that
@@ -42,12 +43,16 @@ pub(super) const SETTLEMENTS: &str = "SELECT day, from_ms, until_ms, run FROM se
 
 /// Open ones, oldest first.
 pub(super) const OPEN_TASKS: &str = "SELECT id, created_at, institution, shop, payment, operation, \
-    text, resolved_at, note FROM institution_task WHERE resolved_at IS NULL \
+    text, holds, resolved_at, note FROM institution_task WHERE resolved_at IS NULL \
     ORDER BY created_at, id LIMIT ?1";
+
+/// Institutions with an open task that holds them.
+pub(super) const HELD: &str = "SELECT DISTINCT institution FROM institution_task \
+    WHERE resolved_at IS NULL AND holds = 1 ORDER BY institution";
 
 /// One of them.
 pub(super) const TASK: &str = "SELECT id, created_at, institution, shop, payment, operation, text, \
-    resolved_at, note FROM institution_task WHERE id = ?1";
+    holds, resolved_at, note FROM institution_task WHERE id = ?1";
 
 pub(super) fn mark_settled(
     db: &Connection,
@@ -98,22 +103,46 @@ pub(super) fn open_tasks(
     db: &Connection,
     verb: &OpenInstitutionTasks,
 ) -> Result<Vec<TaskId>, StoreError> {
+    let of_it = verb.tasks.iter().filter(|task| task.institution == verb.institution);
+    insert_tasks(db, of_it)
+}
+
+pub(super) fn record_restore(db: &Connection, verb: &RecordRestore) -> Result<u64, StoreError> {
+    let (from, to) = (ms(verb.gap.from_ms), ms(verb.gap.to_ms));
+    // The same backup may be restored again: the longer gap counts.
+    db.prepare_cached(
+        "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, ?2) \
+         ON CONFLICT DO UPDATE SET to_ms = max(to_ms, excluded.to_ms)",
+    )?
+    .execute((from, to))?;
+    insert_tasks(db, verb.tasks.iter())?;
+    let mut count = db.prepare_cached("SELECT count(*) FROM time_gap")?;
+    let mut rows = count.query(())?;
+    Cells(rows.next()?.ok_or(corrupt("count"))?).sum(0)
+}
+
+fn insert_tasks<'t>(
+    db: &Connection,
+    tasks: impl Iterator<Item = &'t InstitutionTask>,
+) -> Result<Vec<TaskId>, StoreError> {
     let mut insert = db.prepare_cached(
-        "INSERT INTO institution_task (institution, text, id, created_at, shop, payment, operation) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE EXISTS (SELECT 1 FROM institution WHERE id = ?1) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO institution_task \
+           (institution, text, id, created_at, shop, payment, operation, holds) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+         WHERE EXISTS (SELECT 1 FROM institution WHERE id = ?1) ON CONFLICT DO NOTHING",
     )?;
     let most = usize::try_from(MOST_ROWS).unwrap_or(usize::MAX);
     let mut new = Vec::new();
-    for task in verb.tasks.iter().take(most) {
+    for task in tasks.take(most) {
         let kept = insert.execute(params![
-            verb.institution.as_str(),
+            task.institution.as_str(),
             task.text,
             task.id.octets(),
             ms(task.created_at),
             task.shop.as_ref().map(ShopId::octets),
             task.payment.as_ref().map(PaymentId::octets),
             task.operation.as_ref().map(OperationId::octets),
+            task.holds,
         ])?;
         if kept == 1 {
             new.push(task.id);
@@ -177,8 +206,9 @@ pub(super) fn task(cells: &Cells<'_>) -> Result<InstitutionTask, StoreError> {
         payment: cells.maybe(4, Cells::array)?.map(PaymentId::from_octets),
         operation: cells.maybe(5, Cells::array)?.map(OperationId::from_octets),
         text: cells.boxed(6)?,
-        resolved_at: cells.maybe(7, Cells::instant)?,
-        note: cells.maybe(8, Cells::boxed)?,
+        holds: cells.flag(7)?,
+        resolved_at: cells.maybe(8, Cells::instant)?,
+        note: cells.maybe(9, Cells::boxed)?,
     })
 }
 

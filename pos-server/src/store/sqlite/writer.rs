@@ -214,6 +214,7 @@ fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
         Verb::OpenInstitutionTasks(verb) => {
             Reply::OpenInstitutionTasks(settlement::open_tasks(db, verb)?)
         }
+        Verb::RecordRestore(verb) => Reply::RecordRestore(settlement::record_restore(db, verb)?),
         Verb::ResolveInstitutionTask(verb) => {
             Reply::ResolveInstitutionTask(settlement::resolve_task(db, verb)?)
         }
