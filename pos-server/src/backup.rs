@@ -119,8 +119,9 @@ struct Manifest {
     release: String,
     answer_key: KeyId,
     institution_call_key: KeyId,
-    /// A digest of the pepper, from which nobody gets it back.
+    /// Digests of the pepper and the webhook seed, from which nobody gets them back.
     pepper: String,
+    webhook_seed: String,
     files: Vec<Listed>,
 }
 
@@ -162,7 +163,8 @@ impl Draft {
             release: env!("CARGO_PKG_VERSION").into(),
             answer_key: keys.answer.id(),
             institution_call_key: keys.institution_call.id(),
-            pepper: pepper_digest(&keys),
+            pepper: digest_of("pepper", keys.pepper.expose()),
+            webhook_seed: digest_of("webhook seed", keys.webhook_seed.expose()),
             files: Vec::new(),
         };
         let mut draft = Self { target: target.into(), folder, manifest };
@@ -230,9 +232,9 @@ impl Draft {
 }
 
 /// The purpose is hashed along, so that the digest is that of nothing else.
-fn pepper_digest(keys: &ServerKeys) -> String {
-    let digest = Sha256::new().chain_update(b"pos-server backup pepper 1\n");
-    base64url(&digest.chain_update(keys.pepper.expose()).finalize())
+fn digest_of(what: &str, octets: &[u8; 32]) -> String {
+    let digest = Sha256::new().chain_update(format!("pos-server backup {what} 1\n"));
+    base64url(&digest.chain_update(octets).finalize())
 }
 
 impl Manifest {

@@ -8,7 +8,7 @@ use pos_protocol::id::{InstitutionId, TaskId};
 use pos_protocol::wire::TimeGap;
 
 use super::files::{self, failed, sync_folder};
-use super::{BackupError, DATABASE, Manifest, pepper_digest};
+use super::{BackupError, DATABASE, Manifest, digest_of};
 use crate::admin::date;
 use crate::app::Environment;
 use crate::config::{Config, KeyFiles};
@@ -122,6 +122,7 @@ impl Work<'_> {
             (&files.answer_key, &own.answer_key),
             (&files.institution_call_key, &own.institution_call_key),
             (&files.pepper, &own.pepper),
+            (&files.webhook_seed, &own.webhook_seed),
         ] {
             if file == own {
                 let octets = private_file::read(&self.keys.join(file));
@@ -150,8 +151,11 @@ impl Work<'_> {
         if keys.institution_call.id() != self.manifest.institution_call_key {
             return wrong("institution call key");
         }
-        if pepper_digest(&keys) != self.manifest.pepper {
+        if digest_of("pepper", keys.pepper.expose()) != self.manifest.pepper {
             return wrong("pepper");
+        }
+        if digest_of("webhook seed", keys.webhook_seed.expose()) != self.manifest.webhook_seed {
+            return wrong("webhook seed");
         }
         Ok(())
     }

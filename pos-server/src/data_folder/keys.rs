@@ -144,7 +144,8 @@ impl ServerKeys {
         Ok(Self {
             answer: read_key(folder.join(&files.answer_key))?,
             institution_call: read_key(folder.join(&files.institution_call_key))?,
-            pepper: Arc::new(read_pepper(folder.join(&files.pepper))?),
+            pepper: Arc::new(Pepper::from_octets(read_octets(folder.join(&files.pepper))?)),
+            webhook_seed: WebhookSeed::from_octets(read_octets(folder.join(&files.webhook_seed))?),
         })
     }
 

@@ -45,6 +45,11 @@ impl WebhookSeed {
         Self(Zeroizing::new(octets))
     }
 
+    /// The octets, for the digest in a backup.
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// A shop's key of this generation.
     fn key(&self, shop: ShopId, generation: u32) -> SigningKeyPair {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &*self.0);

@@ -13,7 +13,8 @@ use super::StoreError;
 use super::audit::{AuditRow, Head};
 use super::rows::{
     ChannelRow, ContractRow, Incarnation, InstitutionOperation, InstitutionRow, InstitutionTask,
-    KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow, StoredPayment, TaskRow, TimeGaps, UnderKey,
+    KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow, StoredPayment,
+    TaskRow, TimeGaps, UnderKey,
 };
 use super::verbs::{Reply, Verb};
 

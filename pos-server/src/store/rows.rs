@@ -453,8 +453,8 @@ pub struct ChannelRow {
 }
 
 /// Without the target, which logs do not get.
-impl std::fmt::Debug for ChannelRow {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for ChannelRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChannelRow").field("channel", &self.channel).finish_non_exhaustive()
     }
 }

@@ -612,7 +612,6 @@ pub struct ResolveInstitutionTask {
     pub now: Timestamp,
 }
 
-
 /// Closes a task.
 #[derive(Clone, Debug)]
 pub struct ResolveTask {
@@ -701,14 +700,6 @@ pub struct RecordDeliveries {
     /// Each.
     pub deliveries: Vec<Delivery>,
     /// The present time.
-    /// Marks operations as named by a settlement file; answers them as they stood before.
-    MarkSettled(MarkSettled) -> Vec<InstitutionOperation>, mark_settled;
-    /// Notes that a day was reconciled; `false` when there is no such institution.
-    RecordSettlement(RecordSettlement) -> Changed, record_settlement;
-    /// Opens tasks about an institution; answers those that are new.
-    OpenInstitutionTasks(OpenInstitutionTasks) -> Vec<TaskId>, open_institution_tasks;
-    /// Closes a task about an institution; `false` when there is none that is open.
-    ResolveInstitutionTask(ResolveInstitutionTask) -> Changed, resolve_institution_task;
     pub now: Timestamp,
 }
 

@@ -30,7 +30,7 @@ async fn refused(bed: &Bed, words: &[&str]) -> String {
 fn copy_keys(bed: &Bed) {
     let keys = bed.folder().join("keys");
     fs::create_dir(&keys).unwrap();
-    for file in ["answer-key.pem", "institution-call-key.pem", "pepper.key"] {
+    for file in ["answer-key.pem", "institution-call-key.pem", "pepper.key", "webhook-seed.key"] {
         fs::copy(bed.folder().join("data").join(file), keys.join(file)).unwrap();
     }
 }

@@ -211,7 +211,8 @@ impl<'a> Planted<'a> {
 }
 
 /// The server's own keys, each of which lies in a file of its own and nowhere else.
-const KEY_FILES: [&str; 3] = ["answer-key.pem", "institution-call-key.pem", "pepper.key"];
+const KEY_FILES: [&str; 4] =
+    ["answer-key.pem", "institution-call-key.pem", "pepper.key", "webhook-seed.key"];
 
 fn keys_of_the_server(bed: &Bed) -> Vec<Canary> {
     let keys = KEY_FILES.map(|name| {
