@@ -15,12 +15,12 @@ use tracing::warn;
 
 pub use self::server::{Announcement, ServeError, Server, runtime, serve};
 use crate::clocks::{ClockWatch, TimeMarkError};
-use crate::config::{Config, LimitSettings};
+use crate::config::Config;
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::succession::SuccessionFileError;
 use crate::data_folder::{DataFolder, DataFolderError, DatabaseLock, succession};
-use crate::env::{Clock, Entropy, SystemClock, SystemEntropy};
+use crate::env::{Clock, Entropy, Executor, Network, SystemClock, SystemEntropy, SystemNetwork};
 use crate::http::admission::Admission;
 use crate::http::listener::ListenError;
 use crate::http::tls::TlsError;
@@ -44,16 +44,28 @@ pub struct Environment {
     pub clock: Arc<dyn Clock>,
     /// Where it draws random octets.
     pub entropy: Arc<dyn Entropy>,
+    /// How it reaches institutions.
+    pub network: Arc<dyn Network>,
+    /// Who carries on its work.
+    pub executor: Executor,
+    /// How the database reaches its file ([`SqliteOptions::disk`]).
+    pub disk: Option<&'static str>,
 }
 
 impl Environment {
+    /// This clock and randomness; all else is the machine's.
+    pub fn with(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
+        let network = Arc::new(SystemNetwork);
+        Self { clock, entropy, network, executor: Executor::Threads, disk: None }
+    }
+
     /// The machine's own clocks and random generator.
     ///
     /// # Errors
     /// [`StartError::Entropy`] on a machine without random octets.
     pub fn of_the_system() -> Result<Self, StartError> {
         let entropy = SystemEntropy::open().map_err(StartError::Entropy)?;
-        Ok(Self { clock: Arc::new(SystemClock), entropy: Arc::new(entropy) })
+        Ok(Self::with(Arc::new(SystemClock), Arc::new(entropy)))
     }
 }
 
@@ -147,6 +159,8 @@ pub struct App {
     pub driver: Driver,
     /// How shops are told.
     pub outbox: Outbox,
+    /// Who carries on what a call began.
+    pub executor: Executor,
     /// The operations that run in this process.
     pub conductor: Arc<Conductor>,
     /// Ends the process when a part of it cannot go on.
@@ -169,7 +183,7 @@ impl App {
         authority: Option<String>,
         environment: Environment,
     ) -> Result<Arc<Self>, StartError> {
-        let Environment { clock, entropy } = environment;
+        let Environment { clock, entropy, network, executor, disk } = environment;
         let outbox = Outbox::new(&config)?;
         let path = config.database_path();
         let database = folder.take_database(&path)?;
@@ -180,7 +194,20 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let halt = Halt::default();
         let incarnation = entropy.array();
-        let store = open_store(&path, &config.limits, &metrics, &readiness, &halt, incarnation)?;
+        let watch = StoreWatch {
+            metrics: Arc::clone(&metrics),
+            readiness: Arc::clone(&readiness),
+            halt: halt.clone(),
+        };
+        let options = SqliteOptions {
+            disk,
+            moves_in_place: matches!(executor, Executor::OneThread(_)),
+            ..SqliteOptions::for_threads(
+                config.limits.answering_threads(server::processors()),
+                incarnation,
+            )
+        };
+        let store = open_store(&path, options, watch, &executor)?;
         folder.note_database()?;
         folder.remove_snapshots()?;
         let call_key = {
@@ -204,7 +231,8 @@ impl App {
             incarnation,
             store,
             institutions: Registry::new(call_key),
-            driver: Driver::new(DriverSettings::default(), Arc::clone(&clock)),
+            driver: Driver::new(DriverSettings::default(), Arc::clone(&clock)).over(network),
+            executor,
             outbox,
             conductor: Arc::default(),
             keys,
@@ -255,6 +283,18 @@ impl App {
         all.iter().map(|one| self.driver.longest_exchange(one)).max().unwrap_or_default()
     }
 
+    /// Begins the work beside the calls for whoever brings calls by another way than sockets, and is
+    /// ready from then on. Dropping the tasks ends them.
+    ///
+    /// # Errors
+    /// [`StartError::TimeMark`].
+    pub fn begin(self: &Arc<Self>, shutdown: &Shutdown) -> Result<JoinSet<()>, StartError> {
+        let mut tasks = JoinSet::new();
+        self.spawn_background(ClockWatch::begin(self)?, &mut tasks, shutdown);
+        self.readiness.clear(Fault::Starting);
+        Ok(tasks)
+    }
+
     /// The work that goes on beside the calls; each ends soon after `shutdown` is asked for.
     fn spawn_background(
         self: &Arc<Self>,
@@ -270,7 +310,7 @@ impl App {
     pub async fn close(app: Arc<Self>) {
         let store = app.store.clone();
         // It joins the writer's thread, which may still be syncing.
-        if tokio::task::spawn_blocking(move || store.close()).await.is_err() {
+        if app.executor.apart(move || store.close()).await.is_none() {
             warn!("the store did not close");
         }
         // In the order of its fields: the folder, whose lock others wait for, is the last.
@@ -303,21 +343,13 @@ impl Observer for StoreWatch {
 
 fn open_store(
     database: &Path,
-    limits: &LimitSettings,
-    metrics: &Arc<Metrics>,
-    readiness: &Arc<Readiness>,
-    halt: &Halt,
-    incarnation: Incarnation,
+    options: SqliteOptions,
+    watch: StoreWatch,
+    executor: &Executor,
 ) -> Result<Store, StartError> {
-    let watch = StoreWatch {
-        metrics: Arc::clone(metrics),
-        readiness: Arc::clone(readiness),
-        halt: halt.clone(),
-    };
     let path = database.to_path_buf();
-    let threads = limits.answering_threads(server::processors());
-    let options = SqliteOptions::for_threads(threads, incarnation);
     let engine =
         sqlite::open(database, options).map_err(|cause| StartError::Database { path, cause })?;
-    Store::open_with(engine, StoreOptions::new(Arc::new(watch))).map_err(StartError::Thread)
+    let options = StoreOptions { executor: executor.clone(), ..StoreOptions::new(Arc::new(watch)) };
+    Store::open_with(engine, options).map_err(StartError::Thread)
 }

@@ -105,9 +105,9 @@ pub async fn checkpoint(app: &App) -> Result<(), AuditError> {
     let heads = app.store.read_slow(|reader| reader.audit_heads()).await?;
     let line = line_of(app.clock.now(), &heads, &app.keys.answer);
     let path = path(app);
-    let written = tokio::task::spawn_blocking(move || {
-        append(&path, &line).map_err(|cause| AuditError::File { path, cause })
-    });
+    let written = app
+        .executor
+        .apart(move || append(&path, &line).map_err(|cause| AuditError::File { path, cause }));
     written.await.unwrap_or(Err(AuditError::Store(StoreError::Stopped)))
 }
 

@@ -122,7 +122,7 @@ impl ClockWatch {
                 continue;
             }
             if good.is_multiple_of(RAISE_EVERY) {
-                self.raise(app.clock.now()).await;
+                self.raise(&app).await;
             }
             good = good.wrapping_add(1);
         }
@@ -161,17 +161,18 @@ impl ClockWatch {
         }
     }
 
-    async fn raise(&mut self, now: Timestamp) {
+    async fn raise(&mut self, app: &App) {
+        let now = app.clock.now();
         if now <= self.mark.at {
             return;
         }
         self.mark.at = now;
         let mark = self.mark.clone();
         // A sync may take long; nothing else waits for this one.
-        match tokio::task::spawn_blocking(move || mark.write()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(cause)) => warn!(cause = %cause, "the time mark was not kept"),
-            Err(_) => warn!("the time mark was not kept"),
+        match app.executor.apart(move || mark.write()).await {
+            Some(Ok(())) => {}
+            Some(Err(cause)) => warn!(cause = %cause, "the time mark was not kept"),
+            None => warn!("the time mark was not kept"),
         }
     }
 }

@@ -329,7 +329,7 @@ mod tests {
             };
             let clock = Arc::new(SetClock(AtomicU64::new(1_000)));
             let entropy = Arc::new(SystemEntropy::open().unwrap());
-            let environment = Environment { clock: clock.clone(), entropy };
+            let environment = Environment::with(clock.clone(), entropy);
             let server = Server::bind(config, environment).await.unwrap();
             let (app, address) = (Arc::clone(server.app()), server.app().authority.clone());
             let (trigger, shutdown) = shutdown::channel();

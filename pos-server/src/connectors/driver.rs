@@ -21,7 +21,7 @@ use super::connector::{Reply, Request};
 use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::registry::Institution;
 use super::seal_keys::SealKeys;
-use crate::env::Clock;
+use crate::env::{Clock, Network, SystemNetwork};
 
 /// How the driver waits, and how much it holds.
 #[derive(Clone, Debug)]
@@ -91,6 +91,7 @@ impl Failure {
 pub struct Driver {
     settings: DriverSettings,
     clock: Arc<dyn Clock>,
+    network: Arc<dyn Network>,
 }
 
 impl fmt::Debug for Driver {
@@ -102,7 +103,13 @@ impl fmt::Debug for Driver {
 impl Driver {
     /// A driver that reads this clock.
     pub fn new(settings: DriverSettings, clock: Arc<dyn Clock>) -> Self {
-        Self { settings, clock }
+        Self { settings, clock, network: Arc::new(SystemNetwork) }
+    }
+
+    /// The same over another network than the machine's.
+    #[must_use]
+    pub fn over(self, network: Arc<dyn Network>) -> Self {
+        Self { network, ..self }
     }
 
     /// Sends an operation, once, and waits for its outcome. The order has been written down
@@ -279,7 +286,8 @@ impl Driver {
         let longest = self.longest_exchange(institution);
         let mut begun = false;
         let permitted = || permit.map_or(Ok(()), |permit| self.may_write(permit));
-        let sending = institution.lines.send(&self.settings, request, permitted, &mut begun);
+        let sending =
+            institution.lines.send(&*self.network, &self.settings, request, permitted, &mut begun);
         match timeout(longest, Box::pin(sending)).await {
             Ok(Ok(reply)) => Ok(reply),
             Ok(Err(fault)) if begun => Err(Failure::Lost(fault)),

@@ -60,7 +60,7 @@ where
     let (first, begun) = oneshot::channel();
     let (last, ended) = oneshot::channel();
     // Within the call's span, so that the line about the outcome has the call's request id.
-    tokio::spawn(work(Arc::clone(app), first, last).in_current_span());
+    app.executor.spawn(work(Arc::clone(app), first, last).in_current_span());
     told_within(patience(app, deadline), begun, ended).await
 }
 

@@ -52,7 +52,7 @@ pub async fn check(app: &Arc<App>, call: Call, request: CheckRequest) -> Result<
         let _ = tell.send(answer);
         drop(entered);
     };
-    tokio::spawn(asking.in_current_span());
+    app.executor.spawn(asking.in_current_span());
     match tokio::time::timeout(patience, told).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(ApiError::internal("the task of a check ended without a word")),

@@ -87,7 +87,7 @@ pub(super) async fn conduct(
 /// monotonic clock.
 pub(super) fn pursue(app: &Arc<App>, owned: Owned, errand: Errand, lease_until: Duration) {
     let app = Arc::clone(app);
-    tokio::spawn(async move {
+    app.executor.clone().spawn(async move {
         let began = app.clock.monotonic();
         let answer = match &errand {
             Errand::Ask(order) => app.driver.inquire(&owned.institution, order).await,

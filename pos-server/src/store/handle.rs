@@ -12,6 +12,7 @@ use super::engine::{Engine, Lookups, Reader, Writer};
 use super::queue::{Group, Queue};
 use super::sqlite::{self, OpenError, SqliteOptions};
 use super::verbs::{Reply, Verb};
+use crate::env::Executor;
 
 /// The shop database. Clones are the same store; the last one to go closes it.
 ///
@@ -44,6 +45,8 @@ pub struct StoreOptions {
     pub lists: usize,
     /// Who is told.
     pub observer: Arc<dyn Observer>,
+    /// Whether the writer and the lists have threads.
+    pub executor: Executor,
 }
 
 /// A commit costs the same pages and one sync whether it brings one verb or ten
@@ -53,12 +56,14 @@ const SPACING: Duration = Duration::from_millis(4);
 impl StoreOptions {
     /// The usual sizes.
     pub fn new(observer: Arc<dyn Observer>) -> Self {
-        Self { queue: 4096, group: 256, spacing: SPACING, lists: 2, observer }
+        let executor = Executor::Threads;
+        Self { queue: 4096, group: 256, spacing: SPACING, lists: 2, observer, executor }
     }
 }
 
 struct Shared {
     queue: Arc<Queue>,
+    /// None where it is a task, which ends by itself once the queue is closed and empty.
     writer: Mutex<Option<JoinHandle<()>>>,
     lookups: Reading,
     lists: Reading,
@@ -81,7 +86,8 @@ impl Store {
         Self::open_with(engine, options).map_err(|cause| OpenError::Io { path: path.into(), cause })
     }
 
-    /// Puts queue and writer thread above an opened engine (`sqlite::open`).
+    /// Puts queue and writer above an opened engine (`sqlite::open`). The writer has a thread, or is a
+    /// task of the runtime that this is called on.
     ///
     /// # Errors
     /// The system gives no thread.
@@ -95,12 +101,22 @@ impl Store {
             spacing: options.spacing,
             observer: options.observer,
         };
-        let thread = Builder::new().name("store-writer".into()).spawn(move || line.run())?;
+        let (writer, of_lists) = match &options.executor {
+            Executor::Threads => {
+                let thread =
+                    Builder::new().name("store-writer".into()).spawn(move || line.run())?;
+                (Some(thread), Lookups::Apart(options.lists))
+            }
+            Executor::OneThread(_) => {
+                options.executor.spawn(line.run_as_task());
+                (None, Lookups::InPlace)
+            }
+        };
         Ok(Self(Arc::new(Shared {
             queue,
-            writer: Mutex::new(Some(thread)),
+            writer: Mutex::new(writer),
             lookups: Reading::new(reader, lookups),
-            lists: Reading::new(lists, Lookups::Apart(options.lists)),
+            lists: Reading::new(lists, of_lists),
         })))
     }
 
@@ -193,7 +209,7 @@ impl Drop for Shared {
     }
 }
 
-/// The writer's thread.
+/// The writer: a thread or a task.
 struct Line {
     queue: Arc<Queue>,
     writer: Box<dyn Writer>,
@@ -214,6 +230,17 @@ impl Line {
             }
             // A verb that comes later than that is committed at once.
             self.queue.rest(self.spacing.saturating_sub(begun.elapsed()));
+        }
+    }
+
+    async fn run_as_task(mut self) {
+        let end = End { queue: Arc::clone(&self.queue), observer: Arc::clone(&self.observer) };
+        while let Some(group) = self.queue.next(self.group).await {
+            if let Err(cause) = self.commit(group) {
+                end.stop(&cause);
+                return;
+            }
+            tokio::time::sleep(self.spacing).await;
         }
     }
 
@@ -241,7 +268,7 @@ impl Line {
     }
 }
 
-/// The end of the writer's thread.
+/// The end of the writer.
 struct End {
     queue: Arc<Queue>,
     observer: Arc<dyn Observer>,

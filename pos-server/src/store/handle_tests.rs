@@ -7,6 +7,7 @@ use pos_protocol::id::ShopId;
 use pos_protocol::{ErrorCode, Timestamp};
 
 use super::*;
+use crate::env::Begun;
 use crate::store::sqlite::SqliteOptions;
 use crate::store::verbs::{CountLogin, KeepRefusal, Prune};
 
@@ -394,6 +395,39 @@ fn lookups_are_made_where_the_engine_says() {
         [one, two, three, four].map(Result::unwrap).into_iter().max()
     });
     assert_eq!(most, Some(2));
+}
+
+/// As a simulation uses it: the writer is a task, and what comes in one spacing goes together.
+#[tokio::test(start_paused = true)]
+async fn without_threads_a_task_writes_and_groups() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("shop.sqlite");
+    let seen = Arc::new(Seen::default());
+    let options = StoreOptions {
+        executor: Executor::OneThread(Begun::default()),
+        ..StoreOptions::new(Arc::clone(&seen) as Arc<dyn Observer>)
+    };
+    let engine = SqliteOptions { moves_in_place: true, ..SqliteOptions::default() };
+    let store = Store::open_with(sqlite::open(&file, engine).unwrap(), options).unwrap();
+    let add = |n: u8| store.add_shop(shop_row(n));
+    assert!(add(1).await.unwrap());
+    let (two, three, four) = tokio::join!(add(2), add(3), add(2));
+    assert_eq!([two.unwrap(), three.unwrap(), four.unwrap()], [true, true, false]);
+    assert_eq!(*seen.groups.lock().unwrap(), [1, 3]);
+    let shops = store.read_slow(|reader| reader.shops(None, 10)).await.unwrap();
+    assert_eq!(shops.len(), 3);
+    store.close();
+    assert!(matches!(add(4).await.unwrap_err(), StoreError::Stopped));
+}
+
+fn shop_row(n: u8) -> crate::store::rows::ShopRow {
+    crate::store::rows::ShopRow {
+        id: ShopId::from_octets([n; 16]),
+        name: format!("shop {n}").into(),
+        email: None,
+        user_id: pos_protocol::id::UserId::from_octets([n; 16]),
+        created_at: Timestamp::from_ms(0),
+    }
 }
 
 #[test]

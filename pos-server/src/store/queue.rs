@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::StoreError;
 use super::verbs::{Reply, Verb};
@@ -17,6 +17,8 @@ pub(super) struct Queue {
     waiting: Mutex<Waiting>,
     grown: Condvar,
     ends: Condvar,
+    /// For a writer that is a task.
+    changed: Notify,
     most: usize,
 }
 
@@ -44,6 +46,7 @@ impl Queue {
             }),
             grown: Condvar::new(),
             ends: Condvar::new(),
+            changed: Notify::const_new(),
             most,
         }
     }
@@ -66,6 +69,7 @@ impl Queue {
         line.push_back((verb, answer));
         drop(waiting);
         self.grown.notify_one();
+        self.changed.notify_one();
         Ok(())
     }
 
@@ -76,23 +80,20 @@ impl Queue {
             .grown
             .wait_while(self.lock(), |waiting| waiting.is_empty() && !waiting.closed)
             .unwrap_or_else(PoisonError::into_inner);
-        if waiting.is_empty() {
-            return None;
+        waiting.take(most)
+    }
+
+    /// The same, for a writer that is a task.
+    pub(super) async fn next(&self, most: usize) -> Option<Group> {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if waiting.closed || !waiting.is_empty() {
+                    return waiting.take(most);
+                }
+            }
+            self.changed.notified().await;
         }
-        // A sixteenth of the group is left for the others, so that no rush of money starves them.
-        let kept_free = waiting.other.len().min(most.div_ceil(16));
-        let money = waiting.money.len().min(most.saturating_sub(kept_free));
-        let other = waiting.other.len().min(most.saturating_sub(money));
-        let mut group = Group {
-            verbs: Vec::with_capacity(money.saturating_add(other)),
-            answers: Vec::with_capacity(money.saturating_add(other)),
-        };
-        let Waiting { money: first, other: second, .. } = &mut *waiting;
-        for (verb, answer) in first.drain(..money).chain(second.drain(..other)) {
-            group.verbs.push(verb);
-            group.answers.push(answer);
-        }
-        Some(group)
     }
 
     /// Takes no more verbs; those that wait are still given out.
@@ -100,6 +101,7 @@ impl Queue {
         self.lock().closed = true;
         self.grown.notify_all();
         self.ends.notify_all();
+        self.changed.notify_one();
     }
 
     /// Waits for so long, whatever is added meanwhile, or until the queue is closed.
@@ -114,6 +116,27 @@ impl Queue {
 }
 
 impl Waiting {
+    /// At most `most` of what waits, money first; `None` where nothing does.
+    fn take(&mut self, most: usize) -> Option<Group> {
+        if self.is_empty() {
+            return None;
+        }
+        // A sixteenth of the group is left for the others, so that no rush of money starves them.
+        let kept_free = self.other.len().min(most.div_ceil(16));
+        let money = self.money.len().min(most.saturating_sub(kept_free));
+        let other = self.other.len().min(most.saturating_sub(money));
+        let mut group = Group {
+            verbs: Vec::with_capacity(money.saturating_add(other)),
+            answers: Vec::with_capacity(money.saturating_add(other)),
+        };
+        let Self { money: first, other: second, .. } = self;
+        for (verb, answer) in first.drain(..money).chain(second.drain(..other)) {
+            group.verbs.push(verb);
+            group.answers.push(answer);
+        }
+        Some(group)
+    }
+
     fn is_empty(&self) -> bool {
         self.money.is_empty() && self.other.is_empty()
     }

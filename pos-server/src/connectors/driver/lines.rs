@@ -14,8 +14,6 @@ use hyper::body::{Body as _, Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
@@ -24,6 +22,7 @@ use super::DriverSettings;
 use crate::connectors::answer::Fault;
 use crate::connectors::connector::{Reply, Request};
 use crate::connectors::record::Target;
+use crate::env::{Network, Socket};
 
 /// The lines to one institution: a bounded number, the most recently used one first, so that those
 /// which are not needed grow old and are closed.
@@ -35,10 +34,6 @@ pub(in crate::connectors) struct Lines {
     /// Made with the bound at the first use; a bound that is changed later needs a restart.
     places: std::sync::OnceLock<Semaphore>,
 }
-
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
 type Io = TokioIo<Box<dyn Socket>>;
 
@@ -67,6 +62,7 @@ impl Lines {
     /// the write; `begun` becomes true when a byte may have left, and stays so.
     pub(super) async fn send(
         &self,
+        network: &dyn Network,
         settings: &DriverSettings,
         request: &Request,
         permitted: impl Fn() -> Result<(), Fault>,
@@ -82,7 +78,7 @@ impl Lines {
             let fresh = kept.is_none();
             let mut line = match kept {
                 Some(line) => line,
-                None => self.connect(settings.connect).await?,
+                None => self.connect(network, settings.connect).await?,
             };
             if let Err(fault) = line.ready().await {
                 if fresh {
@@ -131,16 +127,14 @@ impl Lines {
         None
     }
 
-    async fn connect(&self, longest: Duration) -> Result<Line, Fault> {
+    async fn connect(&self, network: &dyn Network, longest: Duration) -> Result<Line, Fault> {
         let connecting = async {
-            let tcp = TcpStream::connect((self.target.host.as_str(), self.target.port)).await?;
-            // Requests are written whole; waiting to fill a packet only delays them.
-            tcp.set_nodelay(true)?;
+            let socket = network.connect(&self.target.host, self.target.port).await?;
             Ok(match &self.target.tls {
-                None => Box::new(tcp) as Box<dyn Socket>,
+                None => socket,
                 Some(tls) => {
                     let connector = TlsConnector::from(Arc::clone(&tls.config));
-                    Box::new(connector.connect(tls.name.clone(), tcp).await?)
+                    Box::new(connector.connect(tls.name.clone(), socket).await?)
                 }
             })
         };

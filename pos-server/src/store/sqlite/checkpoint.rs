@@ -7,7 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use rusqlite::{Connection, ErrorCode};
 use tracing::{error, warn};
 
-use super::OpenError;
+use super::{OpenError, SqliteOptions};
 
 /// Pages in the log that are worth a checkpoint: 8 MiB.
 const WORTH_PAGES: u32 = 2_000;
@@ -17,10 +17,18 @@ const WORTH_PAGES: u32 = 2_000;
 /// long log are slow.
 const TOO_MANY_PAGES: u32 = 8_000;
 
-/// The thread that moves pages; ends when dropped.
+/// Who moves pages; ends when dropped.
 pub(super) struct Checkpointer {
     gate: Arc<Gate>,
-    thread: Option<JoinHandle<()>>,
+    mover: Mover,
+}
+
+enum Mover {
+    /// A thread beside the writer; none once it was joined.
+    Thread(Option<JoinHandle<()>>),
+    /// The writer itself, between two commits: by this connection, when the log has grown since it had
+    /// so many pages.
+    Writer { db: Connection, done: u32 },
 }
 
 /// Where writer and checkpointer meet.
@@ -83,13 +91,16 @@ impl Gate {
     }
 
     /// Waits for a log that has grown by what is worth a checkpoint since it had `done` pages;
-    /// `None` at the end. A log that has become shorter has begun anew.
+    /// `None` at the end.
     fn wait(&self, done: u32) -> Option<u32> {
-        let done = |pages| if pages < done { 0 } else { done };
-        let state = self.wait_while(|state| {
-            !state.closed && state.pages < done(state.pages).saturating_add(WORTH_PAGES)
-        });
+        let state = self.wait_while(|state| !state.closed && !state.is_worth_moving(done));
         (!state.closed).then_some(state.pages)
+    }
+
+    /// The same without waiting; `None` where it is not worth it yet.
+    fn worth(&self, done: u32) -> Option<u32> {
+        let state = self.lock();
+        state.is_worth_moving(done).then_some(state.pages)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -103,17 +114,36 @@ impl Gate {
     }
 }
 
+impl State {
+    /// A log that has become shorter has begun anew.
+    const fn is_worth_moving(&self, done: u32) -> bool {
+        let done = if self.pages < done { 0 } else { done };
+        self.pages >= done.saturating_add(WORTH_PAGES)
+    }
+}
+
 impl Checkpointer {
-    /// Starts the thread on a connection of its own.
-    pub(super) fn start(path: &Path) -> Result<Self, OpenError> {
-        let db = super::connect(path)?;
+    /// Takes a connection of its own, and a thread where it is to have one.
+    pub(super) fn start(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        let db = super::connect(path, options.disk)?;
         let gate = Arc::new(Gate::default());
+        if options.moves_in_place {
+            return Ok(Self { gate, mover: Mover::Writer { db, done: 0 } });
+        }
         let watched = Arc::clone(&gate);
         let thread = Builder::new()
             .name("store-checkpoint".into())
             .spawn(move || run(&db, &watched))
             .map_err(|cause| OpenError::Io { path: path.into(), cause })?;
-        Ok(Self { gate, thread: Some(thread) })
+        Ok(Self { gate, mover: Mover::Thread(Some(thread)) })
+    }
+
+    /// The writer's, after its transaction: moves what is worth it, where no thread does so.
+    pub(super) fn move_in_place(&mut self) {
+        let Mover::Writer { db, done } = &mut self.mover else { return };
+        if let Some(pages) = self.gate.worth(*done) {
+            *done = relieve(db, &self.gate, pages);
+        }
     }
 
     /// What the writer enters and leaves.
@@ -125,7 +155,9 @@ impl Checkpointer {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.gate.close();
-        if let Some(thread) = self.thread.take() {
+        if let Mover::Thread(thread) = &mut self.mover
+            && let Some(thread) = thread.take()
+        {
             // The thread holds nothing that its panic could harm: a log that is not moved is
             // still whole.
             let _ = thread.join();
@@ -182,12 +214,12 @@ mod tests {
     fn a_log_that_was_moved_begins_anew() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite");
-        let writer = super::super::open_writer(&path, [1; 16]).unwrap();
+        let writer = super::super::open_writer(&path, SqliteOptions::default()).unwrap();
         let write = |at: u32| {
             let statement = "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, ?1)";
             writer.connection().execute(statement, (at,)).unwrap();
         };
-        let beside = super::super::connect(&path).unwrap();
+        let beside = super::super::connect(&path, None).unwrap();
         let gate = Gate::default();
         write(1);
         write(2);
@@ -244,7 +276,7 @@ mod tests {
     fn a_busy_writer_does_not_make_the_log_grow_without_end() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite");
-        let mut writer = super::super::open_writer(&path, [1; 16]).unwrap();
+        let mut writer = super::super::open_writer(&path, SqliteOptions::default()).unwrap();
         let db = writer.connection_mut();
         // No syncs: the log is to grow as fast as it can.
         db.execute_batch("PRAGMA synchronous = OFF; CREATE TABLE filler (octets BLOB)").unwrap();

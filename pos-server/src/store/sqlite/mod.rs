@@ -99,6 +99,11 @@ pub struct SqliteOptions {
     pub read_limit: Duration,
     /// Who writes, for the audit: another one each time the database is opened.
     pub incarnation: Incarnation,
+    /// SQLite's way to the disk, by the name that it was registered under; the system's own where none
+    /// is named.
+    pub disk: Option<&'static str>,
+    /// Whether the log is moved into the database between two commits, and not by a thread beside them.
+    pub moves_in_place: bool,
 }
 
 impl SqliteOptions {
@@ -109,6 +114,8 @@ impl SqliteOptions {
             readers: threads.saturating_add(2),
             list_readers: 2,
             read_limit: Duration::from_secs(5),
+            disk: None,
+            moves_in_place: false,
         }
     }
 }
@@ -127,8 +134,8 @@ impl Default for SqliteOptions {
 /// # Errors
 /// [`OpenError`], whose sentence says what the operator can do.
 pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
-    let writer = open_writer(path, options.incarnation)?;
-    let readers = |count| SqliteReader::open(path, count, options.read_limit).map(Arc::new);
+    let writer = open_writer(path, options)?;
+    let readers = |count| SqliteReader::open(path, count, options).map(Arc::new);
     Ok(Engine {
         writer: Box::new(writer),
         reader: readers(options.readers)?,
@@ -137,9 +144,9 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
     })
 }
 
-fn open_writer(path: &Path, incarnation: Incarnation) -> Result<SqliteWriter, OpenError> {
+fn open_writer(path: &Path, options: SqliteOptions) -> Result<SqliteWriter, OpenError> {
     make_private(path)?;
-    let mut db = connect(path)?;
+    let mut db = connect(path, options.disk)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
         return Err(OpenError::NoWal { mode });
@@ -154,13 +161,13 @@ fn open_writer(path: &Path, incarnation: Incarnation) -> Result<SqliteWriter, Op
     // 4 MiB hold the ends of the hot trees, where new rows go. After a commit in which a page was split
     // SQLite looks through the whole cache, so that a larger one costs more than it saves.
     db.pragma_update(None, "cache_size", -4_096)?;
-    let checkpointer = Checkpointer::start(path)?;
+    let checkpointer = Checkpointer::start(path, options)?;
     let gate = checkpointer.gate();
     db.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, pages: i32| {
         gate.pages(pages.unsigned_abs());
         Ok(())
     }))?;
-    Ok(SqliteWriter::new(db, checkpointer, Chain::begin(incarnation)))
+    Ok(SqliteWriter::new(db, checkpointer, Chain::begin(options.incarnation)))
 }
 
 impl From<rusqlite::Error> for StoreError {
@@ -170,9 +177,12 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 /// A connection with what all of them have in common.
-fn connect(path: &Path) -> Result<Connection, OpenError> {
+fn connect(path: &Path, disk: Option<&str>) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    let db = match disk {
+        None => Connection::open_with_flags(path, flags)?,
+        Some(disk) => Connection::open_with_flags_and_vfs(path, flags, disk)?,
+    };
     db.busy_timeout(Duration::from_secs(10))?;
     db.set_prepared_statement_cache_capacity(128);
     // Without it SQLite plans a statement anew whenever a parameter that a partial index might

@@ -14,7 +14,7 @@ use pos_protocol::wire::TimeGap;
 use rusqlite::{Connection, Params};
 
 use super::rows::{self, Cells, corrupt, select_payment};
-use super::{OpenError, audit, codes, notices, settlement};
+use super::{OpenError, SqliteOptions, audit, codes, notices, settlement};
 use crate::store::StoreError;
 use crate::store::audit::{AuditRow, Head};
 use crate::store::engine::Reader;
@@ -43,11 +43,15 @@ struct Connected {
 const OPERATIONS_PER_LOOK: i32 = 10_000;
 
 impl SqliteReader {
-    pub(super) fn open(path: &Path, count: usize, limit: Duration) -> Result<Self, OpenError> {
+    pub(super) fn open(
+        path: &Path,
+        count: usize,
+        options: SqliteOptions,
+    ) -> Result<Self, OpenError> {
         let started = Instant::now();
         let mut idle = Vec::with_capacity(count.max(1));
         for _ in 0..count.max(1) {
-            let mut db = super::connect(path)?;
+            let mut db = super::connect(path, options.disk)?;
             db.pragma_update(None, "query_only", true)?;
             let deadline = Arc::new(AtomicU64::new(u64::MAX));
             let end = Arc::clone(&deadline);
@@ -55,6 +59,7 @@ impl SqliteReader {
             db.progress_handler(OPERATIONS_PER_LOOK, Some(late))?;
             idle.push(Connected { db, deadline });
         }
+        let limit = options.read_limit;
         Ok(Self { idle: Mutex::new(idle), returned: Condvar::new(), started, limit })
     }
 

@@ -37,6 +37,10 @@ fn opened(folder: &TempDir) -> Engine {
     open(&database(folder.path()), SqliteOptions::default()).unwrap()
 }
 
+fn limited(read_limit: Duration) -> SqliteOptions {
+    SqliteOptions { read_limit, ..SqliteOptions::default() }
+}
+
 fn bed(folder: &TempDir) -> Bed {
     Bed::new(Opened { engine: opened(folder), keep: Box::new(()) })
 }
@@ -46,7 +50,7 @@ fn bed(folder: &TempDir) -> Bed {
 #[test]
 fn sqlite_is_built_as_configured() {
     let folder = TempDir::new().unwrap();
-    let writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     let mut statement = writer.connection().prepare("PRAGMA compile_options").unwrap();
     let options: Vec<String> =
         statement.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect();
@@ -78,7 +82,7 @@ fn what_was_acknowledged_is_there_after_reopening() {
 fn a_database_of_a_newer_release_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = database(folder.path());
-    drop(open_writer(&path, [1; 16]).unwrap());
+    drop(open_writer(&path, SqliteOptions::default()).unwrap());
     let raw = rusqlite::Connection::open(&path).unwrap();
     let known: u32 =
         raw.query_row("SELECT max(version) FROM schema_migration", (), |row| row.get(0)).unwrap();
@@ -136,7 +140,7 @@ fn the_files_are_their_owners_alone() {
 #[test]
 fn a_commit_is_synced_before_it_is_answered() {
     let folder = TempDir::new().unwrap();
-    let writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     let pragma = |name: &str| -> i64 {
         let statement = format!("PRAGMA {name}");
         writer.connection().query_row(&statement, (), |row| row.get(0)).unwrap()
@@ -165,7 +169,7 @@ fn kept(folder: &TempDir, bed: &Bed) -> usize {
 fn a_full_disk_refuses_and_harms_nothing() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let mut writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     let limit = |writer: &super::SqliteWriter, pages: i64| {
         let statement = format!("PRAGMA max_page_count = {pages}");
         let db = writer.connection();
@@ -207,7 +211,7 @@ fn a_full_disk_refuses_and_harms_nothing() {
 fn a_database_that_cannot_be_written_refuses() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let mut writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     let read_only = |writer: &super::SqliteWriter, on: bool| {
         let db = writer.connection();
         db.pragma_update(None, "query_only", on).unwrap();
@@ -227,7 +231,7 @@ fn a_database_that_cannot_be_written_refuses() {
 fn a_commit_that_fails_is_unknown_and_the_last() {
     let folder = TempDir::new().unwrap();
     let (bed, sales) = prepared(&folder);
-    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let mut writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     let (first, second) = sales.split_at(20);
     assert!(writer.commit(first).unwrap().iter().all(Result::is_ok));
     writer.connection_mut().commit_hook(Some(|| true)).unwrap();
@@ -244,7 +248,7 @@ fn a_commit_that_fails_is_unknown_and_the_last() {
 #[test]
 fn a_disk_that_fails_under_the_log_ends_the_writing() {
     let folder = TempDir::new().unwrap();
-    let mut writer = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let mut writer = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     assert!(writer.commit(&[]).is_ok());
     writer.gate().fail();
     assert!(matches!(writer.commit(&[]), Err(StoreError::Stopped)));
@@ -257,7 +261,7 @@ fn the_log_of_an_earlier_run_is_settled_before_anything_is_served() {
     let log = folder.path().join("shop.sqlite-wal");
     assert!(fs::metadata(&log).unwrap().len() > 0);
     // The first bed lives on, as a process that was killed would leave its log.
-    let _second = open_writer(&database(folder.path()), [1; 16]).unwrap();
+    let _second = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     assert_eq!(fs::metadata(&log).unwrap().len(), 0);
     drop(whole);
 }
@@ -309,7 +313,7 @@ fn a_damaged_row_does_not_keep_the_others_from_being_found_out() {
 fn a_read_that_takes_too_long_is_ended() {
     let folder = TempDir::new().unwrap();
     let bed = bed(&folder);
-    let reader = SqliteReader::open(&database(folder.path()), 1, Duration::ZERO).unwrap();
+    let reader = SqliteReader::open(&database(folder.path()), 1, limited(Duration::ZERO)).unwrap();
     let endless = reader.with(|db| {
         let statement = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
                          SELECT count(*) FROM n";
@@ -326,7 +330,7 @@ fn readers_cannot_write_and_take_turns() {
     let folder = TempDir::new().unwrap();
     let bed = bed(&folder);
     let limit = Duration::from_secs(5);
-    let reader = SqliteReader::open(&database(folder.path()), 2, limit).unwrap();
+    let reader = SqliteReader::open(&database(folder.path()), 2, limited(limit)).unwrap();
     let wrote = reader.with(|db| Ok(db.execute("DELETE FROM contract", ())?));
     assert!(wrote.is_err());
     std::thread::scope(|scope| {
@@ -348,7 +352,7 @@ fn a_lookup_is_planned_once() {
     let ours = bed.ours.clone();
     let payments = [bed.begun(&ours), bed.begun(&ours), bed.begun(&ours)];
     let path = database(folder.path());
-    let reader = SqliteReader::open(&path, 1, Duration::from_secs(5)).unwrap();
+    let reader = SqliteReader::open(&path, 1, SqliteOptions::default()).unwrap();
     for payment in &payments {
         assert!(reader.payment(ours.shop, payment.id).unwrap().is_some());
     }
@@ -376,7 +380,7 @@ fn no_statement_walks_through_the_history() {
     bed.group(&ended);
     // Two thousand rows cannot be walked through in a thousand instructions.
     let path = database(folder.path());
-    let reader = SqliteReader::open(&path, 1, Duration::from_secs(5)).unwrap();
+    let reader = SqliteReader::open(&path, 1, SqliteOptions::default()).unwrap();
     reader.interrupt_after(1_000);
     let sale = &sales[1_000];
     let new = new_payment(sale);
@@ -392,7 +396,7 @@ fn no_statement_walks_through_the_history() {
     assert_eq!(reader.tasks(10).unwrap(), []);
     assert_eq!(reader.open_tasks().unwrap(), 0);
     assert_eq!(reader.keys(ours.shop).unwrap().len(), 1);
-    let mut writer = open_writer(&path, [1; 16]).unwrap();
+    let mut writer = open_writer(&path, SqliteOptions::default()).unwrap();
     let stop = || true;
     let db = writer.connection_mut();
     db.progress_handler(1_000, Some(stop)).unwrap();

@@ -21,7 +21,7 @@ pub(super) struct SqliteWriter {
     audit: Chain,
     gate: Arc<Gate>,
     /// Ends with the writer.
-    _checkpointer: Checkpointer,
+    checkpointer: Checkpointer,
 }
 
 /// What a group is answered; see [`Writer::commit`].
@@ -39,7 +39,7 @@ enum Apart {
 impl SqliteWriter {
     /// Takes over a connection that was set up and migrated.
     pub(super) fn new(db: Connection, checkpointer: Checkpointer, audit: Chain) -> Self {
-        Self { db, stopped: false, audit, gate: checkpointer.gate(), _checkpointer: checkpointer }
+        Self { db, stopped: false, audit, gate: checkpointer.gate(), checkpointer }
     }
 
     /// For tests that break the connection.
@@ -172,6 +172,7 @@ impl Writer for SqliteWriter {
         }
         let replies = self.commit_group(verbs);
         self.gate.leave();
+        self.checkpointer.move_in_place();
         replies
     }
 }
