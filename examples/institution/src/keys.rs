@@ -17,6 +17,7 @@ use pos_protocol::key::{PublicKey, SigningKey};
 use pos_protocol::seal::{InvalidKeySet, SealKey, SealKeySet, SealSecretKey, SignedSealKeySet};
 use pos_protocol::time::Timestamp;
 use pos_server::data_folder::keys::SigningKeyPair;
+use pos_server::env::Entropy;
 
 /// How long a set may be served, and how long a key of it opens envelopes.
 const SET_LIFE: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -105,6 +106,24 @@ impl Keys {
             set,
             reference: secret(&folder.join("reference.key"))?,
         })
+    }
+}
+
+impl Keys {
+    /// Keys that lie in no file and last as long as the process.
+    pub fn drawn(entropy: &dyn Entropy, institution: &InstitutionId, now: Timestamp) -> Self {
+        let root = SigningKey::from_seed(&entropy.array());
+        let seal = SealSecretKey::from_octets(&entropy.array());
+        let not_after_ms = now.plus(SET_LIFE);
+        let keys = vec![SealKey::new(seal.public(), not_after_ms)];
+        let set = SealKeySet { institution: institution.clone(), version: 1, not_after_ms, keys };
+        Self {
+            answer: SigningKeyPair::from_seed(&entropy.array()),
+            seal_root: root.public(),
+            set: set.sign(&root),
+            seal: vec![seal],
+            reference: entropy.array(),
+        }
     }
 }
 

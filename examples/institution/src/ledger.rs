@@ -1,6 +1,6 @@
 //! An institution's ledger: what was asked, what became of it, and where the money is.
 //!
-//! One thread owns the books. It takes all that has queued into one transaction, so that a synced
+//! One thread owns the books, or nobody but the caller. It takes all that has queued into one transaction, so that a synced
 //! commit is shared, and answers only after it. The ledger is the judge of money: an answer that it
 //! gave stands, also after a restart.
 
@@ -10,7 +10,9 @@ mod report;
 mod reverse;
 mod settlement;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -48,10 +50,16 @@ type Reply = Box<dyn FnOnce() + Send>;
 type Job = Box<dyn FnOnce(&Books) -> rusqlite::Result<Reply> + Send>;
 
 /// The one handle on the books.
-#[derive(Debug)]
-pub struct Ledger {
-    jobs: Option<mpsc::Sender<Job>>,
-    thread: Option<JoinHandle<()>>,
+pub struct Ledger(Keeper);
+
+/// Who does the jobs.
+enum Keeper {
+    Thread {
+        jobs: Option<mpsc::Sender<Job>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// Whoever asks, one job at a time.
+    Caller(Mutex<Books>),
 }
 
 impl Ledger {
@@ -70,7 +78,18 @@ impl Ledger {
             .name("ledger".into())
             .spawn(move || serve(&books, queue))
             .expect("a process that just started can start a thread");
-        Ok(Self { jobs: Some(jobs), thread: Some(thread) })
+        Ok(Self(Keeper::Thread { jobs: Some(jobs), thread: Some(thread) }))
+    }
+
+    /// Books in memory and without a thread: every job is done when it is asked for.
+    ///
+    /// # Errors
+    /// [`LedgerError::Open`].
+    pub fn in_memory(openings: &[Opening]) -> Result<Self, LedgerError> {
+        let books =
+            Connection::open_in_memory().and_then(|database| Books::begin(database, openings));
+        let failed = |cause| LedgerError::Open { path: ":memory:".into(), cause };
+        Ok(Self(Keeper::Caller(Mutex::new(books.map_err(failed)?))))
     }
 
     /// Does `job` on the books, and gives its result once it is on the disk.
@@ -86,17 +105,31 @@ impl Ledger {
             let result = job(books)?;
             Ok(Box::new(move || drop(answer.send(result))))
         });
-        let jobs = self.jobs.as_ref().ok_or(LedgerError::Failed)?;
-        jobs.send(job).await.map_err(|_| LedgerError::Failed)?;
+        match &self.0 {
+            Keeper::Thread { jobs, .. } => {
+                let jobs = jobs.as_ref().ok_or(LedgerError::Failed)?;
+                jobs.send(job).await.map_err(|_| LedgerError::Failed)?;
+            }
+            Keeper::Caller(books) => {
+                do_all(&books.lock().unwrap_or_else(PoisonError::into_inner), [job].into_iter());
+            }
+        }
         answered.await.map_err(|_| LedgerError::Failed)
+    }
+}
+
+impl fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").finish_non_exhaustive()
     }
 }
 
 impl Drop for Ledger {
     /// Waits for what has queued, so that the file is whole when the ledger is gone.
     fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
+        let Keeper::Thread { jobs, thread } = &mut self.0 else { return };
+        *jobs = None;
+        if let Some(thread) = thread.take() {
             drop(thread.join());
         }
     }
@@ -105,11 +138,15 @@ impl Drop for Ledger {
 fn serve(books: &Books, mut queue: mpsc::Receiver<Job>) {
     let mut group = Vec::with_capacity(GROUP);
     while queue.blocking_recv_many(&mut group, GROUP) > 0 {
-        // What fails is answered by its dropped sender: not known, as the caller must take it.
-        match commit(books, group.drain(..)) {
-            Ok(replies) => replies.into_iter().for_each(|reply| reply()),
-            Err(_) => books.forget_accounts(),
-        }
+        do_all(books, group.drain(..));
+    }
+}
+
+/// What fails is answered by its dropped sender: not known, as the caller must take it.
+fn do_all(books: &Books, jobs: impl Iterator<Item = Job>) {
+    match commit(books, jobs) {
+        Ok(replies) => replies.into_iter().for_each(|reply| reply()),
+        Err(_) => books.forget_accounts(),
     }
 }
 

@@ -10,6 +10,7 @@ mod clock;
 mod control;
 pub mod fault;
 pub mod house;
+mod in_process;
 pub mod instrument;
 pub mod keys;
 pub mod ledger;
@@ -19,4 +20,5 @@ pub mod running;
 mod service;
 pub mod tls;
 
+pub use in_process::InProcess;
 pub use running::{Announcement, Options, Running, StartError, start};

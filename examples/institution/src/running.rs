@@ -215,7 +215,7 @@ async fn open(
 }
 
 /// The accounts of the test instruments, in every currency of the house.
-fn openings(house: House, keys: &Keys) -> Vec<Opening> {
+pub(crate) fn openings(house: House, keys: &Keys) -> Vec<Opening> {
     let instruments = Instruments::of(house);
     let mut openings = Vec::new();
     for one in instruments.all() {

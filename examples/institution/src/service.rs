@@ -378,6 +378,17 @@ impl Institution {
 
 impl Service for Institution {
     async fn answer(self: &Arc<Self>, request: hyper::Request<Incoming>) -> Answered {
+        self.answer_to(request).await
+    }
+}
+
+impl Institution {
+    /// Answers a call, however it came.
+    pub(crate) async fn answer_to<B>(&self, request: hyper::Request<B>) -> Answered
+    where
+        B: hyper::body::Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (head, body) = request.into_parts();
         let received = call::Received::read(|name| {
             head.headers.get_all(name).iter().map(HeaderValue::as_bytes)

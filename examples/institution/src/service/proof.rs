@@ -1,9 +1,10 @@
 //! Who calls, and whether the call is whole.
 
+use std::error::Error;
 use std::time::Duration;
 
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use pos_protocol::institution::{InstitutionCode, MAX_REQUEST_OCTETS};
@@ -26,13 +27,17 @@ pub(super) struct Proved {
 
 impl Institution {
     /// Reads the body and proves the call: by a key that was registered here, now, and whole.
-    pub(super) async fn prove(
+    pub(super) async fn prove<B>(
         &self,
         head: &Parts,
         received: &Received<'_>,
         signature: Option<Signature>,
-        body: Incoming,
-    ) -> Result<Proved, Reply> {
+        body: B,
+    ) -> Result<Proved, Reply>
+    where
+        B: Body<Data = Bytes> + Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         // A media type means nothing where nothing is sent.
         let has_body = head.headers.contains_key(header::CONTENT_DIGEST);
         let media_type = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
