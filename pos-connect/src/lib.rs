@@ -44,7 +44,7 @@ pub use files::FileError;
 #[cfg(any(not(target_arch = "wasm32"), feature = "dalek"))]
 pub use seal::{ENVELOPE_LIFE, SealError, seal, seal_at};
 #[cfg(not(target_arch = "wasm32"))]
-pub use transport::Sockets;
+pub use transport::{Carrier, Sockets};
 #[cfg(not(target_arch = "wasm32"))]
 pub use verify::verify;
 #[cfg(target_arch = "wasm32")]

@@ -44,7 +44,7 @@ use crate::keys::FileKeyStore;
 use crate::keys::{KeyStore, SealPin, Seed};
 use crate::transport::Sender;
 #[cfg(not(target_arch = "wasm32"))]
-use crate::transport::Sockets;
+use crate::transport::{Carrier, Sockets};
 
 /// Where a shop's keys and open payments are kept: one value for all connections of a process that
 /// use the same journal, so that of two verbs with one idempotency key the second hears what became
@@ -103,6 +103,8 @@ pub struct Setup {
     environment: Arc<dyn Environment>,
     #[cfg(not(target_arch = "wasm32"))]
     sockets: Option<Sockets>,
+    #[cfg(not(target_arch = "wasm32"))]
+    carrier: Option<Arc<dyn Carrier>>,
 }
 
 impl Setup {
@@ -121,6 +123,8 @@ impl Setup {
             environment: Arc::new(System),
             #[cfg(not(target_arch = "wasm32"))]
             sockets: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            carrier: None,
         }
     }
 
@@ -152,6 +156,14 @@ impl Setup {
         self
     }
 
+    /// The same with somebody else who carries its messages.
+    #[cfg(not(target_arch = "wasm32"))]
+    #[must_use]
+    pub fn carried_by(mut self, carrier: Arc<dyn Carrier>) -> Self {
+        self.carrier = Some(carrier);
+        self
+    }
+
     fn connect(
         self,
         role: Role,
@@ -171,6 +183,10 @@ impl Setup {
     }
 
     fn sender(&self) -> Result<Sender, ConfigError> {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(carrier) = &self.carrier {
+            return Sender::carried(Arc::clone(carrier), &self.config);
+        }
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(sockets) = &self.sockets {
             return sockets.sender(&self.config);
@@ -289,7 +305,7 @@ impl Connection {
             sockets: None,
             ..self.0.setup.clone()
         };
-        let sender = Sender::new(&setup.config).map_err(|cause| self.told(cause.into()))?;
+        let sender = setup.sender().map_err(|cause| self.told(cause.into()))?;
         let (authority, role) = (Arc::clone(&self.0.authority), self.0.role);
         let state = Mutex::new(state);
         Ok(Some(Self(Arc::new(Inner { setup, authority, role, sender, state }))))

@@ -13,7 +13,7 @@ pub(crate) use fetch::Sender;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::Sender;
 #[cfg(not(target_arch = "wasm32"))]
-pub use native::Sockets;
+pub use native::{Carrier, Sockets};
 
 /// The largest answer that is read, in octets.
 const MAX_ANSWER: usize = 1024 * 1024;

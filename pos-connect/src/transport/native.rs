@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::Uri;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -34,6 +34,7 @@ use tower_service::Service;
 
 use super::{Lower, MAX_ANSWER, SendFailure};
 use crate::config::{Config, ConfigError};
+use crate::env::Task;
 use crate::exchange::{Header, Request, Response};
 
 /// How long a connection that is not used is kept.
@@ -52,6 +53,20 @@ impl fmt::Debug for Sockets {
         // A proxy's address may hold a password.
         f.debug_struct("Sockets").finish_non_exhaustive()
     }
+}
+
+/// Carries messages in place of this crate's own sockets: for a host that has an HTTP stack, and for a
+/// simulation that has none. What it brings is proved by its signature like everything else.
+pub trait Carrier: Send + Sync {
+    /// Brings a request to the server and its whole answer back. No longer than it is waited for: it is
+    /// dropped then.
+    ///
+    /// # Errors
+    /// There is no answer; the request may have arrived all the same.
+    fn carry(
+        &self,
+        request: hyper::Request<Bytes>,
+    ) -> Task<'_, Result<hyper::Response<Bytes>, Box<dyn Error + Send + Sync>>>;
 }
 
 /// Of how many settings senders are kept: more than one program has.
@@ -98,12 +113,19 @@ impl Settings {
     }
 }
 
-/// A pool of connections to one server.
+/// What brings messages to one server.
 #[derive(Clone)]
 pub(crate) struct Sender {
-    client: Client<Dial, Full<Bytes>>,
+    means: Means,
     settings: Arc<Settings>,
     user_agent: HeaderValue,
+}
+
+#[derive(Clone)]
+enum Means {
+    /// A pool of connections.
+    Sockets(Box<Client<Dial, Full<Bytes>>>),
+    Carrier(Arc<dyn Carrier>),
 }
 
 impl Sender {
@@ -117,9 +139,17 @@ impl Sender {
             .pool_idle_timeout(IDLE)
             .pool_timer(TokioTimer::new())
             .build(Dial { https, patience: config.connect_timeout });
+        Self::by(Means::Sockets(Box::new(client)), config)
+    }
+
+    pub(crate) fn carried(carrier: Arc<dyn Carrier>, config: &Config) -> Result<Self, ConfigError> {
+        Self::by(Means::Carrier(carrier), config)
+    }
+
+    fn by(means: Means, config: &Config) -> Result<Self, ConfigError> {
         let user_agent =
             HeaderValue::from_str(&config.user_agent).map_err(|_| ConfigError::UserAgent)?;
-        Ok(Self { client, settings: Arc::new(Settings::of(config)), user_agent })
+        Ok(Self { means, settings: Arc::new(Settings::of(config)), user_agent })
     }
 
     pub(crate) async fn send(
@@ -127,11 +157,20 @@ impl Sender {
         request: &Request,
         patience: Duration,
     ) -> Result<Response, SendFailure> {
-        let answer = async { read(self.client.request(self.message(request)?).await).await };
+        let answer = async {
+            let message = self.message(request)?;
+            match &self.means {
+                Means::Sockets(client) => read(client.request(message.map(Full::new)).await).await,
+                Means::Carrier(carrier) => match carrier.carry(message).await {
+                    Ok(answer) => read_body(answer.map(Full::new)).await,
+                    Err(cause) => Err(SendFailure::Broken(cause)),
+                },
+            }
+        };
         timeout(patience, answer).await.unwrap_or(Err(SendFailure::Timeout))
     }
 
-    fn message(&self, request: &Request) -> Result<hyper::Request<Full<Bytes>>, SendFailure> {
+    fn message(&self, request: &Request) -> Result<hyper::Request<Bytes>, SendFailure> {
         let mut message = hyper::Request::builder()
             .method(request.method)
             .uri(format!("{}{}", self.settings.origin, request.target))
@@ -140,7 +179,7 @@ impl Sender {
         for (name, value) in &request.headers {
             message = message.header(*name, value);
         }
-        let body = Full::from(request.body.to_vec());
+        let body = Bytes::from(request.body.to_vec());
         // What could not be made was not sent.
         message.body(body).map_err(|cause| SendFailure::Connect(cause.into()))
     }
@@ -149,7 +188,14 @@ impl Sender {
 async fn read(
     answer: Result<hyper::Response<Incoming>, legacy::Error>,
 ) -> Result<Response, SendFailure> {
-    let answer = answer.map_err(failure)?;
+    read_body(answer.map_err(failure)?).await
+}
+
+async fn read_body<B>(answer: hyper::Response<B>) -> Result<Response, SendFailure>
+where
+    B: Body<Data = Bytes> + Unpin,
+    Lower: From<B::Error>,
+{
     let status = answer.status().as_u16();
     let mut headers = Vec::new();
     for header in Header::ALL {
