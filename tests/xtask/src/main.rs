@@ -20,6 +20,7 @@ mod parts;
 mod programs;
 mod runner;
 mod setup;
+mod sim;
 mod sizes;
 mod tool;
 mod venv;
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
     let line = command_line().get_matches();
     let built = line.get_flag("built");
     match line.subcommand() {
-        Some(("test" | "full" | "package", _)) if built => runner::report(&Failure::Check(
+        Some(("test" | "full" | "package" | "sim", _)) if built => runner::report(&Failure::Check(
             "--built goes with a program that is started: leave it out".to_owned(),
         )),
         Some((name @ "test", arguments)) => {
@@ -54,6 +55,10 @@ fn main() -> ExitCode {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(failure) => runner::report(&failure),
             }
+        }
+        Some(("sim", arguments)) => {
+            let done = sim::command(&Children::within(Duration::MAX, &workspace), arguments);
+            done.map_or_else(|failure| runner::report(&failure), |()| ExitCode::SUCCESS)
         }
         Some(("scenarios", arguments)) => {
             let only = arguments.get_one::<String>("only").map(String::as_str);
@@ -119,6 +124,7 @@ fn command_line() -> Command {
             Command::new("package")
                 .about("Makes every language's package, and pays once from each, installed alone"),
         )
+        .subcommand(sim::subcommand())
         .subcommands(programs::subcommands())
 }
 

@@ -8,7 +8,7 @@ use crate::{
     child::Children,
     deny,
     failure::Failure,
-    fuzz, hostile, judges, package, setup, sizes,
+    fuzz, hostile, judges, package, setup, sim, sizes,
 };
 
 /// One part of the run.
@@ -34,21 +34,22 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "setup",   budget_s: 230, quick: false, run: setup::run },
     Part { name: "fmt",     budget_s: 20, quick: true,  run: fmt },
     Part { name: "clippy",  budget_s: 180, quick: true,  run: clippy },
-    Part { name: "deny",    budget_s: 30, quick: false, run: deny::run },
+    Part { name: "deny",    budget_s: 20, quick: false, run: deny::run },
     Part { name: "build",   budget_s: 720, quick: true, run: build },
     Part { name: "docs",    budget_s: 60, quick: false, run: docs },
     Part { name: "tests",   budget_s: 270, quick: true,  run: tests },
     Part { name: "bins",    budget_s: 90, quick: false, run: bins },
     Part { name: "load",    budget_s: 60, quick: false, run: load },
-    Part { name: "judges",  budget_s: 30, quick: false, run: judges::run },
-    Part { name: "openapi", budget_s: 15, quick: false, run: openapi },
+    Part { name: "sim",     budget_s: 30, quick: false, run: sim::small },
+    Part { name: "judges",  budget_s: 25, quick: false, run: judges::run },
+    Part { name: "openapi", budget_s: 10, quick: false, run: openapi },
     Part { name: "demo",    budget_s: 30, quick: false, run: demo },
     Part { name: "npm",     budget_s: 225, quick: false, run: bindings::npm::run },
     Part { name: "python",  budget_s: 120, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_s: 80, quick: false, run: bindings::php::run },
     Part { name: "c",       budget_s: 40, quick: false, run: bindings::c::run },
     Part { name: "scenarios", budget_s: 180, quick: false, run: bindings::scenarios::run },
-    Part { name: "sizes",   budget_s: 20, quick: false, run: server_sizes },
+    Part { name: "sizes",   budget_s: 10, quick: false, run: server_sizes },
 ];
 
 /// What `cargo xtask full` runs after them.
@@ -59,6 +60,7 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "languages", budget_s: 480, quick: false, run: bindings::speed::run },
     Part { name: "bench",   budget_s: 300, quick: false, run: bench },
     Part { name: "search",  budget_s: 900, quick: false, run: search },
+    Part { name: "worlds",  budget_s: 900, quick: false, run: sim::large },
     Part { name: "races",   budget_s: 120, quick: false, run: races },
     Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
     Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
