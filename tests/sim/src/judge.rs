@@ -69,7 +69,7 @@ impl Judgement {
     }
 }
 
-/// Compares everything.
+/// Compares the books with the shop database, and verifies its audit.
 ///
 /// # Errors
 /// The shop database did not answer.
@@ -80,7 +80,6 @@ pub async fn judge(
     app: &Arc<App>,
     shops: &[ShopId],
     sites: &[Arc<Site>],
-    book: &[Noted],
 ) -> Result<Judgement, StoreError> {
     let mut judgement = Judgement::default();
     let mut booked = HashMap::new();
@@ -94,15 +93,6 @@ pub async fn judge(
     let seen = Seen { payments, booked };
     seen.compare_operations(&mut judgement);
     seen.compare_orders(&mut judgement);
-    let mut calls: HashMap<&IdempotencyKey, u32> = HashMap::new();
-    for noted in book {
-        let count = calls.entry(&noted.key).or_default();
-        *count = count.saturating_add(1);
-    }
-    for noted in book {
-        let is_only_one = calls.get(&noted.key) == Some(&1);
-        compare_told(app, noted, is_only_one, &mut judgement).await?;
-    }
     match pos_server::audit::verify(app).await {
         Ok(report) => {
             for finding in report.verified.findings {
@@ -220,8 +210,28 @@ fn undone(payment: &StoredPayment) -> bool {
     matches!(first, Some(OperationState::Reversed(_)))
 }
 
-/// What the shop was told is so.
-async fn compare_told(
+/// What the shops were told is so.
+///
+/// # Errors
+/// The shop database did not answer.
+pub async fn compare_told(
+    app: &App,
+    book: &[Noted],
+    judgement: &mut Judgement,
+) -> Result<(), StoreError> {
+    let mut calls: HashMap<&IdempotencyKey, u32> = HashMap::new();
+    for noted in book {
+        let count = calls.entry(&noted.key).or_default();
+        *count = count.saturating_add(1);
+    }
+    for noted in book {
+        let is_only_one = calls.get(&noted.key) == Some(&1);
+        compare_one(app, noted, is_only_one, judgement).await?;
+    }
+    Ok(())
+}
+
+async fn compare_one(
     app: &App,
     noted: &Noted,
     is_only_one: bool,

@@ -131,8 +131,8 @@ pub async fn play(
     storming.abort_all();
     drop(storming);
     storm::calm(&world, sites);
-    let quiet = QUIET.saturating_sub(world.trace.since_last_fault());
-    let Some(quiet) = Instant::now().checked_add(quiet) else { return Err(SimulationError::Gone) };
+    // Whatever was wrong went on until now.
+    let Some(quiet) = Instant::now().checked_add(QUIET) else { return Err(SimulationError::Gone) };
     // Till all is over, or the time is.
     let _ = timeout_at(quiet, async { while tills.join_next().await.is_some() {} }).await;
     tills.shutdown().await;
@@ -158,7 +158,7 @@ async fn judged(
     let Opened { server, sites, kits } = opened;
     let app = server.app().ok_or(SimulationError::Gone)?;
     let shops: Vec<_> = kits.iter().map(|kit| kit.id).collect();
-    let mut judgement = judge::judge(&app, &shops, sites, &book.all()).await?;
+    let mut judgement = judge::judge(&app, &shops, sites).await?;
     for (at, noted) in book.all().into_iter().enumerate() {
         if noted.told.is_some() {
             continue;
@@ -178,6 +178,7 @@ async fn judged(
             Err(error) => book.tell(at, Told::Nothing(error.code().as_str().into())),
         }
     }
+    judge::compare_told(&app, &book.all(), &mut judgement).await?;
     Ok(judgement)
 }
 

@@ -15,6 +15,7 @@ use pos_server::config::Config;
 use pos_server::data_folder::{DataFolder, Purpose};
 use pos_server::env::{Begun, Executor, Network};
 use pos_server::http;
+use pos_server::readiness::Readiness;
 use pos_server::shutdown::{self, Trigger};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, yield_now};
@@ -85,14 +86,18 @@ impl Server {
     /// Keeps the server alive: whenever a life has ended, another one begins some time later.
     pub async fn supervise(self: Arc<Self>, mut ends: mpsc::UnboundedReceiver<End>) {
         loop {
-            let halted = self.app().map(|app| app.halt.clone());
-            let end = match halted {
+            let running = self.app().map(|app| (app.halt.clone(), Arc::clone(&app.readiness)));
+            let end = match running {
                 None => None,
-                Some(halt) => tokio::select! {
+                Some((halt, readiness)) => tokio::select! {
                     biased;
                     end = ends.recv() => end,
                     reason = halt.asked() => {
                         self.world.trace.tell(format_args!("server stops itself: {reason}"));
+                        Some(End::Killed)
+                    }
+                    () = unready(&readiness) => {
+                        self.world.trace.tell(format_args!("server is not ready: restarted"));
                         Some(End::Killed)
                     }
                 },
@@ -185,5 +190,12 @@ async fn answer(router: Router, message: Request<Bytes>) -> Response<Bytes> {
     Response::from_parts(head, body)
 }
 
-/// How long a start may take in a calm world.
-pub const START: Duration = Duration::from_secs(5);
+/// Until the server has not been ready for so long that whoever watches over it starts it again.
+async fn unready(readiness: &Readiness) {
+    const PATIENCE: u32 = 10;
+    let mut looks: u32 = 0;
+    while looks < PATIENCE {
+        sleep(Duration::from_secs(1)).await;
+        looks = if readiness.faults().is_empty() { 0 } else { looks.saturating_add(1) };
+    }
+}

@@ -11,7 +11,7 @@ use pos_connect::journal::MemoryJournal;
 use pos_connect::keys::{MemoryKeyStore, Seed, StoredKeys};
 use pos_connect::{Carrier, Config, Connection, Error, ErrorKind, Order, Setup};
 use pos_protocol::Timestamp;
-use pos_protocol::id::{ContractId, ContractNumber, IdempotencyKey, PaymentId, ShopId};
+use pos_protocol::id::{ContractId, ContractNumber, IdempotencyKey, OrderId, PaymentId, ShopId};
 use pos_protocol::key::SigningKey;
 use pos_protocol::money::Money;
 use pos_protocol::payment::OperationKind;
@@ -195,6 +195,12 @@ impl Till {
     pub fn fresh_key(&self) -> IdempotencyKey {
         let octets: [u8; 16] = self.chance.octets();
         base64url(&octets).parse().expect("22 characters of base64url are a key")
+    }
+
+    /// The payment of an order, as the server knows it at the moment.
+    pub async fn payment_of(&self, order: &OrderId) -> Option<PaymentId> {
+        let found = self.line.payment_of_order(order).await;
+        found.ok().map(|payment| payment.payment_id)
     }
 
     /// Does something under a key until the shop knows what became of it. The last view of the

@@ -2,8 +2,6 @@
 //! away, each after a while of its own.
 
 use std::sync::Arc;
-use std::time::Duration;
-
 use tokio::time::sleep;
 
 use crate::chance::Chance;
@@ -72,7 +70,7 @@ async fn clocks(world: &World, chance: &Chance) {
     loop {
         next(chance, world.weather.clock, 30_000).await;
         // Most are small enough to be believed.
-        let most = if chance.happens(700) { 4_000 } else { 30_000 };
+        let most = if chance.happens(700) { 4_000 } else { 45_000 };
         let by = i64::try_from(chance.below(most)).unwrap_or_default();
         let ahead = if chance.happens(500) { by } else { by.saturating_neg() };
         world.trace.fault(Fault::ClockStep, "server");
@@ -89,7 +87,8 @@ async fn absences(world: &World, sites: &[Arc<Site>], chance: &Chance) {
         let Some(site) = sites.get(at) else { continue };
         world.trace.fault(Fault::InstitutionAway, site.house.word());
         site.set_away(true);
-        sleep(Duration::from_millis(chance.between(500, 40_000))).await;
+        let most = if chance.happens(850) { 40_000 } else { 400_000 };
+        sleep(chance.span(500, most)).await;
         site.set_away(false);
     }
 }

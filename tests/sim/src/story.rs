@@ -104,6 +104,7 @@ async fn order(till: &mut Till, twin: &mut Till, orders: &Orders, number: u64) {
             }
             // The same call twice, under one key.
             1 => tokio::join!(till.perform(&key, &deed), twin.perform(&key, &deed)).0,
+            2 | 3 => tokio::join!(till.perform(&key, &deed), give_up(twin, &order_id)).0,
             _ => till.perform(&key, &deed).await,
         };
         if is_done(&told) {
@@ -116,47 +117,88 @@ async fn order(till: &mut Till, twin: &mut Till, orders: &Orders, number: u64) {
         sleep(till.chance.span(500, 10_000)).await;
     };
     if let Some(paid) = paid {
-        afterwards(till, &paid).await;
+        Box::pin(afterwards(till, twin, &paid)).await;
     }
 }
 
-/// What follows a payment that was made.
-async fn afterwards(till: &mut Till, paid: &OperationView) {
+/// What follows a payment that was made: now and then two movements at the same moment, from two
+/// processes.
+async fn afterwards(till: &mut Till, twin: &mut Till, paid: &OperationView) {
     let Some(done) = paid.done_amount else { return };
-    let payment = paid.payment_id;
-    let mut held = if paid.operation == OperationKind::Authorise { done.minor() } else { 0 };
-    let mut captured = done.minor().saturating_sub(held);
+    let authorised = paid.operation == OperationKind::Authorise;
+    let mut sums = Left {
+        held: if authorised { done.minor() } else { 0 },
+        captured: if authorised { 0 } else { done.minor() },
+    };
     for _ in 0..till.chance.below(4) {
         sleep(till.chance.span(100, 5_000)).await;
-        let part = |of: u64| match till.chance.below(3) {
-            0 => of,
-            _ => till.chance.between(1, of),
-        };
-        let money =
-            |minor| Amount::new(minor).map(|amount| Money { amount, currency: paid.currency });
-        let deed = if held > 0 && till.chance.happens(600) {
-            money(part(held)).map(|money| Deed::Capture(payment, money))
-        } else if held > 0 {
-            Ok(Deed::Void(payment))
-        } else {
-            money(part(captured)).map(|money| Deed::Refund(payment, money))
-        };
-        // Nothing is left.
-        let Ok(deed) = deed else { return };
+        let Some(deed) = sums.deed(till, paid) else { return };
         let key = till.fresh_key();
-        let (told, _) = till.perform(&key, &deed).await;
-        if !is_done(&told) {
-            continue;
+        if till.chance.happens(350)
+            && let Some(other) = sums.deed(twin, paid)
+        {
+            let other_key = twin.fresh_key();
+            let (first, second) =
+                tokio::join!(till.perform(&key, &deed), twin.perform(&other_key, &other));
+            sums.note(&deed, &first.0);
+            sums.note(&other, &second.0);
+        } else {
+            let (told, _) = till.perform(&key, &deed).await;
+            sums.note(&deed, &told);
+        }
+    }
+}
+
+/// What a payment has left to move, as its shop reckons.
+#[derive(Clone, Copy)]
+struct Left {
+    held: u64,
+    captured: u64,
+}
+
+impl Left {
+    fn deed(&self, till: &Till, paid: &OperationView) -> Option<Deed> {
+        let chance = &till.chance;
+        let part = |of: u64| if chance.happens(300) { of } else { chance.between(1, of.max(1)) };
+        let money = |minor| {
+            let amount = Amount::new(minor).ok()?;
+            Some(Money { amount, currency: paid.currency })
+        };
+        if self.held > 0 && chance.happens(600) {
+            Some(Deed::Capture(paid.payment_id, money(part(self.held))?))
+        } else if self.held > 0 && chance.happens(600) {
+            Some(Deed::Void(paid.payment_id))
+        } else if self.captured > 0 {
+            Some(Deed::Refund(paid.payment_id, money(part(self.captured))?))
+        } else {
+            None
+        }
+    }
+
+    fn note(&mut self, deed: &Deed, told: &Told) {
+        if !is_done(told) {
+            return;
         }
         match deed {
             Deed::Capture(_, money) => {
-                held = held.saturating_sub(money.amount.minor());
-                captured = captured.saturating_add(money.amount.minor());
+                self.held = self.held.saturating_sub(money.amount.minor());
+                self.captured = self.captured.saturating_add(money.amount.minor());
             }
-            Deed::Void(_) => held = 0,
-            Deed::Refund(_, money) => captured = captured.saturating_sub(money.amount.minor()),
+            Deed::Void(_) => self.held = 0,
+            Deed::Refund(_, money) => {
+                self.captured = self.captured.saturating_sub(money.amount.minor());
+            }
             Deed::Sale(_) | Deed::Authorise(_) => {}
         }
+    }
+}
+
+/// The shopper does not wait: another process of the shop gives the payment up while it is under way.
+async fn give_up(twin: &mut Till, order_id: &OrderId) {
+    sleep(twin.chance.span(20, 25_000)).await;
+    if let Some(payment) = twin.payment_of(order_id).await {
+        let key = twin.fresh_key();
+        twin.perform(&key, &Deed::Void(payment)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::{self, Write as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest as _, Sha256};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $word:literal;)*) => {
@@ -75,19 +75,13 @@ struct Told {
     digest: Sha256,
     line: String,
     faults: [u64; KINDS],
-    last_fault: Instant,
 }
 
 impl Trace {
     /// An empty record that begins now; it prints what it is told where that is wanted.
     pub fn begin(prints: bool) -> Self {
         let begun = Instant::now();
-        let told = Told {
-            digest: Sha256::new(),
-            line: String::new(),
-            faults: [0; KINDS],
-            last_fault: begun,
-        };
+        let told = Told { digest: Sha256::new(), line: String::new(), faults: [0; KINDS] };
         Self { begun, told: Mutex::new(told), prints }
     }
 
@@ -109,17 +103,11 @@ impl Trace {
         self.tell(format_args!("! {} {where_}", fault.word()));
         let told = &mut *self.lock();
         told.faults[fault as usize] = told.faults[fault as usize].saturating_add(1);
-        told.last_fault = Instant::now();
     }
 
     /// How often each kind went wrong.
     pub fn faults(&self) -> [u64; KINDS] {
         self.lock().faults
-    }
-
-    /// How long ago the last thing went wrong.
-    pub fn since_last_fault(&self) -> Duration {
-        self.lock().last_fault.elapsed()
     }
 
     /// The digest of everything so far.
