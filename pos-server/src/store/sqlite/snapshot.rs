@@ -97,12 +97,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::store::sqlite::SqliteOptions;
 
     #[test]
     fn a_copy_is_of_one_moment_while_the_database_is_written_to() {
         let folder = tempfile::TempDir::new().unwrap();
         let (path, copy) = (folder.path().join("shop.sqlite3"), folder.path().join("copy.sqlite3"));
-        let writer = super::super::open_writer(&path, [1; 16]).unwrap();
+        let writer = super::super::open_writer(&path, SqliteOptions::default()).unwrap();
         let pair = |at: u32| {
             let statement = "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, 0), (-?1, 0)";
             writer.connection().execute(statement, (at,)).unwrap();
@@ -144,7 +145,7 @@ mod tests {
     fn a_damaged_database_is_found_out() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("shop.sqlite3");
-        let writer = super::super::open_writer(&path, [1; 16]).unwrap();
+        let writer = super::super::open_writer(&path, SqliteOptions::default()).unwrap();
         let statement = "INSERT INTO time_gap (from_ms, to_ms) VALUES (?1, ?1)";
         for at in 0..2_000 {
             writer.connection().execute(statement, (at,)).unwrap();
