@@ -8,9 +8,10 @@ use pos_protocol::payment::{OperationKind, OperationState};
 use crate::connectors::{Answer, Fault};
 use crate::store::rows::{StoredOperation, StoredPayment};
 
-/// Waits between inquiries: 1, 2, 4 … 60 s.
+/// Waits between inquiries: 1, 2, 4 … 45 s. A question that is lost is noticed after the time-out, and
+/// within a minute of it the next one is answered.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(45);
 
 /// So long after an operation's last moment the institution is asked whether it ever came.
 const JUST_AFTER: Duration = Duration::from_millis(250);
@@ -36,7 +37,7 @@ impl Span {
 /// How long until somebody looks again at an operation that is open. What a person has to decide is
 /// asked about all the same: the institution may decide it first.
 ///
-/// As long as the operation has been waited for: that makes 1, 2, 4 … 60 s. It is reckoned anew from
+/// As long as the operation has been waited for: that makes 1, 2, 4 … 45 s. It is reckoned anew from
 /// the last moment at which it can still be processed, before which most waits end, and from the start
 /// of the process, so that no long silence of the past delays what can be known now.
 pub(super) fn next_look(
@@ -94,18 +95,18 @@ mod tests {
     }
 
     #[test]
-    fn inquiries_come_after_1_2_4_and_at_most_60_s() {
-        assert_eq!(looks(BEGUN, after(11_000)), [1, 2, 4, 8, 16, 32, 60, 60]);
+    fn inquiries_come_after_1_2_4_and_at_most_45_s() {
+        assert_eq!(looks(BEGUN, after(11_000)), [1, 2, 4, 8, 16, 32, 45, 45]);
         let unknown = Answer::bare(Outcome::Unknown);
         let human = next_look(OperationState::NeedsHuman, &unknown, span(), BEGUN, after(500));
-        assert_eq!(human, Duration::from_secs(60));
+        assert_eq!(human, Duration::from_secs(45));
     }
 
     #[test]
     fn a_start_begins_the_waits_anew_however_often_was_asked_before() {
         let day = 24 * 60 * 60 * 1000;
-        assert_eq!(looks(after(day), after(day)), [1, 1, 2, 4, 8, 16, 32, 60]);
-        assert_eq!(wait_ms(&Answer::bare(Outcome::Unknown), BEGUN, after(day)), 60_000);
+        assert_eq!(looks(after(day), after(day)), [1, 1, 2, 4, 8, 16, 32, 45]);
+        assert_eq!(wait_ms(&Answer::bare(Outcome::Unknown), BEGUN, after(day)), 45_000);
     }
 
     #[test]
@@ -133,6 +134,6 @@ mod tests {
         };
         assert_eq!(wait_ms(&pending(30), BEGUN, after(2_000)), 30_000);
         assert_eq!(wait_ms(&pending(0), BEGUN, after(2_000)), 2_000);
-        assert_eq!(wait_ms(&pending(7_200), BEGUN, after(2_000)), 60_000);
+        assert_eq!(wait_ms(&pending(7_200), BEGUN, after(2_000)), 45_000);
     }
 }
