@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use pos_institution::ledger::OperationReport;
 use pos_protocol::id::{IdempotencyKey, OperationId, ShopId};
-use pos_protocol::payment::{OperationKind, OperationState};
+use pos_protocol::payment::{OperationKind, OperationState, Sums};
 use pos_protocol::wire::WireOperationState;
 use pos_server::app::App;
 use pos_server::store::StoreError;
@@ -145,6 +145,11 @@ impl Seen {
     fn compare_operations(&self, judgement: &mut Judgement) {
         let mut known = HashMap::new();
         for payment in &self.payments {
+            let reckoned = reckoned(payment);
+            if payment.sums != reckoned {
+                let what = format!("{:?} are the sums, {reckoned:?} moved", payment.sums);
+                judgement.lost(format!("{}: {what}", payment.order_id));
+            }
             for one in &payment.operations {
                 known.insert(one.id, ());
                 judgement.operations = judgement.operations.saturating_add(1);
@@ -201,6 +206,27 @@ impl Seen {
                 judgement.doubled(format!("{order} has {count} charges"));
             }
         }
+    }
+}
+
+/// The sums of a payment by its operations.
+fn reckoned(payment: &StoredPayment) -> Sums {
+    let done = |kind| {
+        let of_kind = payment.operations.iter().filter(|one| one.kind == kind);
+        of_kind.fold(0_u64, |sum, one| match one.state {
+            OperationState::Done(amount) => sum.saturating_add(amount.minor()),
+            _ => sum,
+        })
+    };
+    let (sold, held) = (done(OperationKind::Sale), done(OperationKind::Authorise));
+    if sold.max(held) == 0 {
+        return Sums::default();
+    }
+    Sums {
+        authorised: sold.max(held),
+        captured: sold.saturating_add(done(OperationKind::Capture)),
+        released: done(OperationKind::Void),
+        refunded: done(OperationKind::Refund),
     }
 }
 
