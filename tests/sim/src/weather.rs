@@ -76,14 +76,14 @@ impl Weather {
             _ => usual,
         };
         let mixture = Mixture {
-            request_lost: strength(40),
-            answer_lost: strength(40),
-            cut: strength(40),
-            late: strength(60),
-            doubled: strength(90),
-            reordered: strength(150),
-            bad_gateway: strength(25),
-            garbled: strength(25),
+            request_lost: strength(30),
+            answer_lost: strength(30),
+            cut: strength(30),
+            late: strength(30),
+            doubled: strength(40),
+            reordered: strength(50),
+            bad_gateway: strength(15),
+            garbled: strength(15),
         };
         let [crashes, disk, clock, outages] = [10; 4].map(&mut strength);
         Self { chance, mixture, calm: AtomicBool::new(true), crashes, disk, clock, outages }

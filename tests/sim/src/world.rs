@@ -28,6 +28,9 @@ pub struct World {
     ends: mpsc::UnboundedSender<End>,
 }
 
+/// Of so many messages as many as the weather is strong meet the end of the server.
+const MESSAGES_TO_A_STRIKE: u64 = 8_000;
+
 /// The streams of chance that the parts of a world draw from.
 #[derive(Clone, Copy, Debug)]
 pub enum Part {
@@ -72,7 +75,8 @@ impl World {
 
     /// Ends the server's life here and now, now and then.
     pub fn may_strike(&self, where_: &str) {
-        if !self.weather.is_calm() && self.chance.happens(self.weather.crashes) {
+        if !self.weather.is_calm() && self.chance.below(MESSAGES_TO_A_STRIKE) < self.weather.crashes
+        {
             let end = if self.chance.happens(500) { End::Killed } else { End::PowerCut };
             self.strike(end, where_);
         }

@@ -84,7 +84,7 @@ fn one_world(arguments: &Arguments, world: u64, payments: u64) -> Result<Played,
         .start_paused(true)
         .build()
         .map_err(|cause| cause.to_string())?;
-    let size = Size { payments, tills: 24 };
+    let size = Size { payments, tills: 48 };
     let prints = arguments.world.is_some();
     runtime
         .block_on(play(seed, size, folder.path(), prints))
