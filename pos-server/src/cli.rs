@@ -11,6 +11,7 @@ use crate::app::{Environment, ServeError};
 use crate::clocks::{self, TimeMarkError};
 use crate::config::{self, Config, ConfigErrors};
 use crate::connectors::institution_protocol::conformance::Conclusion;
+use crate::crash;
 use crate::data_folder::succession::{self, SuccessionFileError};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
 use crate::http::tls::TlsIdentity;
@@ -37,7 +38,14 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Action {
     /// Run the server; prints one JSON line with its addresses when it is ready
-    Serve,
+    Serve {
+        /// For tests: die at this point (`POINT:abort`, `POINT:kill`, and `:N` for the N-th time)
+        #[arg(long, hide = true)]
+        crash_at: Option<crash::Plan>,
+    },
+    /// For tests: print the points at which the server can be made to die
+    #[command(hide = true)]
+    CrashPoints,
     /// Print every setting with its default and its meaning
     Config,
     /// Check the settings and the files they name, without starting anything

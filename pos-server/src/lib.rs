@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clocks;
 pub mod config;
 pub mod connectors;
+pub mod crash;
 pub mod data_folder;
 pub mod env;
 pub mod http;

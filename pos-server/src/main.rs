@@ -7,6 +7,7 @@ use pos_server::admin::{AdminError, Answer};
 use pos_server::app::{self, Environment};
 use pos_server::cli::{self, Action, Cli, Failure};
 use pos_server::config::{Config, DEFAULT_FILE};
+use pos_server::crash;
 use pos_server::http::v1;
 use pos_server::shutdown::{self, Trigger};
 use pos_server::telemetry::logs::chain;
@@ -20,7 +21,13 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match &cli.action {
-        Action::Serve => serve(&cli),
+        Action::Serve { crash_at } => {
+            if let Some(plan) = crash_at.clone() {
+                crash::plan(plan);
+            }
+            serve(&cli)
+        }
+        Action::CrashPoints => crash_points(),
         Action::Config => cli::print(DEFAULT_FILE).map_err(Failure::Io),
         Action::CheckConfig => cli::check_config(&cli),
         Action::Openapi => cli::print(&v1::document()).map_err(Failure::Io),
@@ -46,6 +53,10 @@ fn main() -> ExitCode {
             ExitCode::from(failure.code())
         }
     }
+}
+
+fn crash_points() -> Result<(), Failure> {
+    Ok(cli::print_line(&serde_json::to_string(crash::POINTS).map_err(std::io::Error::from)?)?)
 }
 
 fn serve(cli: &Cli) -> Result<(), Failure> {

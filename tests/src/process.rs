@@ -4,6 +4,7 @@ use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -129,6 +130,18 @@ impl Process {
         match timeout(limit, self.child.wait()).await {
             Ok(status) => status.map_err(BedError::system(format!("waiting for {}", self.name))),
             Err(_) => Err(self.failed(format!("did not end within {} s", limit.as_secs()))),
+        }
+    }
+
+    /// Waits until it has died by itself, by whatever signal.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] when it lives longer, or ended otherwise than by a signal.
+    pub async fn died(mut self, limit: Duration) -> Result<(), BedError> {
+        match timeout(limit, self.child.wait()).await {
+            Ok(Ok(status)) if status.signal().is_some() => Ok(()),
+            Ok(ended) => Err(self.failed(format!("ended instead of dying: {ended:?}"))),
+            Err(_) => Err(self.failed(format!("did not die within {} s", limit.as_secs()))),
         }
     }
 

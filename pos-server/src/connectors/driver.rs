@@ -21,6 +21,7 @@ use super::connector::{Reply, Request};
 use super::order::{CheckOrder, OperationOrder, ReversalOrder};
 use super::registry::Institution;
 use super::seal_keys::SealKeys;
+use crate::crash;
 use crate::env::{Clock, Network, SystemNetwork};
 
 /// How the driver waits, and how much it holds.
@@ -129,7 +130,10 @@ impl Driver {
             Ok(request) => request,
             Err(error) => return Answer::not_sent(Fault::Prepare(error)),
         };
-        match self.exchange(institution, &request, Some(permit)).await {
+        crash::point("send.before_write");
+        let exchanged = self.exchange(institution, &request, Some(permit)).await;
+        crash::point("send.answered");
+        match exchanged {
             Ok(reply) => connector.accept(order, &request, &reply),
             // An earlier sending may have been processed, whatever became of this one.
             Err(Failure::Unsent(fault)) if order.sent_before => Answer::unknown(fault),

@@ -13,6 +13,7 @@ use super::mail::{MailError, Mailer};
 use super::webhook::{InvalidCa, WebhookFault, Webhooks};
 use crate::app::App;
 use crate::config::Config;
+use crate::crash;
 use crate::store::StoreError;
 use crate::store::rows::{Channel, ChannelRow, DueNotice};
 use crate::store::verbs::{Delivered, Delivery, DisableWebhook, LeaseNotices, RecordDeliveries};
@@ -186,6 +187,7 @@ pub async fn turn(app: &Arc<App>, telling: &mut JoinSet<()>) -> Result<Turn, Sto
     if due.is_empty() {
         return Ok(Turn::Done);
     }
+    crash::point("notice.leased");
     let mut by_receiver: HashMap<Receiver, Vec<DueNotice>> = HashMap::new();
     for notice in due {
         let receiver = match notice.channel {
@@ -239,6 +241,7 @@ async fn tell_all(app: &App, receiver: Receiver, notices: Vec<DueNotice>) -> Vec
         if !app.outbox.heard(receiver, !failed, app.clock.monotonic()) {
             wait = Some(FIRST_SILENCE);
         }
+        crash::point("notice.told");
         deliveries.push(delivery(&notice, came_to));
     }
     deliveries

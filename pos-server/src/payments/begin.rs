@@ -16,6 +16,7 @@ use super::conductor::Entered;
 use super::view;
 use crate::app::App;
 use crate::connectors::{Institution, OperationOrder, PrepareError};
+use crate::crash;
 use crate::http::admission::Place;
 use crate::http::v1::error::ApiError;
 use crate::http::v1::identity::Shop;
@@ -280,7 +281,10 @@ impl Beginning<'_> {
             follows: follows.clone(),
             now: self.now,
         };
-        Ok(app.store.begin_operation(verb).await?)
+        crash::point("begin.before_commit");
+        let begun = app.store.begin_operation(verb).await?;
+        crash::point("begin.committed");
+        Ok(begun)
     }
 
     /// What the rest of the task works on.

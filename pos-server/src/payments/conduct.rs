@@ -20,6 +20,7 @@ use super::transition::{follow, task, transition};
 use super::view;
 use crate::app::App;
 use crate::connectors::{Answer, Fault, Institution, News, OperationOrder, SendPermit};
+use crate::crash;
 use crate::http::v1::error::ApiError;
 use crate::notices;
 use crate::readiness;
@@ -91,7 +92,11 @@ pub(super) fn pursue(app: &Arc<App>, owned: Owned, errand: Errand, lease_until: 
         let began = app.clock.monotonic();
         let answer = match &errand {
             Errand::Ask(order) => app.driver.inquire(&owned.institution, order).await,
-            Errand::Reverse(order) => app.driver.reverse(&owned.institution, order).await,
+            Errand::Reverse(order) => {
+                let answer = app.driver.reverse(&owned.institution, order).await;
+                crash::point("reverse.answered");
+                answer
+            }
             Errand::Send(order) => {
                 let left = order.not_after.since(app.clock.now());
                 let permit = SendPermit {
@@ -183,8 +188,10 @@ async fn record(
             error!(operation_id = %id, "an operation is not among its payment's");
             return;
         };
+        crash::point("outcome.before_commit");
         match app.store.record_outcome(verb).await {
             Ok(Recorded::Done { version }) => {
+                crash::point("outcome.committed");
                 app.readiness.clear(readiness::Fault::Database);
                 let ended = StoredPayment { version, ..after };
                 log(&ended, id, answer);

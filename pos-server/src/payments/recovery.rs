@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::conduct::{self, Owned};
 use crate::app::App;
 use crate::connectors::{Capabilities, Institution, OperationOrder, ReversalOrder};
+use crate::crash;
 use crate::store::StoreError;
 use crate::store::rows::{LeasedWork, StoredPayment};
 use crate::store::verbs::{HastenWork, LeaseDueWork, MOST_ROWS};
@@ -56,6 +57,7 @@ pub async fn turn(app: &Arc<App>, institution: &Arc<Institution>) -> Result<Turn
     let due = app.store.lease_due_work(verb).await?;
     let turn = if due.len() < limit { Turn::Done } else { Turn::More };
     if !due.is_empty() {
+        crash::point("take_over.leased");
         info!(count = due.len(), institution_id = %id, "open operations taken over");
     }
     let lease_until = began.saturating_add(expires_at.since(now));

@@ -152,6 +152,34 @@ impl Server {
         Ok(())
     }
 
+    /// The same, but it dies at this point of its program (`pos-server crash-points`), which may be
+    /// before it listens.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub async fn restart_to_die(&self, at: &str) -> Result<(), BedError> {
+        self.kill().await?;
+        let arguments = ["serve", "--config", "pos.toml", "--crash-at", at];
+        match Process::start::<Address>(PROGRAM, &arguments, &self.folder).await {
+            Ok((process, _)) => *self.running.lock().await = Some(process),
+            // It has died already.
+            Err(BedError::Ended { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(())
+    }
+
+    /// Waits until it has died by itself.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] when it lives longer.
+    pub async fn died(&self, limit: Duration) -> Result<(), BedError> {
+        match self.running.lock().await.take() {
+            Some(process) => process.died(limit).await,
+            None => Ok(()),
+        }
+    }
+
     /// Its resident memory in octets.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ mod backup;
 mod bad_input;
 mod bodies;
 mod canaries;
+mod crashes;
 mod faults;
 mod forgery;
 mod hostile;

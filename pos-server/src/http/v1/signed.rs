@@ -24,6 +24,7 @@ use super::cors;
 use super::error::ApiError;
 use super::identity::{Call, Shop, Unproven};
 use crate::app::App;
+use crate::crash;
 use crate::http::admission::{Place, Refused};
 use crate::http::body::{self, BodyError};
 use crate::pos::login;
@@ -381,6 +382,7 @@ pub(super) fn problem(refusal: &ApiError, request_id: RequestId) -> (StatusCode,
 }
 
 fn seal_answer(app: &App, status: StatusCode, body: Bytes, call: Option<&Signature>) -> Response {
+    crash::point("answer.before_write");
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire::CONTENT_TYPE));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
