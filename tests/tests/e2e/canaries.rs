@@ -14,8 +14,9 @@ use pos_tests::bed::{ContractKit, ShopKit};
 use pos_tests::canary::{self, Canary};
 use pos_tests::line::Request;
 use pos_tests::raw::{self, Answer, Draft, fresh_key, fresh_order, fresh_signing_key};
+use pos_tests::receiver::{MailServer, Protection, Receiver};
 use pos_tests::shared::LogsOnPanic;
-use pos_tests::{Bed, BedOptions};
+use pos_tests::{Bed, BedOptions, wait};
 use serde_json::{Value, json};
 
 /// The digits of a number, with the check digit of ISO/IEC 7812-1 behind.
@@ -116,6 +117,17 @@ impl<'a> Planted<'a> {
 
     fn seal(&mut self, name: &str, text: &str) {
         self.sealed.push(Canary::text(name, text));
+    }
+
+    /// Has everything told that can be.
+    async fn be_told_at(&self, url: &str) {
+        let body = json!({
+            "mail": { "address": "orders@shop.example", "language": "en" },
+            "webhook": { "url": url },
+        });
+        let draft = Draft::post("/v1/notices", &body).keyed(fresh_key());
+        let set = self.call(&self.shop.key, &draft).await;
+        assert_eq!(set.status, 200, "{:?}", set.json());
     }
 
     /// Sealed instruments: one that pays, and ones that are declined.
@@ -246,9 +258,15 @@ fn of_the_server(bed: &Bed) -> (Vec<PathBuf>, Vec<PathBuf>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_stored_logged_or_held() {
-    let bed = Bed::start(&BedOptions::default()).await.unwrap();
+    let receiver = Receiver::start().await.unwrap();
+    let mailbox = tempfile::tempdir().unwrap();
+    let mail_server = MailServer::start(mailbox.path(), Protection::Implicit).await.unwrap();
+    let mut options = BedOptions::default();
+    options.server.more = receiver.settings() + &mail_server.settings();
+    let bed = Bed::start(&options).await.unwrap();
     let _logs = LogsOnPanic(&bed);
     let mut planted = Planted::new(&bed).await;
+    planted.be_told_at(&receiver.url()).await;
     planted.pay_by_everything().await;
     planted.blurt().await;
     // A number that the shop calls its order by is kept: that is how the search is seen to work.
@@ -270,6 +288,19 @@ async fn no_secret_is_stored_logged_or_held() {
     let secrets = [planted.secrets, planted.sealed, keys_of_the_server(&bed)].concat();
     for secret in &secrets {
         assert_eq!(secret.sought_in(&metrics.body, "metrics"), []);
+    }
+    // What was told, by mail and by webhook, once the last payment is among it.
+    let is_last = |text: &str| text.contains(&order);
+    let told = wait::until("the last payment is told", async || {
+        let webhooks = receiver.arrived().into_iter().map(|one| format!("{one:?}"));
+        let (webhooks, mails) = (webhooks.collect::<Vec<_>>(), mail_server.mails());
+        let all = webhooks.iter().any(|one| is_last(one)) && mails.iter().any(|one| is_last(one));
+        all.then(|| [webhooks, mails].concat())
+    });
+    for text in told.await {
+        for secret in &secrets {
+            assert_eq!(secret.sought_in(text.as_bytes(), "notice"), []);
+        }
     }
     // With the write-ahead log, and again when it was folded into the database.
     for ended in [false, true] {
