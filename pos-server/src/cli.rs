@@ -15,6 +15,8 @@ use crate::crash;
 use crate::data_folder::succession::{self, SuccessionFileError};
 use crate::data_folder::{DataFolder, DataFolderError, Purpose, keys};
 use crate::http::tls::TlsIdentity;
+use crate::notices::Outbox;
+use crate::telemetry::logs::chain;
 
 /// The operator's server: keeps each shop's virtual POS and routes its payments to institutions
 #[derive(Debug, Parser)]
@@ -177,6 +179,12 @@ pub fn check_config(cli: &Cli) -> Result<(), Failure> {
     }
     for (setting, cause) in keys::check_named(&config) {
         refuse(setting, cause.to_string());
+    }
+    // The mail transport keeps its connections in a runtime, and opens none yet.
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let _inside = runtime.enter();
+    if let Err(cause) = Outbox::new(&config) {
+        refuse(cause.setting(), chain(&cause));
     }
     if errors.is_empty() {
         Ok(print("the settings are good\n")?)

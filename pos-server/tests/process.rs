@@ -307,6 +307,12 @@ fn check_config_looks_at_the_files_too() {
     let said = text(&refused.stderr);
     assert!(said.contains("pos.toml:4: tls.certificate: cert.pem cannot be read"), "{said}");
     assert!(said.contains("pos.toml:7: keys.answer_key: data/mine.pem cannot be read"), "{said}");
+    let mail = "[mail]\nserver = \"localhost:465\"\nfrom = \"pos@example.jp\"\nca = \"ca.pem\"";
+    bed.configure(mail);
+    let said = bed.run("check-config --config pos.toml").stderr;
+    assert!(text(&said).contains("pos.toml:6: mail.ca: mail.ca names a file"), "{}", text(&said));
+    bed.configure(&mail.replace("\nca = \"ca.pem\"", ""));
+    assert!(bed.run("check-config --config pos.toml").status.success());
     assert!(!bed.path("data").exists());
 }
 

@@ -75,6 +75,18 @@ pub enum OutboxError {
     Mail(#[from] MailError),
 }
 
+impl OutboxError {
+    /// The setting at fault.
+    pub const fn setting(&self) -> &'static str {
+        match self {
+            Self::Ca(_) | Self::CaFile(_) => "webhooks.ca",
+            Self::Mail(MailError::Ca(_)) => "mail.ca",
+            Self::Mail(MailError::File { setting, .. }) => setting,
+            Self::Mail(MailError::Tls(_)) => "mail.tls",
+        }
+    }
+}
+
 /// Whether more is due than was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {

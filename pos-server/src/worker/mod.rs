@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pos_protocol::id::InstitutionId;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::app::App;
@@ -30,6 +31,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How often it looks for notices, and how soon again where there were some.
 const TELL_EVERY: Duration = Duration::from_millis(250);
 const TELL_AGAIN: Duration = Duration::from_millis(20);
+
+/// How long receivers have at the end: less than what everything else is given.
+const TELL_LAST: Duration = Duration::from_secs(5);
 
 /// How often it counts what is open.
 const COUNT_EVERY: Duration = Duration::from_secs(5);
@@ -119,7 +123,8 @@ async fn look(
     recovery::turn(app, institution).await
 }
 
-/// Tells shops what is due. What is being told when the end is asked for is told to its end.
+/// Tells shops what is due. What is being told when the end is asked for has a moment to end; what is
+/// cut off then is told again under its id.
 async fn tell_shops(app: &Arc<App>, mut shutdown: Shutdown) {
     let mut telling = JoinSet::new();
     loop {
@@ -135,7 +140,10 @@ async fn tell_shops(app: &Arc<App>, mut shutdown: Shutdown) {
             break;
         }
     }
-    while telling.join_next().await.is_some() {}
+    let told = async { while telling.join_next().await.is_some() {} };
+    if timeout(TELL_LAST, told).await.is_err() {
+        warn!(count = telling.len(), "receivers of notices were cut off");
+    }
 }
 
 async fn count(app: &Arc<App>, mut shutdown: Shutdown) {
