@@ -6,6 +6,8 @@
 
 mod files;
 mod restore;
+#[cfg(test)]
+mod tests;
 
 use std::fs;
 use std::io;

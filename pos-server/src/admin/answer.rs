@@ -744,4 +744,58 @@ mod tests {
              the others is broken\n"
         );
     }
+
+    #[test]
+    fn a_day_is_told_by_class_and_currency_and_what_follows() {
+        use crate::payments::reconcile::ClassSum;
+        let sum = |class, currency, count, amount| ClassSum { class, currency, count, amount };
+        let tally = Tally {
+            sums: vec![
+                sum(Class::Both, Currency::EUR, 1, 1_050),
+                sum(Class::Both, Currency::JPY, 6, 12_800),
+                sum(Class::OursOnly, Currency::JPY, 1, 700),
+            ],
+            undecided: 2,
+            tasks: 1,
+            ..Tally::default()
+        };
+        let institution_id = "sakura-card".parse().unwrap();
+        let answer = Answer::Reconciled { institution_id, day: "2026-11-26".into(), tally };
+        assert_eq!(answer.conclusion(), Some(Conclusion::Broken));
+        assert_eq!(
+            answer.text(),
+            "sakura-card, 2026-11-26\n\n\
+             class      movements  sum    currency\n\
+             both       1          10.50  EUR\n\
+             both       6          12800  JPY\n\
+             ours only  1          700    JPY\n\n\
+             2 done here near the edge of the day are not in its file: the file of the day beside it \
+             decides\n\
+             1 new tasks: pos-server task list\n"
+        );
+        // A script reads the same.
+        let json = serde_json::to_value(&answer).unwrap();
+        assert_eq!(json["sums"][2]["class"], "ours_only");
+        assert_eq!((&json["day"], &json["untold"]), (&"2026-11-26".into(), &0.into()));
+        let same = Answer::Reconciled {
+            institution_id: "sakura-card".parse().unwrap(),
+            day: "2026-11-26".into(),
+            tally: Tally::default(),
+        };
+        assert_eq!(same.conclusion(), None);
+        assert!(same.text().ends_with("there is no difference\n"));
+    }
+
+    #[test]
+    fn a_restore_tells_what_was_lost_and_who_is_held() {
+        let at = Timestamp::from_secs;
+        let gap = TimeGap { from_ms: at(1_795_417_201), to_ms: at(1_795_420_801) };
+        let held = vec!["sakura-card".parse().unwrap()];
+        assert_eq!(
+            Answer::Restored { gap, restores: 1, held }.text(),
+            "The database is restored; this is restore number 1 of it.\n\
+             Everything from 2026-11-23 07:00:01Z to 2026-11-23 08:00:01Z is lost.\n\
+             sakura-card gets nothing new until its task is closed: pos-server task list\n"
+        );
+    }
 }
