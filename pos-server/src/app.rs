@@ -4,18 +4,18 @@
 mod server;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pos_protocol::Timestamp;
 use pos_protocol::succession::Statement;
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{info, warn};
 
 pub use self::server::{Announcement, ServeError, Server, runtime, serve};
 use crate::clocks::{ClockWatch, TimeMarkError};
-use crate::config::Config;
+use crate::config::{Config, Database};
 use crate::connectors::{CallKey, Driver, DriverSettings, Registry};
 use crate::data_folder::keys::{KeyFileError, ServerKeys};
 use crate::data_folder::succession::SuccessionFileError;
@@ -30,6 +30,7 @@ use crate::pos;
 use crate::pos::password::Passwords;
 use crate::readiness::{Fault, Readiness};
 use crate::shutdown::{Halt, Shutdown};
+use crate::store::postgres::{self, PostgresOptions};
 use crate::store::rows::Incarnation;
 use crate::store::sqlite::{self, OpenError, SqliteOptions};
 use crate::store::{Observer, Store, StoreError, StoreOptions};
@@ -92,6 +93,15 @@ pub enum StartError {
         /// What is wrong with it.
         #[source]
         cause: OpenError,
+    },
+    /// The shop database on PostgreSQL cannot be opened.
+    #[error("the database {url}: {cause}")]
+    Postgres {
+        /// Where it is.
+        url: String,
+        /// What is wrong with it.
+        #[source]
+        cause: postgres::OpenError,
     },
     /// The data folder cannot be used.
     #[error(transparent)]
@@ -165,8 +175,9 @@ pub struct App {
     pub conductor: Arc<Conductor>,
     /// Ends the process when a part of it cannot go on.
     pub halt: Halt,
-    /// Held as long as the store.
-    pub database: DatabaseLock,
+    /// Held as long as the store, where the database is this process's own: every other incarnation is
+    /// then known to be dead.
+    pub database: Option<DatabaseLock>,
     /// Held for as long as anything may touch what is in it, so the last to be dropped.
     pub folder: DataFolder,
 }
@@ -185,15 +196,14 @@ impl App {
     ) -> Result<Arc<Self>, StartError> {
         let Environment { clock, entropy, network, executor, disk } = environment;
         let outbox = Outbox::new(&config)?;
-        let path = config.database_path();
-        let database = folder.take_database(&path)?;
-        let keys = ServerKeys::open(&folder, &config.keys, &path, entropy.as_ref())?;
+        let incarnation = entropy.array();
+        let place = Place::find(&config, &folder, incarnation).await?;
+        let keys = ServerKeys::open(&folder, &config.keys, place.is_begun(), entropy.as_ref())?;
         let keys = Arc::new(keys);
         let succession = succession::read(folder.path(), &keys.answer.public())?;
         let metrics = Arc::new(Metrics::default());
         let readiness = Arc::new(Readiness::default());
         let halt = Halt::default();
-        let incarnation = entropy.array();
         let watch = StoreWatch {
             metrics: Arc::clone(&metrics),
             readiness: Arc::clone(&readiness),
@@ -207,7 +217,7 @@ impl App {
                 incarnation,
             )
         };
-        let store = open_store(&path, options, watch, &executor)?;
+        let (store, database) = place.open(options, watch, &executor).await?;
         folder.note_database()?;
         folder.remove_snapshots()?;
         let call_key = {
@@ -334,6 +344,21 @@ impl Observer for StoreWatch {
         self.metrics.store_group(verbs, took);
     }
 
+    fn reached(&self, outcome: Result<(), &StoreError>) {
+        match outcome {
+            Ok(()) => {
+                if self.readiness.clear(Fault::Database) {
+                    info!("the shop database takes writes again");
+                }
+            }
+            Err(cause) => {
+                if self.readiness.raise(Fault::Database) {
+                    warn!(cause = %chain(cause), "the shop database cannot be reached");
+                }
+            }
+        }
+    }
+
     fn stopped(&self, cause: &StoreError) {
         tracing::error!(cause = %chain(cause), "the shop database takes no more writes");
         self.readiness.raise(Fault::Database);
@@ -341,15 +366,74 @@ impl Observer for StoreWatch {
     }
 }
 
-fn open_store(
-    database: &Path,
-    options: SqliteOptions,
-    watch: StoreWatch,
-    executor: &Executor,
-) -> Result<Store, StartError> {
-    let path = database.to_path_buf();
-    let engine =
-        sqlite::open(database, options).map_err(|cause| StartError::Database { path, cause })?;
-    let options = StoreOptions { executor: executor.clone(), ..StoreOptions::new(Arc::new(watch)) };
-    Store::open_with(engine, options).map_err(StartError::Thread)
+/// Where the shop database is.
+enum Place {
+    /// In a file, which this process holds, and whether it was there.
+    File(PathBuf, DatabaseLock, bool),
+    /// Elsewhere, and whether it was begun.
+    Postgres(Box<PostgresOptions>, bool),
+}
+
+impl Place {
+    async fn find(
+        config: &Config,
+        folder: &DataFolder,
+        incarnation: Incarnation,
+    ) -> Result<Self, StartError> {
+        let mut options = match (&config.database, config.postgres_options(incarnation)) {
+            (_, Some(options)) => options,
+            (Database::Sqlite(path), _) => {
+                let path = config.data_folder.join(path);
+                let lock = folder.take_database(&path)?;
+                let begun = path.exists();
+                return Ok(Self::File(path, lock, begun));
+            }
+            (Database::Postgres(_), None) => return Err(StoreError::Crossed.into()),
+        };
+        options.begun = folder.has_had_database();
+        let (options, begun) = apart(options, postgres::is_begun).await?;
+        Ok(Self::Postgres(Box::new(options), begun))
+    }
+
+    const fn is_begun(&self) -> bool {
+        match self {
+            Self::File(_, _, begun) | Self::Postgres(_, begun) => *begun,
+        }
+    }
+
+    async fn open(
+        self,
+        options: SqliteOptions,
+        watch: StoreWatch,
+        executor: &Executor,
+    ) -> Result<(Store, Option<DatabaseLock>), StartError> {
+        let (engine, lock) = match self {
+            Self::File(path, lock, _) => {
+                let engine = sqlite::open(&path, options);
+                let engine = engine.map_err(|cause| StartError::Database { path, cause })?;
+                (engine, Some(lock))
+            }
+            Self::Postgres(options, _) => (apart(*options, postgres::open).await?.1, None),
+        };
+        let options =
+            StoreOptions { executor: executor.clone(), ..StoreOptions::new(Arc::new(watch)) };
+        let store = Store::open_with(engine, options);
+        Ok((store.map_err(StartError::Thread)?, lock))
+    }
+}
+
+/// Asks PostgreSQL on a thread that may wait.
+async fn apart<T: Send + 'static>(
+    options: PostgresOptions,
+    ask: fn(&PostgresOptions) -> Result<T, postgres::OpenError>,
+) -> Result<(PostgresOptions, T), StartError> {
+    let asked = tokio::task::spawn_blocking(move || {
+        let answer = ask(&options);
+        (options, answer)
+    });
+    let (options, answer) = asked.await.map_err(|_| StoreError::Stopped)?;
+    match answer {
+        Ok(answer) => Ok((options, answer)),
+        Err(cause) => Err(StartError::Postgres { url: options.url.to_string(), cause }),
+    }
 }

@@ -54,6 +54,9 @@ pub enum BackupError {
     /// The data folder cannot be used.
     #[error(transparent)]
     DataFolder(#[from] DataFolderError),
+    /// The database is not in a file of this machine.
+    #[error("the database is PostgreSQL: restore it by its own tools")]
+    Elsewhere,
     /// There is something of that name.
     #[error("{} exists already: nothing is overwritten, choose another name", path.display())]
     Exists {

@@ -13,6 +13,9 @@ use serde::Deserialize;
 pub use load::{ConfigError, ConfigErrors, load, parse, refusal};
 pub use text::{Authority, Database, LogLevel, MailServer, Sender};
 
+use crate::store::postgres::PostgresOptions;
+use crate::store::rows::Incarnation;
+
 /// The commented default file, which `pos-server config` prints. A test keeps it equal to
 /// [`Config::default`].
 pub const DEFAULT_FILE: &str = include_str!("config/default.toml");
@@ -33,6 +36,8 @@ pub struct Config {
     pub authority: Option<Authority>,
     /// The shop database; a relative path starts at the data folder.
     pub database: Database,
+    /// PostgreSQL, where the database is one.
+    pub postgres: PostgresSettings,
     /// Certificate files.
     pub tls: TlsFiles,
     /// The metrics listener.
@@ -61,6 +66,7 @@ impl Default for Config {
             tls_listen: None,
             authority: None,
             database: Database::Sqlite("pos.sqlite3".into()),
+            postgres: PostgresSettings::default(),
             tls: TlsFiles::default(),
             metrics: MetricsSettings::default(),
             logs: LogSettings::default(),
@@ -86,10 +92,45 @@ impl Config {
         Some((self.tls_listen.unwrap_or(self.listen), certificate, key))
     }
 
-    /// Where the database file lies.
-    pub fn database_path(&self) -> PathBuf {
-        let Database::Sqlite(path) = &self.database;
-        self.data_folder.join(path)
+    /// Where the database file lies; none where the database is PostgreSQL.
+    pub fn database_file(&self) -> Option<PathBuf> {
+        match &self.database {
+            Database::Sqlite(path) => Some(self.data_folder.join(path)),
+            Database::Postgres(_) => None,
+        }
+    }
+
+    /// What the shop database is opened by, for a server of this incarnation, where it is PostgreSQL.
+    pub fn postgres_options(&self, incarnation: Incarnation) -> Option<PostgresOptions> {
+        let Database::Postgres(url) = &self.database else { return None };
+        let settings = &self.postgres;
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| self.data_folder.join(path));
+        Some(PostgresOptions {
+            password_file: file(&settings.password_file),
+            ca_file: file(&settings.ca_file),
+            readers: settings.connections,
+            ..PostgresOptions::new((**url).clone(), incarnation)
+        })
+    }
+}
+
+/// The way to PostgreSQL; relative paths start at the data folder.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostgresSettings {
+    /// The file that holds the user's password.
+    #[serde(deserialize_with = "text::optional")]
+    pub password_file: Option<PathBuf>,
+    /// PEM of the CA that the database's certificate is verified by.
+    #[serde(deserialize_with = "text::optional")]
+    pub ca_file: Option<PathBuf>,
+    /// Connections for lookups, beside three for writing and lists.
+    pub connections: usize,
+}
+
+impl Default for PostgresSettings {
+    fn default() -> Self {
+        Self { password_file: None, ca_file: None, connections: 8 }
     }
 }
 

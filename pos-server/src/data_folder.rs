@@ -229,6 +229,11 @@ impl DataFolder {
         Ok(())
     }
 
+    /// Whether these keys have had a database.
+    pub fn has_had_database(&self) -> bool {
+        self.path.join(DATABASE_MADE).exists()
+    }
+
     /// Notes that the database has been made.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod forge;
 pub mod line;
 pub mod octets;
 pub mod pay;
+pub mod postgres;
 pub mod process;
 pub mod raw;
 pub mod receiver;

@@ -89,7 +89,11 @@ pub async fn execute(app: &App, command: Command) -> Reply {
 async fn snapshot(app: &App) -> Reply {
     let number: String = app.entropy.array::<8>().iter().map(|it| format!("{it:02x}")).collect();
     let path = app.folder.path().join(format!("{SNAPSHOT}{number}"));
-    let (database, copy) = (app.config.database_path(), path.clone());
+    let Some(database) = app.config.database_file() else {
+        const SENTENCE: &str = "the database is PostgreSQL: back it up by its own tools";
+        return Err(AdminError::new(Kind::Invalid, SENTENCE));
+    };
+    let copy = path.clone();
     let copying = tokio::task::spawn_blocking(move || {
         sqlite::snapshot(&database, &copy).inspect_err(|_| {
             // What was begun is good for nothing.

@@ -46,7 +46,7 @@ pub fn restore(
 ) -> Result<Restored, BackupError> {
     let manifest = Manifest::read(backup)?;
     let folder = DataFolder::open(&config.data_folder, Purpose::Command)?;
-    let database = config.database_path();
+    let database = config.database_file().ok_or(BackupError::Elsewhere)?;
     for entry in fs::read_dir(folder.path()).map_err(failed(folder.path()))? {
         if entry.map_err(failed(folder.path()))?.file_name() != "lock" {
             return Err(BackupError::NotEmpty { path: folder.path().into() });

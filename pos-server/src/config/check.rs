@@ -162,10 +162,11 @@ fn check_mail(config: &Config, refuse: &mut impl FnMut(&'static str, &str)) {
 }
 
 /// Every numeric setting with its least and greatest value.
-fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 14] {
+fn ranges(config: &Config) -> [(&'static str, u64, u64, u64); 15] {
     let limits = &config.limits;
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
     [
+        ("postgres.connections", count(config.postgres.connections), 1, 200),
         ("limits.threads", count(limits.threads), 0, 1024),
         ("limits.connections", count(limits.connections), 1, 100_000),
         ("limits.in_flight", count(limits.in_flight), 1, 100_000),

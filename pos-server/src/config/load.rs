@@ -235,9 +235,24 @@ mod tests {
             "such as \"pay.example.jp\"",
         );
         refused(
-            "\ndatabase = \"postgres://db/pos\"",
+            "\ndatabase = \"mysql://db/pos\"",
             "pos.toml:2: database: ",
-            "this release has the embedded database only",
+            "postgres://pos@db.example.jp/pos",
+        );
+        refused(
+            "\ndatabase = \"postgres://pos:secret@db/pos\"",
+            "pos.toml:2: database: ",
+            "postgres.password_file",
+        );
+        refused(
+            "\ndatabase = \"postgres://pos@db/pos?sslmode=disable\"",
+            "pos.toml:2: database: ",
+            "must be encrypted",
+        );
+        refused(
+            "[postgres]\nconnections = 0",
+            "pos.toml:2: postgres.connections: ",
+            "between 1 and 200",
         );
     }
 

@@ -9,6 +9,8 @@ use lettre::message::Mailbox;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use crate::store::postgres::PostgresUrl;
+
 /// The name that callers sign as `@authority`: a host in lower case, with a port unless it is the
 /// scheme's default one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ impl FromStr for Authority {
 /// Where the shop database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Database {
+    /// PostgreSQL there.
+    Postgres(Box<PostgresUrl>),
     /// The embedded database in this file.
     Sqlite(PathBuf),
 }
@@ -58,8 +62,12 @@ impl<'de> Deserialize<'de> for Database {
         match text.split_once("://") {
             None => Ok(Self::Sqlite(text.into())),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            Some(("postgres" | "postgresql", _)) => {
+                text.parse().map(|url| Self::Postgres(Box::new(url))).map_err(D::Error::custom)
+            }
             Some(_) => Err(D::Error::custom(
-                "this release has the embedded database only: name a file, such as \"pos.sqlite3\"",
+                "must name a file, such as \"pos.sqlite3\", or be a URL such as \
+                 \"postgres://pos@db.example.jp/pos\"",
             )),
         }
     }

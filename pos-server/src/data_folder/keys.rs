@@ -150,17 +150,17 @@ impl ServerKeys {
     }
 
     /// Reads the keys, and makes those of the data folder at the first start, that is while
-    /// `database` does not exist. A key file that the configuration names elsewhere is never made.
+    /// there is no database. A key file that the configuration names elsewhere is never made.
     ///
     /// # Errors
     /// [`KeyFileError`] names the file and what to do about it.
     pub fn open(
         folder: &DataFolder,
         files: &KeyFiles,
-        database: &Path,
+        database_begun: bool,
         entropy: &dyn Entropy,
     ) -> Result<Self, KeyFileError> {
-        let first_start = !database.exists();
+        let first_start = !database_begun;
         let own = KeyFiles::default();
         let path = |file: &Path, own: &Path, make: &dyn Fn() -> Zeroizing<Vec<u8>>| {
             let path = folder.path().join(file);
@@ -294,7 +294,8 @@ mod tests {
         }
 
         fn open(&self, files: &KeyFiles) -> Result<ServerKeys, KeyFileError> {
-            ServerKeys::open(&self.folder, files, &self.path("pos.sqlite3"), &Counting)
+            let begun = self.path("pos.sqlite3").exists();
+            ServerKeys::open(&self.folder, files, begun, &Counting)
         }
 
         fn refusal(&self, files: &KeyFiles) -> String {

@@ -183,8 +183,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(&parent.path().join("data"), Purpose::Command).unwrap();
         let (files, entropy) = (KeyFiles::default(), SystemEntropy::open().unwrap());
-        let database = folder.path().join("pos.sqlite3");
-        let first = ServerKeys::open(&folder, &files, &database, &entropy).unwrap().answer.public();
+        let first = ServerKeys::open(&folder, &files, false, &entropy).unwrap().answer.public();
         let now = Timestamp::from_secs(1_795_000_000);
         let second = roll(&folder, &files, &entropy, now).unwrap();
         assert_ne!(first, second);
@@ -209,8 +208,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let folder = DataFolder::open(&parent.path().join("data"), Purpose::Command).unwrap();
         let (files, entropy) = (KeyFiles::default(), SystemEntropy::open().unwrap());
-        let database = folder.path().join("pos.sqlite3");
-        ServerKeys::open(&folder, &files, &database, &entropy).unwrap();
+        ServerKeys::open(&folder, &files, false, &entropy).unwrap();
         let now = Timestamp::from_secs(1_795_000_000);
         let (key, next) = (folder.path().join("answer-key.pem"), folder.path().join(NEXT_KEY));
         fs::copy(&key, &next).unwrap();

@@ -205,7 +205,7 @@ async fn record(
                 Some(moved) => payment = moved,
                 None => return,
             },
-            Err(StoreError::Stopped) => {
+            Err(StoreError::Behind | StoreError::Stopped) => {
                 error!(operation_id = %id, "the store has stopped: the outcome is asked for again after the restart");
                 return;
             }
@@ -215,7 +215,10 @@ async fn record(
                 return;
             }
             Err(
-                cause @ (StoreError::Engine { .. } | StoreError::Full | StoreError::Unknown { .. }),
+                cause @ (StoreError::Away { .. }
+                | StoreError::Engine { .. }
+                | StoreError::Full
+                | StoreError::Unknown { .. }),
             ) => {
                 warn!(operation_id = %id, cause = %cause, "an outcome could not be written; trying again");
                 app.readiness.raise(readiness::Fault::Database);
@@ -231,7 +234,7 @@ async fn reload(app: &Arc<App>, payment: &StoredPayment) -> Option<StoredPayment
     loop {
         match app.store.read(move |reader| reader.payment(shop, id)).await {
             Ok(found) => return found,
-            Err(StoreError::Stopped) => return None,
+            Err(StoreError::Behind | StoreError::Stopped) => return None,
             Err(cause @ StoreError::Corrupt { .. }) => {
                 error!(payment_id = %payment.id, cause = %cause, "a payment cannot be read");
                 return None;

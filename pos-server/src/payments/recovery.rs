@@ -75,8 +75,8 @@ pub async fn turn(app: &Arc<App>, institution: &Arc<Institution>) -> Result<Turn
 pub async fn hasten(app: &App, institution: &InstitutionId) -> Result<(), StoreError> {
     let now = app.clock.now();
     loop {
-        let verb =
-            HastenWork { institution: institution.clone(), sole_owner: Some(app.incarnation), now };
+        let sole_owner = app.database.is_some().then_some(app.incarnation);
+        let verb = HastenWork { institution: institution.clone(), sole_owner, now };
         if app.store.hasten_work(verb).await? < u64::from(MOST_ROWS) {
             return Ok(());
         }

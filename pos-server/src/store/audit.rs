@@ -110,6 +110,11 @@ impl Chain {
         Self { kept: Head::begin(writer) }
     }
 
+    /// Whether something was written of it.
+    pub(super) const fn is_begun(&self) -> bool {
+        self.kept.count > 0
+    }
+
     /// The rows of a group of verbs. The first ones of a chain are led by one that names `others`, the
     /// heads of all other chains of the database.
     pub(super) fn draft<'v>(

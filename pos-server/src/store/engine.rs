@@ -27,6 +27,11 @@ pub trait Writer: Send {
     /// The outer error means that nothing is known of the whole group ([`StoreError::Unknown`]), or
     /// that none of it was kept (any other).
     fn commit(&mut self, verbs: &[Verb]) -> Result<Vec<Result<Reply, StoreError>>, StoreError>;
+
+    /// Whether nothing can be written any more after a group ended in this error.
+    fn is_over(&self, error: &StoreError) -> bool {
+        error.is_final()
+    }
 }
 
 /// The reading side: many at a time, each sees only what was committed. Every lookup that a shop's

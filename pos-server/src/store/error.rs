@@ -3,6 +3,17 @@
 /// Why the store did not answer a verb or a read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
+    /// The database cannot be reached, or does not take writes; nothing was kept. It comes back.
+    #[error("the database cannot be reached")]
+    Away {
+        /// What the way there said.
+        #[source]
+        cause: std::sync::Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database has forgotten commits that were acknowledged: it was restored from a backup, or a
+    /// standby was promoted that had not received them.
+    #[error("the database has lost commits that were acknowledged: what follows is a restore")]
+    Behind,
     /// A row holds what this build cannot read.
     #[error("the database holds a {what} that this release cannot read")]
     Corrupt {
@@ -38,6 +49,6 @@ pub enum StoreError {
 impl StoreError {
     /// Whether the engine can take no more verbs after this.
     pub const fn is_final(&self) -> bool {
-        matches!(self, Self::Stopped | Self::Unknown { .. })
+        matches!(self, Self::Behind | Self::Stopped | Self::Unknown { .. })
     }
 }

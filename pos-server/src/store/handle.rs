@@ -27,6 +27,10 @@ pub trait Observer: Send + Sync + 'static {
     /// A group of `verbs` verbs was committed, or refused as a whole, in `took`.
     fn group(&self, verbs: usize, took: Duration);
 
+    /// Whether the database could be reached by the last group. An engine of this process's own always
+    /// can.
+    fn reached(&self, _: Result<(), &StoreError>) {}
+
     /// The store takes no more writes because a commit failed: end the process, so that it starts
     /// again on the database as it is on disk (`payments.md` 6.3). Called once, not at a close.
     fn stopped(&self, cause: &StoreError);
@@ -250,6 +254,12 @@ impl Line {
         let begun = Instant::now();
         let replies = self.writer.commit(&verbs);
         self.observer.group(verbs.len(), begun.elapsed());
+        match &replies {
+            Err(cause @ (StoreError::Away { .. } | StoreError::Unknown { .. })) => {
+                self.observer.reached(Err(cause));
+            }
+            _ => self.observer.reached(Ok(())),
+        }
         match replies {
             Ok(replies) => {
                 for (answer, reply) in answers.into_iter().zip(replies) {
@@ -262,7 +272,7 @@ impl Line {
                 for answer in answers {
                     let _ = answer.send(Err(error.clone()));
                 }
-                if error.is_final() { Err(error) } else { Ok(()) }
+                if self.writer.is_over(&error) { Err(error) } else { Ok(()) }
             }
         }
     }

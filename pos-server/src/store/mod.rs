@@ -6,13 +6,18 @@
 //! suite holds all engines to the same behaviour.
 
 pub mod audit;
+mod cells;
+mod codes;
 #[cfg(test)]
 mod conformance;
 pub mod engine;
 mod error;
 mod handle;
+pub mod postgres;
 mod queue;
 pub mod rows;
+#[cfg(test)]
+mod schema;
 pub mod sqlite;
 pub mod verbs;
 

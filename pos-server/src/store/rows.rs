@@ -142,6 +142,16 @@ pub enum UnderKey {
 }
 
 impl UnderKey {
+    /// What a key that a management call has says to a payment call: it is always another call's.
+    pub(super) const fn of_claim(fingerprint: [u8; 32], at: Timestamp) -> Self {
+        Self::Refusal(StoredRefusal {
+            fingerprint,
+            code: ErrorCode::IdempotencyKeyReused,
+            field: None,
+            at,
+        })
+    }
+
     /// The fingerprint that the key is bound to.
     pub fn fingerprint(&self) -> Option<&[u8; 32]> {
         match self {

@@ -156,6 +156,13 @@ pub struct NewPayment {
     pub envelope_not_after: Timestamp,
 }
 
+impl BeginOperation {
+    /// The state that it begins in: what nobody sends waits for something else.
+    pub(super) const fn begun_as(&self) -> OperationState {
+        if self.lease.is_some() { OperationState::Sending } else { OperationState::Accepted }
+    }
+}
+
 impl OwnOperation {
     /// The key that it stands under.
     pub fn key(&self) -> IdempotencyKey {

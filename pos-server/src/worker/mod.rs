@@ -9,7 +9,7 @@ use std::time::Duration;
 use pos_protocol::id::InstitutionId;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::app::App;
 use crate::audit;
@@ -48,6 +48,12 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(3_600);
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
 const PRUNE_AGAIN: Duration = Duration::from_millis(250);
 
+/// How often a database elsewhere is asked whether it takes writes.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the institutions of a database that others write too are read anew.
+const FOLLOW_EVERY: Duration = Duration::from_secs(5);
+
 /// Rows that one pruning removes at most, so that it never stands in the way of payments.
 const PRUNE_LIMIT: u32 = 500;
 
@@ -59,12 +65,32 @@ pub async fn run(app: Arc<App>, shutdown: Shutdown) {
         refresh_seal_keys(&app, shutdown.clone()),
         checkpoint(&app, shutdown.clone()),
         tell_shops(&app, shutdown.clone()),
+        probe(&app, shutdown.clone()),
+        follow_others(&app, shutdown.clone()),
         prune(&app, shutdown),
     );
     // What was begun is finished: each operation has its own time-outs.
     app.conductor.idle().await;
     // The last word of this run, so that a tail cut off while it is down shows.
     witness(&app).await;
+}
+
+/// Writes nothing, in a transaction of its own, so that a database that went away or came back is known
+/// though nobody calls. An engine of this process's own is always there.
+async fn probe(app: &App, mut shutdown: Shutdown) {
+    while app.database.is_none() && rest(PROBE_EVERY, &mut shutdown).await {
+        // The store tells its observer what came of it.
+        let _ = app.store.prune(Prune { now: app.clock.now(), limit: 0 }).await;
+    }
+}
+
+/// Reads what other servers' commands entered about institutions.
+async fn follow_others(app: &App, mut shutdown: Shutdown) {
+    while app.database.is_none() && rest(FOLLOW_EVERY, &mut shutdown).await {
+        if let Err(cause) = app.load_institutions().await {
+            debug!(cause = %chain(&cause), "the institutions were not read anew");
+        }
+    }
 }
 
 /// Witnesses the audit outside the database: at the start, every hour, and at the end.

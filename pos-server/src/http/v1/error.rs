@@ -179,7 +179,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::Full => ErrorCode::Overloaded,
-            StoreError::Stopped => ErrorCode::NotReady,
+            StoreError::Away { .. } | StoreError::Behind | StoreError::Stopped => {
+                ErrorCode::NotReady
+            }
             StoreError::Corrupt { .. }
             | StoreError::Crossed
             | StoreError::Engine { .. }

@@ -106,9 +106,17 @@ impl Bed {
         bed
     }
 
+    /// A group that may be refused as a whole.
+    pub(in crate::store) fn try_group(
+        &mut self,
+        verbs: &[Verb],
+    ) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+        self.writer.commit(verbs)
+    }
+
     /// A group as it is.
     pub(in crate::store) fn group(&mut self, verbs: &[Verb]) -> Vec<Result<Reply, StoreError>> {
-        let replies = self.writer.commit(verbs).expect("the group is committed");
+        let replies = self.try_group(verbs).expect("the group is committed");
         assert_eq!(replies.len(), verbs.len(), "every verb has its answer");
         replies
     }

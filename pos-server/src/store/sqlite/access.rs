@@ -6,10 +6,11 @@ use pos_protocol::key::KeyId;
 use pos_protocol::wire::KeyRole;
 use rusqlite::{Connection, params};
 
-use super::codes;
 use super::rows::{Cells, corrupt, maybe_ms, ms};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
+use crate::store::cells::Columns as _;
+use crate::store::codes;
 use crate::store::rows::KeyRow;
 use crate::store::verbs::{
     Admitted, Changed, Claim, CountLogin, EndKey, KeyChanged, OpenSession, Register, RollKey,

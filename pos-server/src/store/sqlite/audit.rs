@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use super::rows::{Cells, ms, unsigned};
 use crate::store::StoreError;
 use crate::store::audit::{AuditRow, Head};
+use crate::store::cells::{Columns as _, audit_row};
 use crate::store::rows::Incarnation;
 use pos_protocol::id::ShopId;
 
@@ -94,15 +95,4 @@ fn writers(db: &Connection) -> Result<Vec<Incarnation>, StoreError> {
             None => return Ok(all),
         }
     }
-}
-
-fn audit_row(cells: &Cells<'_>) -> Result<AuditRow, StoreError> {
-    Ok(AuditRow {
-        writer: cells.array(0)?,
-        seq: cells.sum(1)?,
-        at: cells.instant(2)?,
-        shop: cells.maybe(3, Cells::array)?.map(ShopId::from_octets),
-        body: cells.boxed(4)?,
-        hash: cells.array(5)?,
-    })
 }

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use pos_protocol::ErrorCode;
 use pos_protocol::id::OperationId;
 use pos_protocol::wire::{KeyRole, MailLanguage};
 use rusqlite::{Connection, params};
 
 use super::access::shop_exists;
-use super::codes;
 use super::rows::{Cells, corrupt, ms, unsigned};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
+use crate::store::cells::{Columns as _, check_kept};
+use crate::store::codes;
 use crate::store::rows::{Channel, ShopRow};
 use crate::store::verbs::{
     AddContract, AddInstitution, AddPos, BeginCheck, Changed, CheckBegun, CheckKept, FinishCheck,
@@ -48,7 +48,7 @@ pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBeg
             let cells = Cells(rows.next()?.ok_or(corrupt("claim"))?);
             return Ok(CheckBegun::Repeat {
                 operation: OperationId::from_octets(cells.array(0)?),
-                kept: check_kept(&cells)?,
+                kept: check_kept(&cells, 1)?,
             });
         }
         Claimed::Free => {}
@@ -65,17 +65,6 @@ pub(super) fn begin_check(db: &Connection, verb: &BeginCheck) -> Result<CheckBeg
         verb.operation.octets(),
     ])?;
     Ok(CheckBegun::New)
-}
-
-fn check_kept(cells: &Cells<'_>) -> Result<Option<CheckKept>, StoreError> {
-    if let Some(body) = cells.maybe(1, Cells::octets)? {
-        return Ok(Some(CheckKept::Answer(body.into())));
-    }
-    let Some(code) = cells.maybe(2, Cells::text)? else {
-        return Ok(None);
-    };
-    let code = ErrorCode::from_wire(code).ok_or(corrupt("error code"))?;
-    Ok(Some(CheckKept::Refusal { code, field: cells.maybe(3, Cells::boxed)? }))
 }
 
 /// What was kept first stays.

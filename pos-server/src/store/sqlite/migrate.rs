@@ -8,11 +8,11 @@ use super::OpenError;
 /// Every migration in the order of application; the version is the place in the list, from 1. A
 /// released file is never edited: its digest is kept in every database that it was applied to.
 const MIGRATIONS: &[&str] = &[
-    include_str!("../../../migrations/0001_first.sql"),
-    include_str!("../../../migrations/0002_undo.sql"),
-    include_str!("../../../migrations/0003_audit.sql"),
-    include_str!("../../../migrations/0004_notices.sql"),
-    include_str!("../../../migrations/0005_settlement.sql"),
+    include_str!("../../../migrations/sqlite/0001_first.sql"),
+    include_str!("../../../migrations/sqlite/0002_undo.sql"),
+    include_str!("../../../migrations/sqlite/0003_audit.sql"),
+    include_str!("../../../migrations/sqlite/0004_notices.sql"),
+    include_str!("../../../migrations/sqlite/0005_settlement.sql"),
 ];
 
 /// Marks a SQLite file as ours, for `file` and against opening somebody else's.

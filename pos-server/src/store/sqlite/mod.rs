@@ -6,7 +6,6 @@
 mod access;
 mod audit;
 mod checkpoint;
-mod codes;
 mod manage;
 mod migrate;
 mod money;

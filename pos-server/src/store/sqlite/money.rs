@@ -1,16 +1,18 @@
 //! The verbs of money. Each looks first and writes after: with one writer, what it saw still holds.
 
+use pos_protocol::Timestamp;
 use pos_protocol::id::{OperationId, PaymentId, ShopId};
 use pos_protocol::payment::OperationState;
-use pos_protocol::{ErrorCode, Timestamp};
 use rusqlite::{Connection, params};
 use tracing::error;
 
+use super::notices;
 use super::rows::{self, Cells, corrupt, maybe_ms, ms, unsigned};
 use super::writer::claim_under;
-use super::{codes, notices};
 use crate::store::StoreError;
-use crate::store::rows::{LeasedWork, StoredRefusal, TaskRow, UnderKey};
+use crate::store::cells::Columns as _;
+use crate::store::codes;
+use crate::store::rows::{LeasedWork, TaskRow, UnderKey};
 use crate::store::verbs::{
     BeginOperation, Begun, Follows, HastenWork, KeepRefusal, Kept, LeaseDueWork, MOST_ROWS,
     NewPayment, RecordOutcome, Recorded, Target,
@@ -183,17 +185,7 @@ fn known(
         return Ok(None);
     }
     let fingerprint = claim_under(db, verb.shop, &verb.key)?.ok_or(corrupt("claim"))?;
-    Ok(Some(Begun::Known(taken_by_claim(fingerprint, verb.now))))
-}
-
-/// A key that a management call has: to a payment call it is always another call's.
-const fn taken_by_claim(fingerprint: [u8; 32], at: Timestamp) -> UnderKey {
-    UnderKey::Refusal(StoredRefusal {
-        fingerprint,
-        code: ErrorCode::IdempotencyKeyReused,
-        field: None,
-        at,
-    })
+    Ok(Some(Begun::Known(UnderKey::of_claim(fingerprint, verb.now))))
 }
 
 /// Whether the operation still stands as its first lease left it, so that nobody else has sent it.
@@ -205,7 +197,7 @@ fn untouched(db: &Connection, verb: &BeginOperation) -> Result<bool, StoreError>
     Ok(statement.exists(params![
         verb.shop.octets(),
         verb.key.as_str(),
-        codes::of_state(begun_as(verb)),
+        codes::of_state(verb.begun_as()),
         verb.lease.map(|lease| lease.owner),
     ])?)
 }
@@ -229,7 +221,7 @@ fn insert_operation(
         payment,
         verb.operation.octets(),
         codes::of_kind(verb.kind),
-        codes::of_state(begun_as(verb)),
+        codes::of_state(verb.begun_as()),
         unsigned(verb.amount.minor())?,
         verb.allow_partial,
         ms(verb.not_after),
@@ -241,11 +233,6 @@ fn insert_operation(
     Ok(())
 }
 
-/// What nobody sends waits for something else.
-const fn begun_as(verb: &BeginOperation) -> OperationState {
-    if verb.lease.is_some() { OperationState::Sending } else { OperationState::Accepted }
-}
-
 /// What a step does to the payment in this row besides the operation that it is about.
 fn follow(
     db: &Connection,
@@ -255,7 +242,7 @@ fn follow(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for change in &follows.changed {
-        let (moved, reason) = carried(change.state)?;
+        let (moved, reason) = codes::carried(change.state)?;
         let found = db
             .prepare_cached(
                 "UPDATE operation SET state = ?3, moved = ?4, reason = ?5, ended_at = ?6, \
@@ -299,17 +286,6 @@ fn follow(
     Ok(())
 }
 
-/// The columns of what a state carries.
-fn carried(state: OperationState) -> Result<(Option<i64>, Option<&'static str>), StoreError> {
-    Ok(match state {
-        OperationState::Done(amount)
-        | OperationState::Reversing(Some(amount))
-        | OperationState::Reversed(Some(amount)) => (Some(unsigned(amount.minor())?), None),
-        OperationState::Declined(reason) => (None, Some(reason.wire())),
-        _ => (None, None),
-    })
-}
-
 /// The operation is written only where version and lease are still the caller's; the rest follows
 /// it.
 pub(super) fn record_outcome(
@@ -317,7 +293,7 @@ pub(super) fn record_outcome(
     verb: &RecordOutcome,
 ) -> Result<Recorded, StoreError> {
     let version = verb.version.checked_add(1).ok_or(corrupt("version"))?;
-    let (moved, reason) = carried(verb.state)?;
+    let (moved, reason) = codes::carried(verb.state)?;
     let Some(payment) = row_at_version(db, verb)? else {
         return Ok(Recorded::Moved);
     };
@@ -410,7 +386,7 @@ fn insert_task(db: &Connection, verb: &RecordOutcome, task: &TaskRow) -> Result<
 /// Kept as a row among the operations, so that the key is used up for both.
 pub(super) fn keep_refusal(db: &Connection, verb: &KeepRefusal) -> Result<Kept, StoreError> {
     if let Some(fingerprint) = claim_under(db, verb.shop, &verb.key)? {
-        return Ok(Some(taken_by_claim(fingerprint, verb.now)));
+        return Ok(Some(UnderKey::of_claim(fingerprint, verb.now)));
     }
     let kept = db
         .prepare_cached(

@@ -1,16 +1,17 @@
 //! The verbs of the outbox: where a shop is told, and what waits to be told.
 
 use pos_protocol::Timestamp;
-use pos_protocol::id::{NoticeId, ShopId};
+use pos_protocol::id::ShopId;
 use pos_protocol::wire::MailLanguage;
 use rusqlite::{Connection, params};
 
 use super::access::insert_claim;
-use super::codes;
 use super::rows::{Cells, corrupt, ms};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
-use crate::store::rows::{Channel, ChannelRow, DueNotice, NoticeCounts};
+use crate::store::cells;
+use crate::store::codes;
+use crate::store::rows::{Channel, DueNotice, NoticeCounts};
 use crate::store::verbs::{
     Changed, Delivered, DisableWebhook, LeaseNotices, MOST_ROWS, NewNotice, NoticesSet,
     RecordDeliveries, SetNotices,
@@ -130,7 +131,7 @@ pub(super) fn lease_notices(
     let mut rows = due.query(params![ms(verb.now), verb.limit.min(MOST_ROWS)])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(due_notice(&Cells(row))?);
+        found.push(cells::due_notice(&Cells(row))?);
     }
     let mut lease = db.prepare_cached(
         "UPDATE notice SET due_at = ?4 WHERE shop = ?1 AND id = ?2 AND channel = ?3",
@@ -144,40 +145,6 @@ pub(super) fn lease_notices(
         ])?;
     }
     Ok(found)
-}
-
-fn due_notice(cells: &Cells<'_>) -> Result<DueNotice, StoreError> {
-    let channel = codes::to_channel(cells.number(2)?).ok_or(corrupt("channel"))?;
-    Ok(DueNotice {
-        shop: ShopId::from_octets(cells.array(0)?),
-        id: NoticeId::from_octets(cells.array(1)?),
-        channel,
-        created_at: cells.instant(3)?,
-        body: cells.boxed(4)?,
-        address: cells.maybe(5, Cells::boxed)?,
-        tries: u32::try_from(cells.number(6)?).map_err(|_| corrupt("tries"))?,
-        to: channel_row(cells, 7, channel)?,
-    })
-}
-
-/// What stands in the columns from `first` on; none for a channel that is switched off.
-pub(super) fn channel_row(
-    cells: &Cells<'_>,
-    first: usize,
-    channel: Channel,
-) -> Result<Option<ChannelRow>, StoreError> {
-    let at = |place: usize| first.saturating_add(place);
-    let Some(target) = cells.maybe(first, Cells::boxed)? else { return Ok(None) };
-    let language = cells.text(at(1))?;
-    let language = MailLanguage::ALL.iter().find(|one| one.wire() == language);
-    Ok(Some(ChannelRow {
-        channel,
-        target,
-        language: *language.ok_or(corrupt("language"))?,
-        key_generation: u32::try_from(cells.number(at(2))?).map_err(|_| corrupt("generation"))?,
-        older_key_until: cells.maybe(at(3), Cells::instant)?,
-        disabled_at: cells.maybe(at(4), Cells::instant)?,
-    }))
 }
 
 pub(super) fn record_deliveries(
@@ -224,10 +191,5 @@ pub(super) fn counts(db: &Connection) -> Result<NoticeCounts, StoreError> {
     )?;
     let mut rows = statement.query(())?;
     let cells = Cells(rows.next()?.ok_or(corrupt("count"))?);
-    let count = |at| u64::try_from(cells.number(at)?).map_err(|_| corrupt("count"));
-    Ok(NoticeCounts {
-        waiting: count(0)?,
-        oldest: cells.maybe(1, Cells::instant)?,
-        given_up: count(2)?,
-    })
+    cells::notice_counts(&cells)
 }

@@ -14,14 +14,18 @@ use pos_protocol::wire::TimeGap;
 use rusqlite::{Connection, Params};
 
 use super::rows::{self, Cells, corrupt, select_payment};
-use super::{OpenError, SqliteOptions, audit, codes, notices, settlement};
+use super::{OpenError, SqliteOptions, audit, notices, settlement};
 use crate::store::StoreError;
 use crate::store::audit::{AuditRow, Head};
+use crate::store::cells::{
+    self, Columns, contract_row, institution_row, key_row, login_row, pos_row, shop_row, task_row,
+};
+use crate::store::codes;
 use crate::store::engine::Reader;
 use crate::store::rows::{
-    ChannelRow, ContractRow, EnrolmentRow, Incarnation, InstitutionOperation, InstitutionRow,
-    InstitutionTask, KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow,
-    StoredPayment, TaskRow, TimeGaps, UnderKey,
+    ChannelRow, ContractRow, Incarnation, InstitutionOperation, InstitutionRow, InstitutionTask,
+    KeyRow, LoginRow, NoticeCounts, OpenCount, PosRow, SettlementRow, ShopRow, StoredPayment,
+    TaskRow, TimeGaps, UnderKey,
 };
 use crate::store::verbs::MOST_ROWS;
 
@@ -153,7 +157,7 @@ impl Reader for SqliteReader {
             "SELECT shop, public, role, pos, created_at, ends_at, idle_at, first_used_at, \
                ended_at FROM key_record WHERE id = ?1",
             (id.octets(),),
-            key_row,
+            |cells| key_row(cells),
         )
     }
 
@@ -163,7 +167,7 @@ impl Reader for SqliteReader {
                ended_at FROM key_record WHERE shop = ?1 AND ended_at IS NULL \
              ORDER BY created_at DESC, id LIMIT 100",
             (shop.octets(),),
-            key_row,
+            |cells| key_row(cells),
         )
     }
 
@@ -173,7 +177,7 @@ impl Reader for SqliteReader {
                e.expires_at, e.spent_for \
              FROM shop s LEFT JOIN enrolment e ON e.shop = s.id WHERE s.user_id = ?1",
             (user.octets(),),
-            login_row,
+            |cells| login_row(cells),
         )
     }
 
@@ -230,7 +234,7 @@ impl Reader for SqliteReader {
             "SELECT id, pos, institution, number, enabled, created_at FROM contract \
              WHERE shop = ?1 ORDER BY created_at, id",
             (shop.octets(),),
-            contract_row,
+            |cells| contract_row(cells),
         )
     }
 
@@ -239,7 +243,7 @@ impl Reader for SqliteReader {
             "SELECT id, pos, institution, number, enabled, created_at FROM contract \
              WHERE shop = ?1 AND id = ?2",
             (shop.octets(), id.octets()),
-            contract_row,
+            |cells| contract_row(cells),
         )
     }
 
@@ -248,14 +252,7 @@ impl Reader for SqliteReader {
             "SELECT id, name, purpose, created_at FROM pos WHERE shop = ?1 \
              ORDER BY created_at, id",
             (shop.octets(),),
-            |cells| {
-                Ok(PosRow {
-                    id: PosId::from_octets(cells.array(0)?),
-                    name: cells.boxed(1)?,
-                    purpose: cells.boxed(2)?,
-                    created_at: cells.instant(3)?,
-                })
-            },
+            |cells| pos_row(cells),
         )
     }
 
@@ -266,7 +263,7 @@ impl Reader for SqliteReader {
             (shop.octets(),),
             |cells| {
                 let channel = codes::to_channel(cells.number(0)?).ok_or(corrupt("channel"))?;
-                notices::channel_row(cells, 1, channel)
+                cells::channel_row(cells, 1, channel)
             },
         )?;
         Ok(channels.into_iter().flatten().collect())
@@ -287,20 +284,7 @@ impl Reader for SqliteReader {
             "SELECT id, name, name_ja, url, ca_pem, verify_key, seal_root, seal_key_version, \
                capabilities, enabled FROM institution ORDER BY id",
             (),
-            |cells| {
-                Ok(InstitutionRow {
-                    id: cells.named(0)?,
-                    name: cells.boxed(1)?,
-                    name_ja: cells.boxed(2)?,
-                    url: cells.boxed(3)?,
-                    ca_pem: cells.maybe(4, Cells::boxed)?,
-                    verify_key: cells.public_key(5)?,
-                    seal_root: cells.public_key(6)?,
-                    seal_key_version: cells.sum(7)?,
-                    capabilities: cells.boxed(8)?,
-                    enabled: cells.flag(9)?,
-                })
-            },
+            |cells| institution_row(cells),
         )
     }
 
@@ -310,7 +294,7 @@ impl Reader for SqliteReader {
             "SELECT id, name, email, user_id, created_at FROM shop WHERE id > ?1 \
              ORDER BY id LIMIT ?2",
             (after, limit),
-            shop_row,
+            |cells| shop_row(cells),
         )
     }
 
@@ -318,7 +302,7 @@ impl Reader for SqliteReader {
         self.one(
             "SELECT id, name, email, user_id, created_at FROM shop WHERE id = ?1",
             (id.octets(),),
-            shop_row,
+            |cells| shop_row(cells),
         )
     }
 
@@ -339,16 +323,16 @@ impl Reader for SqliteReader {
             "SELECT id, created_at, shop, payment, operation, text, resolved_at, note FROM task \
              WHERE resolved_at IS NULL ORDER BY created_at, id LIMIT ?1",
             (limit,),
-            task_row,
+            |cells| task_row(cells),
         )
     }
 
     fn institution_tasks(&self, limit: u32) -> Result<Vec<InstitutionTask>, StoreError> {
-        self.list(settlement::OPEN_TASKS, (limit,), settlement::task)
+        self.list(settlement::OPEN_TASKS, (limit,), |cells| cells::institution_task(cells))
     }
 
     fn institution_task(&self, id: TaskId) -> Result<Option<InstitutionTask>, StoreError> {
-        self.one(settlement::TASK, (id.octets(),), settlement::task)
+        self.one(settlement::TASK, (id.octets(),), |cells| cells::institution_task(cells))
     }
 
     fn held_institutions(&self) -> Result<Vec<InstitutionId>, StoreError> {
@@ -363,7 +347,7 @@ impl Reader for SqliteReader {
     ) -> Result<Vec<InstitutionOperation>, StoreError> {
         let limit = limit.min(MOST_ROWS);
         let params = (institution.as_str(), after.octets(), limit);
-        self.list(settlement::OPERATIONS_AFTER, params, settlement::operation)
+        self.list(settlement::OPERATIONS_AFTER, params, |cells| cells::institution_operation(cells))
     }
 
     fn settlements(
@@ -371,7 +355,9 @@ impl Reader for SqliteReader {
         institution: &InstitutionId,
         limit: u32,
     ) -> Result<Vec<SettlementRow>, StoreError> {
-        self.list(settlement::SETTLEMENTS, (institution.as_str(), limit), settlement::row)
+        self.list(settlement::SETTLEMENTS, (institution.as_str(), limit), |cells| {
+            cells::settlement_row(cells)
+        })
     }
 
     fn open_tasks(&self) -> Result<u64, StoreError> {
@@ -389,7 +375,7 @@ impl Reader for SqliteReader {
             "SELECT id, created_at, shop, payment, operation, text, resolved_at, note FROM task \
              WHERE id = ?1",
             (id.octets(),),
-            task_row,
+            |cells| task_row(cells),
         )
     }
 
@@ -417,15 +403,9 @@ impl Reader for SqliteReader {
              UNION ALL SELECT state, count(*), min(created_at) FROM operation \
                WHERE due_at IS NULL AND state < 16 GROUP BY state",
             (),
-            |cells| {
-                Ok(OpenCount {
-                    state: codes::open_name(cells.number(0)?).ok_or(corrupt("state"))?,
-                    count: cells.sum(1)?,
-                    oldest: cells.instant(2)?,
-                })
-            },
+            |cells| cells::open_count(cells),
         )?;
-        Ok(merged(counts))
+        Ok(cells::merged(counts))
     }
 }
 
@@ -471,86 +451,6 @@ fn newest(
     found.sort_unstable_by(|one, other| other.cmp(one));
     found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(found.into_iter().map(|(_, row)| row).collect())
-}
-
-/// One entry a name: two states may share one.
-fn merged(counts: Vec<OpenCount>) -> Vec<OpenCount> {
-    let mut merged: Vec<OpenCount> = Vec::with_capacity(counts.len());
-    for one in counts {
-        match merged.iter_mut().find(|other| other.state == one.state) {
-            Some(other) => {
-                other.count = other.count.saturating_add(one.count);
-                other.oldest = other.oldest.min(one.oldest);
-            }
-            None => merged.push(one),
-        }
-    }
-    merged
-}
-
-fn key_row(cells: &Cells<'_>) -> Result<KeyRow, StoreError> {
-    Ok(KeyRow {
-        shop: ShopId::from_octets(cells.array(0)?),
-        public: cells.public_key(1)?,
-        role: codes::to_role(cells.number(2)?).ok_or(corrupt("role"))?,
-        pos: cells.maybe(3, Cells::array)?.map(PosId::from_octets),
-        created_at: cells.instant(4)?,
-        ends_at: cells.maybe(5, Cells::instant)?,
-        idle_at: cells.maybe(6, Cells::instant)?,
-        first_used_at: cells.maybe(7, Cells::instant)?,
-        ended_at: cells.maybe(8, Cells::instant)?,
-    })
-}
-
-fn login_row(cells: &Cells<'_>) -> Result<LoginRow, StoreError> {
-    let enrolment = |cells: &Cells<'_>, at: usize| {
-        Ok(EnrolmentRow {
-            enrolment_key: cells.public_key(at)?,
-            expires_at: cells.instant(5)?,
-            spent_for: cells.maybe(6, Cells::array)?.map(KeyId::from_octets),
-        })
-    };
-    Ok(LoginRow {
-        shop: ShopId::from_octets(cells.array(0)?),
-        password_hash: cells.maybe(1, Cells::boxed)?,
-        failures: cells.small(2)?,
-        locked_until: cells.maybe(3, Cells::instant)?,
-        enrolment: cells.maybe(4, enrolment)?,
-    })
-}
-
-fn contract_row(cells: &Cells<'_>) -> Result<ContractRow, StoreError> {
-    Ok(ContractRow {
-        id: ContractId::from_octets(cells.array(0)?),
-        pos: PosId::from_octets(cells.array(1)?),
-        institution: cells.named(2)?,
-        number: cells.named(3)?,
-        enabled: cells.flag(4)?,
-        created_at: cells.instant(5)?,
-    })
-}
-
-fn shop_row(cells: &Cells<'_>) -> Result<ShopRow, StoreError> {
-    Ok(ShopRow {
-        id: ShopId::from_octets(cells.array(0)?),
-        name: cells.boxed(1)?,
-        email: cells.maybe(2, Cells::boxed)?,
-        user_id: UserId::from_octets(cells.array(3)?),
-        created_at: cells.instant(4)?,
-    })
-}
-
-fn task_row(cells: &Cells<'_>) -> Result<TaskRow, StoreError> {
-    Ok(TaskRow {
-        id: TaskId::from_octets(cells.array(0)?),
-        created_at: cells.instant(1)?,
-        shop: ShopId::from_octets(cells.array(2)?),
-        payment: PaymentId::from_octets(cells.array(3)?),
-        operation: OperationId::from_octets(cells.array(4)?),
-        text: cells.boxed(5)?,
-        resolved_at: cells.maybe(6, Cells::instant)?,
-        note: cells.maybe(7, Cells::boxed)?,
-    })
 }
 
 fn whole_ms(span: Duration) -> u64 {

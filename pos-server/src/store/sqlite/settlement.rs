@@ -3,16 +3,16 @@
 use pos_protocol::id::{OperationId, PaymentId, ShopId, TaskId};
 use rusqlite::{Connection, params};
 
-use super::codes;
 use super::rows::{Cells, corrupt, ms};
 use crate::store::StoreError;
-use crate::store::rows::{InstitutionOperation, InstitutionTask, SettlementDay, SettlementRow};
+use crate::store::cells::{self, Columns as _};
+use crate::store::rows::{InstitutionOperation, InstitutionTask};
 use crate::store::verbs::{
     Changed, MOST_ROWS, MarkSettled, OpenInstitutionTasks, RecordRestore, RecordSettlement,
     ResolveInstitutionTask,
 };
 
-/// `SELECT` of operations `o` as [`operation`] reads them. A mark counts while its run is the one that
+/// `SELECT` of operations `o` as [`cells::institution_operation`] reads them. A mark counts while its run is the one that
 /// read its day's file to the end.
 macro_rules! select_operation {
     ($rest:literal) => {
@@ -67,7 +67,7 @@ pub(super) fn mark_settled(
         let mut rows = find.query((verb.institution.as_str(), id.octets()))?;
         let Some(row) = rows.next()? else { continue };
         let cells = Cells(row);
-        let one = operation(&cells)?;
+        let one = cells::institution_operation(&cells)?;
         let number = cells.number(16)?;
         if one.settled.is_none_or(|day| day == verb.day) {
             mark.execute(params![number, verb.day.number(), ms(verb.run)])?;
@@ -162,56 +162,4 @@ pub(super) fn resolve_task(
         )?
         .execute(params![verb.institution.as_str(), verb.task.octets(), ms(verb.now), verb.note])?;
     Ok(changed == 1)
-}
-
-/// A row of [`select_operation`].
-pub(super) fn operation(cells: &Cells<'_>) -> Result<InstitutionOperation, StoreError> {
-    let moved = cells.maybe(9, Cells::amount)?;
-    let reason = cells.maybe(10, Cells::text)?;
-    Ok(InstitutionOperation {
-        id: OperationId::from_octets(cells.array(0)?),
-        shop: ShopId::from_octets(cells.array(1)?),
-        payment: PaymentId::from_octets(cells.array(2)?),
-        contract_number: cells.named(3)?,
-        order_id: cells.named(4)?,
-        kind: codes::to_kind(cells.number(5)?).ok_or(corrupt("kind"))?,
-        amount: cells.amount(6)?,
-        currency: cells.currency(7)?,
-        state: codes::to_state(cells.number(8)?, moved, reason).ok_or(corrupt("state"))?,
-        created_at: cells.instant(11)?,
-        ended_at: cells.maybe(12, Cells::instant)?,
-        reference: cells.maybe(13, Cells::boxed)?,
-        settled: cells.maybe(14, day)?,
-        first_settled: cells.maybe(15, day)?,
-    })
-}
-
-/// A row of [`SETTLEMENTS`].
-pub(super) fn row(cells: &Cells<'_>) -> Result<SettlementRow, StoreError> {
-    Ok(SettlementRow {
-        day: day(cells, 0)?,
-        from: cells.instant(1)?,
-        until: cells.instant(2)?,
-        run: cells.instant(3)?,
-    })
-}
-
-/// A row of [`OPEN_TASKS`] or [`TASK`].
-pub(super) fn task(cells: &Cells<'_>) -> Result<InstitutionTask, StoreError> {
-    Ok(InstitutionTask {
-        id: TaskId::from_octets(cells.array(0)?),
-        created_at: cells.instant(1)?,
-        institution: cells.named(2)?,
-        shop: cells.maybe(3, Cells::array)?.map(ShopId::from_octets),
-        payment: cells.maybe(4, Cells::array)?.map(PaymentId::from_octets),
-        operation: cells.maybe(5, Cells::array)?.map(OperationId::from_octets),
-        text: cells.boxed(6)?,
-        holds: cells.flag(7)?,
-        resolved_at: cells.maybe(8, Cells::instant)?,
-        note: cells.maybe(9, Cells::boxed)?,
-    })
-}
-
-fn day(cells: &Cells<'_>, at: usize) -> Result<SettlementDay, StoreError> {
-    SettlementDay::from_number(cells.small(at)?).map_err(|_| corrupt("day"))
 }

@@ -11,6 +11,7 @@ use super::{access, audit, manage, money, notices, settlement};
 use crate::store::StoreError;
 use crate::store::audit::verify::unnamed;
 use crate::store::audit::{Chain, Draft};
+use crate::store::cells::Columns as _;
 use crate::store::engine::Writer;
 use crate::store::verbs::{Claim, Reply, Verb};
 

@@ -1,4 +1,4 @@
-//! The small integers that stand for kinds, states and roles in this engine's tables. They are on
+//! The small integers that stand for kinds, states and roles in the tables of every engine. They are on
 //! disk: a number never changes its meaning, and a new one never takes an old one's place.
 
 use pos_protocol::Amount;
@@ -6,7 +6,9 @@ use pos_protocol::payment::{OperationKind, OperationState};
 use pos_protocol::reason::DeclineReason;
 use pos_protocol::wire::KeyRole;
 
-use crate::store::rows::Channel;
+use super::StoreError;
+use super::cells::unsigned;
+use super::rows::Channel;
 
 /// The state of a row that is a kept refusal and no operation.
 pub(super) const REFUSED: i64 = 32;
@@ -105,6 +107,19 @@ pub(super) const fn to_channel(number: i64) -> Option<Channel> {
         2 => Some(Channel::Webhook),
         _ => None,
     }
+}
+
+/// The columns of what a state carries.
+pub(super) fn carried(
+    state: OperationState,
+) -> Result<(Option<i64>, Option<&'static str>), StoreError> {
+    Ok(match state {
+        OperationState::Done(amount)
+        | OperationState::Reversing(Some(amount))
+        | OperationState::Reversed(Some(amount)) => (Some(unsigned(amount.minor())?), None),
+        OperationState::Declined(reason) => (None, Some(reason.wire())),
+        _ => (None, None),
+    })
 }
 
 fn to_reason(name: &str) -> Option<DeclineReason> {
