@@ -79,6 +79,7 @@ impl From<BackupError> for AdminError {
         let kind = match &error {
             BackupError::Exists { .. } | BackupError::NotEmpty { .. } => Kind::Conflict,
             BackupError::Damaged { .. }
+            | BackupError::Elsewhere
             | BackupError::Manifest { .. }
             | BackupError::WrongKey { .. } => Kind::Invalid,
             BackupError::Clock

@@ -42,7 +42,11 @@ const TOOLS: &[Tool] = &[
     Tool { probe: &["php", "-r", PHPDOC_PROBE],              packages: &["php-phpstan-phpdoc-parser"] },
     Tool { probe: &["php-fpm8.2", "--version"],              packages: &["php8.2-fpm"] },
     Tool { probe: &["nginx", "-v"],                          packages: &["nginx-light"] },
+    Tool { probe: &["sh", "-c", POSTGRES_PROBE],             packages: &["postgresql"] },
 ];
+
+/// Debian keeps the programs of each version apart from `PATH`, where the tests look too.
+const POSTGRES_PROBE: &str = "ls /usr/lib/postgresql/*/bin/initdb || command -v initdb";
 
 /// The extensions that the tests in PHP use, as Debian's `php` has them.
 const PHP_PROBE: &str = "exit(PHP_VERSION_ID >= 80200 && extension_loaded('FFI') && extension_loaded('pcntl') ? 0 : 1);";
