@@ -50,11 +50,22 @@ pub struct ServerOptions {
     pub in_flight: u32,
     /// More sections, as the file has them.
     pub more: String,
+    /// The URL of the database; the embedded one unless told.
+    pub database: Option<String>,
+    /// The name that calls are signed for; that of the plain address unless told.
+    pub authority: Option<String>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { lease_seconds: 15, connections: 1024, in_flight: 512, more: String::new() }
+        Self {
+            lease_seconds: 15,
+            connections: 1024,
+            in_flight: 512,
+            more: String::new(),
+            database: None,
+            authority: None,
+        }
     }
 }
 
@@ -260,8 +271,12 @@ async fn start_process(folder: &Folder) -> Result<(Process, Address), BedError> 
 
 fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
     let [plain, tls, metrics] = ports.map(|port| format!("\"127.0.0.1:{port}\""));
+    let authority = options.authority.as_ref().map(|name| format!("\"{name}\""));
+    let authority = authority.as_ref().unwrap_or(&plain);
+    let database = options.database.as_ref().map(|url| format!("database = \"{url}\"\n"));
+    let database = database.unwrap_or_default();
     format!(
-        "data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {plain}\n\
+        "{database}data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {authority}\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
          [metrics]\nlisten = {metrics}\n\
          [limits]\nconnections = {}\nin_flight = {}\n\

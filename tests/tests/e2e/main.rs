@@ -23,6 +23,7 @@ mod races;
 mod reconcile;
 mod restart;
 mod routing;
+mod several;
 mod shop_killed;
 mod signatures;
 mod undo;
