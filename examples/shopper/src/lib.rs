@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use pos_tests::testbed::Testbed;
-use pos_tests::{Bed, BedOptions};
+use pos_tests::BedOptions;
 
 use crate::shop::Shop;
 
