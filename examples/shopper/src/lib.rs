@@ -11,8 +11,8 @@ mod story;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use pos_tests::testbed::Testbed;
 use pos_tests::BedOptions;
+use pos_tests::testbed::Testbed;
 
 use crate::shop::Shop;
 

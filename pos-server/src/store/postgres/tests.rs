@@ -332,8 +332,7 @@ fn carry(client: &UnixStream, server: &UnixStream, cut: Cut, armed: &AtomicUsize
     });
     let mut calls = client.try_clone().unwrap();
     let mut buffer = [0; 65536];
-    loop {
-        let Ok(count @ 1..) = calls.read(&mut buffer) else { break };
+    while let Ok(count @ 1..) = calls.read(&mut buffer) {
         let octets = &buffer[..count];
         let is_commit = octets.windows(7).any(|word| word == b"COMMIT\0");
         let hit = is_commit
