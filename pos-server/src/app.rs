@@ -198,6 +198,11 @@ impl App {
         let outbox = Outbox::new(&config)?;
         let incarnation = entropy.array();
         let place = Place::find(&config, &folder, incarnation).await?;
+        // An embedded database may be older than webhooks are; one in PostgreSQL never is.
+        let seed = folder.path().join(&config.keys.webhook_seed);
+        if matches!(config.database, Database::Postgres(_)) && place.is_begun() && !seed.exists() {
+            return Err(KeyFileError::Lost { path: seed }.into());
+        }
         let keys = ServerKeys::open(&folder, &config.keys, place.is_begun(), entropy.as_ref())?;
         let keys = Arc::new(keys);
         let succession = succession::read(folder.path(), &keys.answer.public())?;

@@ -138,17 +138,17 @@ impl Outbox {
         self.receivers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a turn with a receiver, or says when to come again.
-    fn enter(&self, receiver: Receiver, now: Duration) -> Result<(), Duration> {
+    /// Takes a turn with a receiver, or says why and how long to wait.
+    fn enter(&self, receiver: Receiver, now: Duration) -> Result<(), Wait> {
         let mut receivers = self.receivers();
         let standing = receivers.entry(receiver).or_default();
         if now < standing.silent_until {
-            return Err(standing.silent_until.saturating_sub(now));
+            return Err(Wait::Silent(standing.silent_until.saturating_sub(now)));
         }
         // One try finds out whether a silent one is back.
         let most = if standing.failures >= SILENT_AFTER { 1 } else { OF_ONE_RECEIVER };
         if standing.turns >= most {
-            return Err(Duration::from_secs(1));
+            return Err(Wait::Busy(Duration::from_secs(1)));
         }
         standing.turns = standing.turns.saturating_add(1);
         Ok(())
@@ -164,23 +164,45 @@ impl Outbox {
         }
     }
 
-    /// Whether it may be tried on.
-    fn heard(&self, receiver: Receiver, answered: bool, now: Duration) -> bool {
+    /// Notes whether it answered. Some where it is silent now: how long it is left alone.
+    fn heard(&self, receiver: Receiver, answered: bool, now: Duration) -> Option<Wait> {
         let mut receivers = self.receivers();
         let standing = receivers.entry(receiver).or_default();
         if answered {
             standing.failures = 0;
             standing.silent_until = Duration::ZERO;
-            return true;
+            return None;
         }
         standing.failures = standing.failures.saturating_add(1);
         if standing.failures < SILENT_AFTER {
-            return true;
+            return None;
         }
         let doublings = standing.failures.saturating_sub(SILENT_AFTER);
         let wait = FIRST_SILENCE.saturating_mul(2_u32.saturating_pow(doublings));
-        standing.silent_until = now.saturating_add(wait.min(LONGEST_SILENCE));
-        false
+        let wait = wait.min(LONGEST_SILENCE);
+        standing.silent_until = now.saturating_add(wait);
+        Some(Wait::Silent(wait))
+    }
+}
+
+/// Why a notice is not tried now, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wait {
+    /// Others are being told.
+    Busy(Duration),
+    /// The receiver does not answer.
+    Silent(Duration),
+}
+
+/// A turn with a receiver, until this is dropped: also when the turn panics or is cut off.
+struct Entered {
+    app: Arc<App>,
+    receiver: Receiver,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.app.outbox.leave(self.receiver);
     }
 }
 
@@ -212,9 +234,10 @@ pub async fn turn(app: &Arc<App>, telling: &mut JoinSet<()>) -> Result<Turn, Sto
         match app.outbox.enter(receiver, app.clock.monotonic()) {
             Ok(()) => {
                 let app = Arc::clone(app);
+                let entered = Entered { app: Arc::clone(&app), receiver };
                 telling.spawn(async move {
                     let deliveries = tell_all(&app, receiver, notices).await;
-                    app.outbox.leave(receiver);
+                    drop(entered);
                     record(&app, deliveries).await;
                 });
             }
@@ -242,16 +265,20 @@ async fn tell_all(app: &App, receiver: Receiver, notices: Vec<DueNotice>) -> Vec
     let mut wait = None;
     for notice in notices {
         if wait.is_none() && app.clock.monotonic() >= ends {
-            wait = Some(Duration::ZERO);
+            wait = Some(Wait::Busy(Duration::ZERO));
         }
         if let Some(wait) = wait {
             deliveries.push(later(app, &notice, wait));
             continue;
         }
-        let (came_to, is_of_the_receiver) = tell(app, &notice).await;
-        let failed = matches!(came_to, Delivered::Again { .. }) && is_of_the_receiver;
-        if !app.outbox.heard(receiver, !failed, app.clock.monotonic()) {
-            wait = Some(FIRST_SILENCE);
+        let (came_to, heard) = tell(app, &notice).await;
+        let now = app.clock.monotonic();
+        match heard {
+            Heard::Answered => wait = app.outbox.heard(receiver, true, now),
+            Heard::Failed => wait = app.outbox.heard(receiver, false, now),
+            // Whoever has gone is not told the rest: what became of the channel shows the next time.
+            Heard::Gone => wait = Some(Wait::Busy(Duration::ZERO)),
+            Heard::Nothing => {}
         }
         crash::point("notice.told");
         deliveries.push(delivery(&notice, came_to));
@@ -259,29 +286,45 @@ async fn tell_all(app: &App, receiver: Receiver, notices: Vec<DueNotice>) -> Vec
     deliveries
 }
 
+/// What a try says of the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    /// It is there.
+    Answered,
+    /// It failed.
+    Failed,
+    /// It wants no more.
+    Gone,
+    /// Nothing: it was not asked, or the notice was at fault.
+    Nothing,
+}
+
 fn delivery(notice: &DueNotice, came_to: Delivered) -> Delivery {
     Delivery { shop: notice.shop, id: notice.id, channel: notice.channel, came_to }
 }
 
-/// Not tried now; too old ones never again.
-fn later(app: &App, notice: &DueNotice, wait: Duration) -> Delivery {
+/// Not tried now. What is too old is given up where its receiver is silent, and only there.
+fn later(app: &App, notice: &DueNotice, wait: Wait) -> Delivery {
     let now = app.clock.now();
-    let came_to = if now.since(notice.created_at) > LONGEST {
-        given_up(notice, "the receiver was silent for 91 hours")
-    } else {
+    let came_to = match wait {
+        Wait::Silent(_) if now.since(notice.created_at) > LONGEST => {
+            given_up(notice, "the receiver was silent for 91 hours")
+        }
         // Spread over as long again, so that they do not all come back at once.
-        Delivered::Later { due_at: now.plus(wait.saturating_add(jitter(app, wait))) }
+        Wait::Silent(wait) | Wait::Busy(wait) => {
+            Delivered::Later { due_at: now.plus(wait.saturating_add(jitter(app, wait))) }
+        }
     };
     delivery(notice, came_to)
 }
 
-/// Tells one notice. The second half: whether a failure was the receiver's, and not the notice's.
-async fn tell(app: &App, notice: &DueNotice) -> (Delivered, bool) {
+/// Tells one notice.
+async fn tell(app: &App, notice: &DueNotice) -> (Delivered, Heard) {
     let Some(to) = notice.to.as_ref().filter(|to| to.disabled_at.is_none()) else {
         return match (&notice.address, notice.channel) {
             // What goes to an address of its own needs no channel.
             (Some(address), Channel::Mail) => mail(app, notice, address, None).await,
-            _ => (given_up(notice, "the channel was switched off"), false),
+            _ => (given_up(notice, "the channel was switched off"), Heard::Nothing),
         };
     };
     match notice.channel {
@@ -298,39 +341,42 @@ async fn mail(
     notice: &DueNotice,
     address: &str,
     to: Option<&ChannelRow>,
-) -> (Delivered, bool) {
+) -> (Delivered, Heard) {
     let Some(mailer) = &app.outbox.mailer else {
-        return (given_up(notice, "no mail server is set any more"), false);
+        return (given_up(notice, "no mail server is set any more"), Heard::Nothing);
     };
     let language = to.map(|to| to.language).unwrap_or_default();
     let sent = mailer.send(address, language, notice.id, &notice.body, notice.created_at).await;
     match sent {
-        Ok(()) => (told(app, notice), true),
-        Err(fault) if fault.is_final() => (given_up(notice, &fault.for_the_log()), false),
+        Ok(()) => (told(app, notice), Heard::Answered),
+        Err(fault) if fault.is_final() => (given_up(notice, &fault.for_the_log()), Heard::Nothing),
         Err(fault) => {
-            let is_of_the_server = fault.is_of_the_server();
-            (again(app, notice, &fault.for_the_log()), is_of_the_server)
+            let heard = if fault.is_of_the_server() { Heard::Failed } else { Heard::Nothing };
+            (again(app, notice, &fault.for_the_log()), heard)
         }
     }
 }
 
-async fn webhook(app: &App, notice: &DueNotice, to: &ChannelRow) -> (Delivered, bool) {
+async fn webhook(app: &App, notice: &DueNotice, to: &ChannelRow) -> (Delivered, Heard) {
     let now = app.clock.now();
     let keys = app.keys.webhook_seed.keys(notice.shop, to, now);
     match app.outbox.webhooks.post(&to.target, notice.id, &notice.body, &keys, now).await {
-        Ok(()) => (told(app, notice), true),
+        Ok(()) => (told(app, notice), Heard::Answered),
         Err(WebhookFault::Gone) => {
             let verb = DisableWebhook { shop: notice.shop, url: to.target.clone(), now };
             match app.store.disable_webhook(verb).await {
-                Ok(_) => {
+                Ok(true) => {
                     info!(shop_id = %notice.shop, "a webhook's receiver has gone: it is switched off");
-                    (given_up(notice, "the receiver has gone"), true)
+                    (given_up(notice, "the receiver has gone"), Heard::Gone)
                 }
-                Err(cause) => (again(app, notice, &chain(&cause)), false),
+                // The shop has another URL by now, or another turn has switched it off: that shows the
+                // next time.
+                Ok(false) => (Delivered::Later { due_at: now }, Heard::Gone),
+                Err(cause) => (again(app, notice, &chain(&cause)), Heard::Nothing),
             }
         }
-        Err(fault @ WebhookFault::Url(_)) => (given_up(notice, &chain(&fault)), false),
-        Err(fault) => (again(app, notice, &chain(&fault)), true),
+        Err(fault @ WebhookFault::Url(_)) => (given_up(notice, &chain(&fault)), Heard::Nothing),
+        Err(fault) => (again(app, notice, &chain(&fault)), Heard::Failed),
     }
 }
 
@@ -403,20 +449,21 @@ mod tests {
         }
         assert!(outbox.enter(ours, second(0)).is_err(), "it has its turns");
         assert_eq!(outbox.enter(theirs, second(0)), Ok(()));
-        assert!(outbox.heard(ours, false, second(1)));
-        assert!(outbox.heard(ours, false, second(1)));
-        assert!(!outbox.heard(ours, false, second(1)), "three in a row");
+        assert_eq!(outbox.heard(ours, false, second(1)), None);
+        assert_eq!(outbox.heard(ours, false, second(1)), None);
+        let silent = |seconds| Some(Wait::Silent(second(seconds)));
+        assert_eq!(outbox.heard(ours, false, second(1)), silent(10), "three in a row");
         for _ in 0..OF_ONE_RECEIVER {
             outbox.leave(ours);
         }
-        assert_eq!(outbox.enter(ours, second(5)), Err(second(6)));
+        assert_eq!(outbox.enter(ours, second(5)), Err(Wait::Silent(second(6))));
         assert_eq!(outbox.enter(ours, second(11)), Ok(()));
         assert!(outbox.enter(ours, second(11)).is_err(), "one try finds out");
-        assert!(!outbox.heard(ours, false, second(12)));
+        assert_eq!(outbox.heard(ours, false, second(12)), silent(20));
         outbox.leave(ours);
-        assert_eq!(outbox.enter(ours, second(12)), Err(second(20)), "twice as long");
+        assert_eq!(outbox.enter(ours, second(12)), Err(Wait::Silent(second(20))), "twice as long");
         assert_eq!(outbox.enter(ours, second(40)), Ok(()));
-        assert!(outbox.heard(ours, true, second(41)));
+        assert_eq!(outbox.heard(ours, true, second(41)), None);
         outbox.leave(ours);
         for _ in 0..OF_ONE_RECEIVER {
             assert_eq!(outbox.enter(ours, second(41)), Ok(()));

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hyper::Uri;
+use hyper::http::uri::PathAndQuery;
 
 /// The longest URL.
 pub const MAX_URL: usize = 500;
@@ -17,7 +18,7 @@ pub struct WebhookUrl {
     host: String,
     port: u16,
     authority: String,
-    path: String,
+    path: PathAndQuery,
     /// The operator has named it: its addresses need not be public.
     trusted: bool,
 }
@@ -92,7 +93,10 @@ impl WebhookUrl {
                 return Err(InvalidUrl::Port);
             }
         }
-        let path = uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();
+        // `https://shop.example?of=shop` has a query and no path.
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        let path = PathAndQuery::try_from(path).map_err(|_| InvalidUrl::Form)?;
         let shown = if host.contains(':') { format!("[{host}]") } else { host.clone() };
         let authority = if port == 443 { shown } else { format!("{shown}:{port}") };
         Ok(Self { host, port, authority, path, trusted: is_trusted })
@@ -109,7 +113,7 @@ impl WebhookUrl {
     }
 
     /// Path and query.
-    pub fn path(&self) -> &str {
+    pub fn path(&self) -> &PathAndQuery {
         &self.path
     }
 
@@ -243,6 +247,7 @@ mod tests {
             ("https://shop.example/pos", "shop.example"),
             ("https://SHOP.example:443/pos?a=%41#", ""),
             ("https://shop.example", "shop.example"),
+            ("https://shop.example?of=shop", "shop.example"),
             ("https://xn--fsq.example/a?b=c@d", "xn--fsq.example"),
             ("https://93.184.216.34/x", "93.184.216.34"),
             ("https://[2606:2800:220:1::1]/x", "[2606:2800:220:1::1]"),
@@ -344,9 +349,11 @@ mod tests {
 
     #[test]
     fn a_receiver_that_the_operator_named_may_be_anywhere() {
+        let bare = WebhookUrl::parse("https://shop.example?of=shop", &[]).unwrap();
+        assert_eq!(bare.path(), "/?of=shop");
         let trusted = ["localhost:8444".to_owned()];
         let url = WebhookUrl::parse("https://localhost:8444/hook", &trusted).unwrap();
-        assert_eq!((url.authority(), url.path()), ("localhost:8444", "/hook"));
+        assert_eq!((url.authority(), url.path().as_str()), ("localhost:8444", "/hook"));
         assert!(url.checked([SocketAddr::from(([127, 0, 0, 1], 8444))].into_iter()).is_ok());
         assert_eq!(
             WebhookUrl::parse("https://localhost:8445/hook", &trusted),

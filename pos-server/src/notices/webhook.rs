@@ -237,7 +237,7 @@ fn signed_request(
     let plain = |text: &str| HeaderValue::from_str(text).expect("ids and base64 are visible ASCII");
     let mut request = Request::new(Full::new(Bytes::copy_from_slice(body.as_bytes())));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = url.path().parse().expect("a URL that was read has a path that can be");
+    *request.uri_mut() = url.path().clone().into();
     let headers = request.headers_mut();
     headers.insert(HOST, plain(url.authority()));
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

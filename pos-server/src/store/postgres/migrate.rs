@@ -57,7 +57,7 @@ async fn apply(session: &Session, begun: bool, migrations: &[&str]) -> Result<()
         }
         begin(session).await?;
     }
-    session.run("BEGIN").await?;
+    session.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
     let done = apply_in_transaction(session, migrations).await;
     session.run(if done.is_ok() { "COMMIT" } else { "ROLLBACK" }).await?;
     done

@@ -40,7 +40,8 @@ pub(super) async fn set_notices(
         .execute(
             "INSERT INTO notice (shop, id, channel, created_at, body, address, tries, due_at) \
              SELECT $1::bytea, $2::bytea, channel, $3::bigint, $4::text, target, 0, $3::bigint \
-             FROM channel WHERE shop = $1 AND channel = $5 AND target <> coalesce($6, '')",
+             FROM channel WHERE shop = $1 AND channel = $5 AND target <> coalesce($6, '') \
+               AND $7::boolean",
             params![
                 shop,
                 octets(verb.told.id.octets()),
@@ -48,6 +49,7 @@ pub(super) async fn set_notices(
                 &*verb.told.body,
                 mail,
                 address,
+                verb.told.is_mailed,
             ],
         )
         .await?;

@@ -246,7 +246,7 @@ impl Line {
         session.prepare(&wave::STATEMENTS).await?;
         session.prepare(&writes::STATEMENTS).await?;
         session.prepare(&[audit::INSERT, COUNT]).await?;
-        session.run("BEGIN").await?;
+        session.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await?;
         let row = session
             .maybe_row(
                 "SELECT committed FROM writer WHERE id = $1 FOR UPDATE",
@@ -281,8 +281,7 @@ impl Line {
         apart: Apart,
     ) -> Result<(Replies, Option<Draft>), Failure> {
         let Some(session) = &self.session else { return Err(away()) };
-        let (begun, locked) =
-            tokio::join!(biased; session.run("BEGIN"), wave::lock_keys(session, verbs));
+        let (begun, locked) = tokio::join!(biased; session.run("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"), wave::lock_keys(session, verbs));
         begun?;
         locked?;
         let mut replies = Vec::with_capacity(verbs.len());

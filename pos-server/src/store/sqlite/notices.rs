@@ -55,7 +55,7 @@ pub(super) fn set_notices(db: &Connection, verb: &SetNotices) -> Result<NoticesS
     db.prepare_cached(
         "INSERT INTO notice (shop, id, channel, created_at, body, address, tries, due_at) \
          SELECT ?1, ?2, channel, ?3, ?4, target, 0, ?3 FROM channel \
-         WHERE shop = ?1 AND channel = ?5 AND target <> coalesce(?6, '')",
+         WHERE shop = ?1 AND channel = ?5 AND target <> coalesce(?6, '') AND ?7",
     )?
     .execute(params![
         verb.shop.octets(),
@@ -64,6 +64,7 @@ pub(super) fn set_notices(db: &Connection, verb: &SetNotices) -> Result<NoticesS
         verb.told.body,
         mail,
         address,
+        verb.told.is_mailed,
     ])?;
     let language = verb.mail.as_ref().map_or_else(MailLanguage::default, |mail| mail.language);
     set_channel(db)?.execute(params![

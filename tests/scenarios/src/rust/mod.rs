@@ -252,6 +252,17 @@ async fn asking(line: &Connection, call: &str, arguments: Arguments<'_>) -> Resu
         "payment_of_order" => told(&line.payment_of_order(&arguments.parsed("order_id")?).await?),
         "operation" => key_status(line.operation(&arguments.parsed("idempotency_key")?).await?),
         "history" => told(&line.history(&arguments.record("query")?.query()?).await?),
+        "notices" => write::notice_settings(line.notices().await?),
+        "set_notices" => {
+            let request = arguments.record("settings")?.notices()?;
+            write::notice_settings(line.set_notices(&request).await?)
+        }
+        "verify_webhook" => {
+            let (id, at) = (arguments.text("webhook_id")?, arguments.text("webhook_timestamp")?);
+            let (signature, body) = (arguments.text("webhook_signature")?, arguments.text("body")?);
+            let notice = line.verify_webhook(&id, &at, &signature, body.as_bytes());
+            write::notice(&notice.await?)
+        }
         "in_flight" => write::in_flight(&line.in_flight().await?),
         _ => return Err(Ended::NotHere("no such verb")),
     })

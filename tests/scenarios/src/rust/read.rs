@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pos_connect::env::Task;
 use pos_connect::keys::{Change, KeyStore, KeyStoreError, MemoryKeyStore, StoredKeys};
+use pos_connect::wire::{MailLanguage, MailSettings, SetNoticesRequest, SetWebhook};
 use pos_connect::{Amount, Binding, HistoryQuery, Instrument, Money, Order};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -152,6 +153,20 @@ impl<'a> Arguments<'a> {
             after: self.parsed_if("after")?,
             limit: self.value_if("limit")?.map(|_| self.number("limit")).transpose()?,
             pos_id: self.parsed_if("pos_id")?,
+        })
+    }
+
+    /// Where the shop is told from now on.
+    pub(crate) fn notices(self) -> Result<SetNoticesRequest, Refused> {
+        let language = match self.word("mail_language")? {
+            Some("japanese") => MailLanguage::Japanese,
+            _ => MailLanguage::English,
+        };
+        let mail = self.parsed_if("mail_address")?;
+        let new_key = self.0.get("new_webhook_key").is_some_and(|value| *value == true);
+        Ok(SetNoticesRequest {
+            mail: mail.map(|address| MailSettings { address, language: language.into() }),
+            webhook: self.text_if("webhook_url")?.map(|url| SetWebhook { url, new_key }),
         })
     }
 

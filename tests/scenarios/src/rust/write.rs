@@ -3,7 +3,7 @@
 
 use std::error::Error as _;
 
-use pos_connect::wire::{KeyStatus, NotFoundEvidence, Problem};
+use pos_connect::wire::{KeyStatus, NotFoundEvidence, Notice, NoticeSettings, Problem};
 use pos_connect::{InFlight, Retry};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -50,6 +50,33 @@ pub(super) fn key_status(status: KeyStatus) -> Value {
         }
     };
     json!({ "variant": format!("KeyStatus.{variant}"), "fields": fields })
+}
+
+/// Where the shop is told.
+pub(super) fn notice_settings(settings: NoticeSettings) -> Value {
+    let NoticeSettings { mail, webhook } = settings;
+    let (url, keys, disabled_at_ms) = match webhook {
+        None => (None, Vec::new(), None),
+        Some(webhook) => (Some(webhook.url), webhook.keys, webhook.disabled_at_ms),
+    };
+    json!({
+        "mail_address": mail.as_ref().map(|mail| &mail.address),
+        "mail_language": mail.as_ref().map(|mail| &mail.language),
+        "webhook_url": url,
+        "webhook_keys": keys,
+        "webhook_disabled_at_ms": disabled_at_ms,
+    })
+}
+
+/// What the shop was told.
+pub(super) fn notice(notice: &Notice) -> Value {
+    json!({
+        "kind": notice.kind,
+        "timestamp": notice.timestamp,
+        "shop_id": notice.data.shop_id,
+        "sequence": notice.data.sequence,
+        "operation": told(&notice.data.operation),
+    })
 }
 
 /// What the journal holds.
