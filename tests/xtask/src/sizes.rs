@@ -7,8 +7,9 @@ use std::{
 
 use crate::{child::Children, failure::Failure, parts::Figures};
 
-/// The server's goal, stripped.
-const SERVER_MAX_BYTES: u64 = 15_000_000;
+/// What the stripped server may have. Its goal is 15,000,000, which it has missed since it speaks
+/// PostgreSQL and SMTP (`docs/adr/0291-the-server-has-outgrown-its-size.md`): this keeps it from growing on.
+const SERVER_MAX_BYTES: u64 = 18_000_000;
 
 /// The goal for the memory of a server that has nothing to do.
 const IDLE_MAX_BYTES: u64 = 30_000_000;

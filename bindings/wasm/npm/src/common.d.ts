@@ -18,6 +18,8 @@ export type {
   KeyStatus,
   Language,
   Methods,
+  Notice,
+  NoticeSettings,
   OpenCall,
   Operation,
   OperationKind,
@@ -31,6 +33,7 @@ export type {
   Rejection,
   Retry,
   Session,
+  SetNotices,
   ShopperAdvice,
   UnreadableCall,
 } from "./wasm/pos_connect_wasm.js";
