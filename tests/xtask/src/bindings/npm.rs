@@ -20,7 +20,7 @@ const SOURCE: &str = "bindings/wasm/npm";
 /// module leaves to the host what the others do themselves.
 #[rustfmt::skip]
 pub(crate) const MODULES: [Module; 3] = [
-    Module { krate: "pos-connect-wasm",          line: "wasm module:",   most_brotli: 175_000, figure: "wasm_brotli",     goal_brotli: 87_000 },
+    Module { krate: "pos-connect-wasm",          line: "wasm module:",   most_brotli: 184_000, figure: "wasm_brotli",     goal_brotli: 87_000 },
     Module { krate: "pos-connect-wasm-seal",     line: "wasm seal:",     most_brotli: 60_000,  figure: "seal_brotli",     goal_brotli: 60_000 },
     Module { krate: "pos-connect-wasm-fallback", line: "wasm fallback:", most_brotli: 60_000,  figure: "fallback_brotli", goal_brotli: 60_000 },
 ];
