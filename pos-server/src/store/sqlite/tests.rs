@@ -1,7 +1,7 @@
 //! The suite of all engines, and what only this one can show.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use pos_protocol::payment::OperationState;
 use tempfile::TempDir;
 
 use super::reader::SqliteReader;
-use super::{OpenError, SqliteOptions, open, open_writer};
+use super::{OpenError, SqliteOptions, open, open_writer, renew_log};
 use crate::store::StoreError;
 use crate::store::audit::verify::{Verified, Verifier};
 use crate::store::conformance::bed::{
@@ -266,6 +266,21 @@ fn the_log_of_an_earlier_run_is_settled_before_anything_is_served() {
     // The first bed lives on, as a process that was killed would leave its log.
     let _second = open_writer(&database(folder.path()), SqliteOptions::default()).unwrap();
     assert_eq!(fs::metadata(&log).unwrap().len(), 0);
+    drop(whole);
+}
+
+#[test]
+fn the_log_of_an_earlier_run_is_written_anew_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let whole = bed(&folder);
+    let log = folder.path().join("shop.sqlite-wal");
+    let (then, content) = (fs::metadata(&log).unwrap(), fs::read(&log).unwrap());
+    assert!(content.len() > 1 << 16, "in several parts");
+    renew_log(&database(folder.path())).unwrap();
+    let now = fs::metadata(&log).unwrap();
+    assert!(now.modified().unwrap() > then.modified().unwrap(), "it was written");
+    assert_eq!(now.ino(), then.ino(), "whoever reads it reads on");
+    assert!(fs::read(&log).unwrap() == content);
     drop(whole);
 }
 
