@@ -3,8 +3,9 @@
 //! T19). A name is resolved once, every address that it has is looked at, and the connection goes to
 //! one of those.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::{fmt, io};
 
 use hyper::Uri;
 use hyper::http::uri::PathAndQuery;
@@ -42,6 +43,25 @@ pub enum InvalidUrl {
     /// Another scheme.
     #[error("must begin with `https://`")]
     Scheme,
+}
+
+/// Finds the addresses of a name.
+pub trait Names: fmt::Debug + Send + Sync {
+    /// Every address, each with this port.
+    fn look_up<'a>(&'a self, host: &'a str, port: u16) -> Looking<'a>;
+}
+
+/// What a look-up comes to.
+pub type Looking<'a> = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>>;
+
+/// As the system finds them.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemNames;
+
+impl Names for SystemNames {
+    fn look_up<'a>(&'a self, host: &'a str, port: u16) -> Looking<'a> {
+        Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+    }
 }
 
 /// Why a host cannot be connected to.
@@ -122,16 +142,11 @@ impl WebhookUrl {
     /// # Errors
     /// [`ResolveError`]; one bad address among good ones is enough, because who mixes them means
     /// no good.
-    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, ResolveError> {
-        let found = tokio::net::lookup_host((self.host.as_str(), self.port)).await;
-        self.checked(found.map_err(ResolveError::Name)?)
+    pub async fn resolve(&self, names: &dyn Names) -> Result<Vec<SocketAddr>, ResolveError> {
+        self.checked(names.look_up(&self.host, self.port).await.map_err(ResolveError::Name)?)
     }
 
-    fn checked(
-        &self,
-        found: impl Iterator<Item = SocketAddr>,
-    ) -> Result<Vec<SocketAddr>, ResolveError> {
-        let found: Vec<_> = found.collect();
+    fn checked(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {
         if found.is_empty() {
             return Err(ResolveError::Nothing);
         }
@@ -354,7 +369,7 @@ mod tests {
         let trusted = ["localhost:8444".to_owned()];
         let url = WebhookUrl::parse("https://localhost:8444/hook", &trusted).unwrap();
         assert_eq!((url.authority(), url.path().as_str()), ("localhost:8444", "/hook"));
-        assert!(url.checked([SocketAddr::from(([127, 0, 0, 1], 8444))].into_iter()).is_ok());
+        assert!(url.checked(vec![SocketAddr::from(([127, 0, 0, 1], 8444))]).is_ok());
         assert_eq!(
             WebhookUrl::parse("https://localhost:8445/hook", &trusted),
             Err(InvalidUrl::Host)
@@ -370,8 +385,8 @@ mod tests {
         let url = WebhookUrl::parse("https://shop.example/", &[]).unwrap();
         let (good, bad) =
             (SocketAddr::from(([93, 184, 216, 34], 443)), SocketAddr::from(([10, 0, 0, 1], 443)));
-        assert_eq!(url.checked([good].into_iter()).unwrap(), [good]);
-        assert!(matches!(url.checked([good, bad].into_iter()), Err(ResolveError::NotPublic)));
-        assert!(matches!(url.checked(std::iter::empty()), Err(ResolveError::Nothing)));
+        assert_eq!(url.checked(vec![good]).unwrap(), [good]);
+        assert!(matches!(url.checked(vec![good, bad]), Err(ResolveError::NotPublic)));
+        assert!(matches!(url.checked(Vec::new()), Err(ResolveError::Nothing)));
     }
 }

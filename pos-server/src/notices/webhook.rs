@@ -26,7 +26,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
-use super::target::{InvalidUrl, ResolveError, WebhookUrl};
+use super::target::{InvalidUrl, Names, ResolveError, SystemNames, WebhookUrl};
 use crate::data_folder::keys::SigningKeyPair;
 use crate::store::rows::ChannelRow;
 
@@ -126,6 +126,7 @@ pub struct InvalidCa;
 pub struct Webhooks {
     trusted: Vec<String>,
     extra: Vec<CertificateDer<'static>>,
+    names: Box<dyn Names>,
     /// Made at the first use: the system's roots are many, and most servers start without a notice.
     tls: OnceLock<Arc<ClientConfig>>,
 }
@@ -147,7 +148,7 @@ impl Webhooks {
                 read
             }
         };
-        Ok(Self { trusted, extra, tls: OnceLock::new() })
+        Ok(Self { trusted, extra, names: Box::new(SystemNames), tls: OnceLock::new() })
     }
 
     /// The URL as it may be used.
@@ -185,7 +186,7 @@ impl Webhooks {
         url: &WebhookUrl,
         request: Request<Full<Bytes>>,
     ) -> Result<StatusCode, WebhookFault> {
-        let addresses = url.resolve().await?;
+        let addresses = url.resolve(&*self.names).await?;
         let tcp = TcpStream::connect(&*addresses).await.map_err(WebhookFault::Connect)?;
         tcp.set_nodelay(true).map_err(WebhookFault::Connect)?;
         let name = ServerName::try_from(url.host().to_owned()).map_err(|_| InvalidUrl::Host)?;
@@ -253,8 +254,56 @@ fn signed_request(
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::Mutex;
+
+    use tokio::net::TcpListener;
+
+    use super::super::target::Looking;
     use super::*;
     use crate::store::rows::Channel;
+
+    /// Whoever rules a name may answer each look-up differently: here the last answer comes first.
+    #[derive(Debug)]
+    struct Rebinding(Arc<Mutex<Vec<Vec<SocketAddr>>>>);
+
+    impl Names for Rebinding {
+        fn look_up<'a>(&'a self, _host: &'a str, _port: u16) -> Looking<'a> {
+            let next = self.0.lock().unwrap().pop();
+            Box::pin(async move { next.ok_or_else(|| io::ErrorKind::NotFound.into()) })
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_leads_outside_and_then_inside_is_looked_up_once() {
+        let inside = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let within = inside.local_addr().unwrap();
+        // Given out to nobody: whoever tries it gets nowhere.
+        let outside = SocketAddr::from(([0x2a00, 0, 0, 0, 0, 0, 0, 1], 443));
+        let answers = Arc::new(Mutex::new(Vec::new()));
+        let names = Box::new(Rebinding(Arc::clone(&answers)));
+        let webhooks = Webhooks { names, ..Webhooks::new(Vec::new(), None).unwrap() };
+        let seed = WebhookSeed::from_octets([7; 32]);
+        let key = seed.key(ShopId::from_octets([1; 16]), 0);
+        let now = Timestamp::from_secs(1_795_000_000);
+        let post = async |planned: &[&[SocketAddr]]| {
+            *answers.lock().unwrap() = planned.iter().rev().map(|one| one.to_vec()).collect();
+            let id = NoticeId::fresh(now, [0; 10]);
+            let keys = std::slice::from_ref(&key);
+            let fault = webhooks.post("https://shop.example/", id, "{}", keys, now).await;
+            (fault.unwrap_err(), answers.lock().unwrap().len())
+        };
+        let (fault, left) = post(&[&[outside], &[within]]).await;
+        assert!(matches!(fault, WebhookFault::Connect(_) | WebhookFault::TimedOut), "{fault}");
+        assert_eq!(left, 1, "nobody asked a second time");
+        for first in [&[within][..], &[outside, within], &[within, outside]] {
+            let (fault, left) = post(&[first, &[outside]]).await;
+            assert!(matches!(fault, WebhookFault::Resolve(ResolveError::NotPublic)), "{fault}");
+            assert_eq!(left, 1);
+        }
+        let came = timeout(Duration::from_secs(1), inside.accept()).await;
+        assert!(came.is_err(), "nobody came inside");
+    }
 
     #[test]
     fn every_shop_and_every_generation_has_a_key_of_its_own() {
