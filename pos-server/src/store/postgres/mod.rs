@@ -96,7 +96,7 @@ impl From<Failure> for OpenError {
             Failure::Conflict(cause) | Failure::Lost(cause) | Failure::Raced(cause) => {
                 causes(&cause)
             }
-            Failure::Taken => failure.told().to_string(),
+            Failure::Taken(_) => failure.told().to_string(),
             Failure::Verb(cause) => causes(&cause),
         };
         Self::Refused { said }

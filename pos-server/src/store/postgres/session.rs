@@ -22,10 +22,19 @@ pub(super) enum Failure {
     Lost(tokio_postgres::Error),
     /// Somebody else wrote the same row first: looked at again, the verb finds it.
     Raced(tokio_postgres::Error),
-    /// The same of an order: another payment claimed it first.
-    Taken,
+    /// The same of what a write was conditional on: an order that another payment claimed first, a payment
+    /// that was moved.
+    Taken(&'static str),
     /// The verb's own failure.
     Verb(StoreError),
+}
+
+/// Why a commit was not answered with a yes.
+pub(super) enum Uncommitted {
+    /// The database said no to it: nothing of the transaction is kept, whatever it says.
+    Refused(Failure),
+    /// It may have been kept.
+    InDoubt(Failure),
 }
 
 impl From<StoreError> for Failure {
@@ -66,7 +75,7 @@ impl Failure {
     pub(super) fn told(self) -> StoreError {
         match self {
             Self::Conflict(cause) | Self::Raced(cause) => engine(cause),
-            Self::Taken => corrupt("order's claim"),
+            Self::Taken(what) => corrupt(what),
             Self::Lost(cause) => StoreError::Away { cause: Arc::new(cause) },
             Self::Verb(error) => error,
         }
@@ -180,6 +189,22 @@ impl Session {
     /// Statements without parameters and answers.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Ends a transaction by keeping it.
+    pub(super) async fn commit(&self) -> Result<(), Uncommitted> {
+        let Err(error) = self.client.batch_execute("COMMIT").await else { return Ok(()) };
+        // A plain error rolls back; only a database over many machines ever says that it does not know. A
+        // fatal one speaks of the line, which may end after the commit.
+        let refused = error.as_db_error().is_some_and(|said| {
+            said.parsed_severity() == Some(Severity::Error)
+                && *said.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        });
+        Err(if refused {
+            Uncommitted::Refused(error.into())
+        } else {
+            Uncommitted::InDoubt(error.into())
+        })
     }
 
     async fn statement(&self, sql: &'static str) -> Result<Statement, Failure> {

@@ -395,6 +395,72 @@ fn a_commit_whose_answer_was_lost_is_found_and_not_done_twice() {
     }
 }
 
+/// A trigger that comes at the end of every transaction which writes.
+fn at_every_commit(url: &str, does: &str) {
+    sql(
+        url,
+        &format!(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does} \
+               RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER meddle AFTER UPDATE ON writer \
+               DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddle()"
+        ),
+    );
+}
+
+#[test]
+fn a_commit_that_is_refused_for_ever_is_told_as_not_kept() {
+    let refuses = "RAISE EXCEPTION 'not today';";
+    let conflicts = "RAISE EXCEPTION 'not today' USING ERRCODE = 'serialization_failure';";
+    let breaks_the_line = "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60);";
+    for does in [refuses, conflicts, breaks_the_line] {
+        let url = shared().schema().unwrap();
+        let mut bed = bed(&url);
+        let ours = bed.ours.clone();
+        let paid = bed.paid(&ours);
+        let sales = [bed.sale(&ours), bed.sale(&ours)];
+        let group = sales.clone().map(|sale| Verb::BeginOperation(Box::new(sale)));
+        at_every_commit(&url, does);
+        let error = bed.try_group(&group).unwrap_err();
+        let told = if does == breaks_the_line {
+            matches!(error, StoreError::Away { .. })
+        } else {
+            matches!(error, StoreError::Engine { .. })
+        };
+        assert!(told, "{does} {error:?}");
+        assert!(!error.is_final(), "nobody is told that it may have been kept");
+        assert_eq!(sql(&url, "SELECT count(*) FROM payment"), "1", "{does}");
+        // Nothing was kept, so the same calls begin anew once the database takes commits again.
+        sql(&url, "DROP TRIGGER meddle ON writer");
+        for sale in &sales {
+            assert_eq!(bed.begin(sale), Begun::New { version: 1 }, "{does}");
+        }
+        assert_eq!(bed.payment(&ours, paid.id), paid);
+        verify(&url);
+    }
+}
+
+#[test]
+fn a_payment_that_moved_under_its_lock_is_not_written_over() {
+    let url = shared().schema().unwrap();
+    let mut bed = bed(&url);
+    let ours = bed.ours.clone();
+    let paid = bed.paid(&ours);
+    // A payment that is made moves the other one, between what the wave read of it and what it writes.
+    sql(
+        &url,
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           UPDATE payment SET version = version + 1 WHERE id <> new.id; RETURN NULL; END $$; \
+         CREATE TRIGGER meddle AFTER INSERT ON payment FOR EACH ROW EXECUTE FUNCTION meddle()",
+    );
+    let group = [bed.sale(&ours), bed.refund(&ours, &paid, 700)];
+    let replies = bed.try_group(&group.map(|verb| Verb::BeginOperation(Box::new(verb)))).unwrap();
+    assert_eq!(begun(&replies), [Begun::New { version: 1 }, Begun::Moved]);
+    let now = bed.payment(&ours, paid.id);
+    assert_eq!((now.version, now.operations.len()), (paid.version + 1, paid.operations.len()));
+    verify(&url);
+}
+
 #[test]
 fn a_database_that_forgot_commits_is_written_no_more() {
     let url = shared().schema().unwrap();
