@@ -22,7 +22,7 @@ use crate::store::verbs::{
 };
 
 #[path = "../../../../tests/src/postgres.rs"]
-#[expect(unreachable_pub, reason = "the test bed uses the rest")]
+#[expect(dead_code, unreachable_pub, reason = "the test bed uses the rest")]
 mod cluster;
 
 mod suite {
