@@ -18,6 +18,7 @@ mod faults;
 mod forgery;
 mod hostile;
 mod matrix;
+mod moving;
 mod notices;
 mod races;
 mod reconcile;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
@@ -146,6 +147,17 @@ impl Session {
         self.rows("SELECT set_config($1, $2, false)", params![name, value]).await.map(drop)
     }
 
+    /// Lets commits wait for this machine's disk and for a standby where there is one, whatever the database
+    /// says of others.
+    pub(super) async fn wait_for_disks(&self) -> Result<(), Failure> {
+        self.run(
+            "SELECT set_config('synchronous_commit', CASE \
+               WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' \
+               ELSE current_setting('synchronous_commit') END, false)",
+        )
+        .await
+    }
+
     /// Whether nothing can be asked of it any more.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
@@ -184,6 +196,20 @@ impl Session {
     ) -> Result<u64, Failure> {
         let statement = self.statement(sql).await?;
         Ok(self.client.execute(&statement, params).await?)
+    }
+
+    /// Rows of a statement without parameters that is not asked again and again.
+    pub(super) async fn rows_anew(&self, sql: &str) -> Result<Vec<Row>, Failure> {
+        Ok(self.client.query(sql, &[]).await?)
+    }
+
+    /// Begins a `COPY … FROM STDIN BINARY`.
+    pub(super) async fn fill(
+        &self,
+        copy: &str,
+        types: &[Type],
+    ) -> Result<BinaryCopyInWriter, Failure> {
+        Ok(BinaryCopyInWriter::new(self.client.copy_in(copy).await?, types))
     }
 
     /// Statements without parameters and answers.

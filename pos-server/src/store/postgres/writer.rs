@@ -249,13 +249,7 @@ impl Line {
     /// earlier transaction of this writer has ended, so that none commits after it was given up; and
     /// where commits wait for a standby, this one does too.
     async fn take_up(&mut self, session: Session) -> Result<Option<Replies>, Failure> {
-        session
-            .run(
-                "SELECT set_config('synchronous_commit', CASE \
-                   WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' \
-                   ELSE current_setting('synchronous_commit') END, false)",
-            )
-            .await?;
+        session.wait_for_disks().await?;
         // What hangs on a line that is gone ends by itself.
         session.set("idle_in_transaction_session_timeout", "10000").await?;
         session.prepare(&wave::STATEMENTS).await?;
