@@ -14,7 +14,7 @@ use pos_protocol::id::NoticeId;
 use pos_protocol::wire::{Notice, NoticeData};
 use serde::{Deserialize, Serialize};
 
-pub use outbox::{Outbox, OutboxError, Turn, turn};
+pub use outbox::{Outbox, OutboxError, Turn, hasten, turn};
 pub use text::rfc3339;
 
 use crate::app::App;

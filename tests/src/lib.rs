@@ -6,6 +6,7 @@
 
 pub mod bed;
 pub mod canary;
+pub mod disk;
 pub mod error;
 pub mod folder;
 pub mod forge;

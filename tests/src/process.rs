@@ -1,6 +1,7 @@
 //! Programs of the workspace as processes of their own.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::net::{Ipv4Addr, TcpListener};
@@ -82,11 +83,25 @@ impl Process {
         arguments: &[&str],
         folder: &Folder,
     ) -> Result<(Self, T), BedError> {
+        Self::start_in(name, arguments, folder, &[]).await
+    }
+
+    /// The same with these variables of its environment.
+    ///
+    /// # Errors
+    /// [`BedError::Ended`] as before.
+    pub async fn start_in<T: DeserializeOwned>(
+        name: &str,
+        arguments: &[&str],
+        folder: &Folder,
+        environment: &[(&str, OsString)],
+    ) -> Result<(Self, T), BedError> {
         let log = folder.path().join(format!("{name}.log"));
         let mut options = OpenOptions::new();
         let stderr = options.create(true).append(true).open(&log);
         let mut child = Command::new(program(name)?)
             .args(arguments)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -131,6 +146,11 @@ impl Process {
             Ok(status) => status.map_err(BedError::system(format!("waiting for {}", self.name))),
             Err(_) => Err(self.failed(format!("did not end within {} s", limit.as_secs()))),
         }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Waits until it has died by itself, by whatever signal.

@@ -10,6 +10,7 @@ use pos_protocol::key::{KeyId, PublicKey};
 use pos_protocol::payment::Sums;
 use pos_protocol::wire::MailLanguage;
 use pos_protocol::{Amount, Currency, ErrorCode, Timestamp};
+use tracing::error;
 
 use super::audit::AuditRow;
 use super::rows::{
@@ -320,8 +321,19 @@ pub(super) fn check_kept(
     Ok(Some(CheckKept::Refusal { code, field: cells.maybe(at(2), Columns::boxed)? }))
 }
 
-/// `shop, id, channel, created_at, body, address, tries`, then the channel.
-pub(super) fn due_notice(cells: &impl Columns) -> Result<DueNotice, StoreError> {
+/// `shop, id, channel, created_at, body, address, tries`, then the channel. None for one that cannot be read: failing the verb would keep every other shop from being told.
+pub(super) fn due_notice(cells: &impl Columns) -> Result<Option<DueNotice>, StoreError> {
+    match read_notice(cells) {
+        Ok(notice) => Ok(Some(notice)),
+        Err(cause @ StoreError::Corrupt { .. }) => {
+            error!(cause = %cause, "a notice cannot be read, so nobody is told");
+            Ok(None)
+        }
+        Err(cause) => Err(cause),
+    }
+}
+
+fn read_notice(cells: &impl Columns) -> Result<DueNotice, StoreError> {
     let channel = codes::to_channel(cells.number(2)?).ok_or(corrupt("channel"))?;
     Ok(DueNotice {
         shop: ShopId::from_octets(cells.array(0)?),

@@ -693,12 +693,23 @@ pub struct DisableWebhook {
 /// Takes notices that are to be told now.
 #[derive(Clone, Copy, Debug)]
 pub struct LeaseNotices {
+    /// The process that takes them.
+    pub owner: Incarnation,
     /// The present time.
     pub now: Timestamp,
     /// When they are due again if nobody says what became of them.
     pub expires_at: Timestamp,
     /// At most this many, and at most [`MOST_ROWS`]; the longest due come first.
     pub limit: u32,
+}
+
+/// Makes notices due at once that a process before this one had taken: at most [`MOST_ROWS`].
+#[derive(Clone, Copy, Debug)]
+pub struct HastenNotices {
+    /// The process that holds the database alone, so that every other one is known to be dead.
+    pub sole_owner: Incarnation,
+    /// The present time.
+    pub now: Timestamp,
 }
 
 /// Writes down what became of notices: at most [`MOST_ROWS`].
@@ -842,6 +853,8 @@ verbs! {
     DisableWebhook(DisableWebhook) -> Changed, disable_webhook;
     /// Takes notices that are to be told now.
     LeaseNotices(LeaseNotices) -> Vec<DueNotice>, lease_notices;
+    /// Makes due at once what the dead had taken; answers how many notices that were.
+    HastenNotices(HastenNotices) -> u64, hasten_notices;
     /// Writes down what became of them.
     RecordDeliveries(RecordDeliveries) -> (), record_deliveries;
     /// Marks operations as named by a settlement file; answers them as they stood before.

@@ -153,8 +153,9 @@ async fn look(
 /// cut off then is told again under its id.
 async fn tell_shops(app: &Arc<App>, mut shutdown: Shutdown) {
     let mut telling = JoinSet::new();
+    let mut adopted = false;
     loop {
-        let wait = match notices::turn(app, &mut telling).await {
+        let wait = match tell(app, &mut telling, &mut adopted).await {
             Ok(notices::Turn::Done) => TELL_EVERY,
             Ok(notices::Turn::More) => TELL_AGAIN,
             Err(cause) => {
@@ -170,6 +171,19 @@ async fn tell_shops(app: &Arc<App>, mut shutdown: Shutdown) {
     if timeout(TELL_LAST, told).await.is_err() {
         warn!(count = telling.len(), "receivers of notices were cut off");
     }
+}
+
+/// What an older process had taken comes first.
+async fn tell(
+    app: &Arc<App>,
+    telling: &mut JoinSet<()>,
+    adopted: &mut bool,
+) -> Result<notices::Turn, StoreError> {
+    if !*adopted {
+        notices::hasten(app).await?;
+        *adopted = true;
+    }
+    notices::turn(app, telling).await
 }
 
 async fn count(app: &Arc<App>, mut shutdown: Shutdown) {

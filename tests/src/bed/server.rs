@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::Mutex;
 
+use crate::disk::FaultyDisk;
 use crate::error::BedError;
 use crate::folder::Folder;
 use crate::line::Place;
@@ -68,6 +69,8 @@ pub struct ServerOptions {
     pub database: Option<String>,
     /// The name that calls are signed for; that of the plain address unless told.
     pub authority: Option<String>,
+    /// Whether its disk can be made to fail.
+    pub can_lose_its_disk: bool,
 }
 
 impl Default for ServerOptions {
@@ -79,6 +82,7 @@ impl Default for ServerOptions {
             more: String::new(),
             database: None,
             authority: None,
+            can_lose_its_disk: false,
         }
     }
 }
@@ -89,6 +93,7 @@ pub struct Server {
     folder: Arc<Folder>,
     address: Address,
     ca_pem: String,
+    disk: Option<FaultyDisk>,
     running: Mutex<Option<Process>>,
 }
 
@@ -99,6 +104,9 @@ impl Server {
     /// [`BedError::Ended`] with the log when it does not come up.
     pub async fn start(folder: Arc<Folder>, options: &ServerOptions) -> Result<Self, BedError> {
         let certificates = Certificates::new()?;
+        let data = folder.path().join("data");
+        let disk = options.can_lose_its_disk.then(|| FaultyDisk::new(folder.path(), &data));
+        let disk = disk.transpose()?;
         let write = |name: &str, text: &str| {
             fs::write(folder.path().join(name), text).map_err(BedError::system("writing a file"))
         };
@@ -108,13 +116,13 @@ impl Server {
         let (process, address) = loop {
             tries = tries.saturating_add(1);
             write("pos.toml", &settings(options, &free_ports()?))?;
-            match start_process(&folder).await {
+            match start_process(&folder, disk.as_ref()).await {
                 Err(BedError::Ended { .. }) if tries < PORT_TRIES => {}
                 other => break other?,
             }
         };
         let ca_pem = certificates.ca_pem;
-        Ok(Self { folder, address, ca_pem, running: Mutex::new(Some(process)) })
+        Ok(Self { folder, address, ca_pem, disk, running: Mutex::new(Some(process)) })
     }
 
     /// Starts another server of the same operator on the same database, in a folder of its own: it has
@@ -197,7 +205,7 @@ impl Server {
     pub async fn restart(&self) -> Result<(), BedError> {
         self.kill().await?;
         let mut running = self.running.lock().await;
-        let (process, _) = start_process(&self.folder).await?;
+        let (process, _) = start_process(&self.folder, self.disk.as_ref()).await?;
         *running = Some(process);
         Ok(())
     }
@@ -228,6 +236,19 @@ impl Server {
             Some(process) => process.died(limit).await,
             None => Ok(()),
         }
+    }
+
+    /// Its disk, where that can be made to fail.
+    ///
+    /// # Errors
+    /// [`BedError::Unknown`] where it cannot ([`ServerOptions::can_lose_its_disk`]).
+    pub fn disk(&self) -> Result<&FaultyDisk, BedError> {
+        self.disk.as_ref().ok_or_else(|| BedError::Unknown("disk that can fail".into()))
+    }
+
+    /// Whether it has ended by itself.
+    pub async fn has_ended(&self) -> bool {
+        self.running.lock().await.as_mut().is_none_or(Process::has_ended)
     }
 
     /// Its resident memory in octets.
@@ -325,8 +346,12 @@ fn not_running() -> BedError {
     BedError::Unknown("running server".into())
 }
 
-async fn start_process(folder: &Folder) -> Result<(Process, Address), BedError> {
-    Process::start(PROGRAM, &["serve", "--config", "pos.toml"], folder).await
+async fn start_process(
+    folder: &Folder,
+    disk: Option<&FaultyDisk>,
+) -> Result<(Process, Address), BedError> {
+    let environment = disk.map(FaultyDisk::environment).unwrap_or_default();
+    Process::start_in(PROGRAM, &["serve", "--config", "pos.toml"], folder, &environment).await
 }
 
 fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {

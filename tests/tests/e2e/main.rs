@@ -14,6 +14,7 @@ mod bad_input;
 mod bodies;
 mod canaries;
 mod crashes;
+mod disk;
 mod faults;
 mod forgery;
 mod hostile;

@@ -64,6 +64,7 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "races",   budget_s: 120, quick: false, run: races },
     Part { name: "kills",   budget_s: 500, quick: false, run: kills },
     Part { name: "several", budget_s: 600, quick: false, run: several },
+    Part { name: "disk",    budget_s: 180, quick: false, run: disk },
     Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
     Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
 ];
@@ -236,6 +237,16 @@ fn races(children: &Children<'_>) -> Result<Figures, Failure> {
     command.args(EVERYTHING).args(["races::", "--", "--nocapture"]).env("POS_RACES", "1000");
     let printed = children.read(&mut command)?;
     line_of(&String::from_utf8_lossy(&printed), "races: callers=1000 charges=1 ")
+}
+
+/// Every single write of a payment fails once; the tests before failed every fourth.
+fn disk(children: &Children<'_>) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    let mut command = children.cargo(&["test", "--test", "e2e"]);
+    command.args(EVERYTHING).args(["disk::", "--", "--nocapture"]).env("POS_DISK_STEP", "1");
+    let printed = children.read(&mut command)?;
+    let printed = String::from_utf8_lossy(&printed);
+    Ok([line_of(&printed, "disk: step=1 writes=")?, line_of(&printed, "disk: syncs=")?].concat())
 }
 
 /// The benchmark as `docs/PERFORMANCE.md` describes it, held to its goal.

@@ -102,6 +102,7 @@ macro_rules! conformance_suite {
                 a_shop_is_told_by_the_channels_that_it_has
                 a_notice_falls_with_its_outcome
                 a_notice_is_leased_tried_again_and_told_once
+                a_sole_owner_hastens_the_notices_that_the_dead_had_taken
                 a_notice_that_is_given_up_stays_for_thirty_days
                 a_webhook_that_has_gone_is_switched_off_until_it_is_set
                 a_new_webhook_key_stands_beside_the_one_before

@@ -7,14 +7,16 @@ use pos_protocol::payment::OperationState;
 use pos_protocol::wire::MailLanguage;
 
 use super::bed::{Bed, Tenant, tell};
-use crate::store::rows::{Channel, DueNotice};
+use crate::store::rows::{Channel, DueNotice, Incarnation};
 use crate::store::verbs::{
-    Claim, Delivered, Delivery, DisableWebhook, LeaseNotices, MailTo, NewNotice, NoticesSet, Prune,
-    RecordDeliveries, Recorded, SetNotices, WebhookTo,
+    Claim, Delivered, Delivery, DisableWebhook, HastenNotices, LeaseNotices, MailTo, NewNotice,
+    NoticesSet, Prune, RecordDeliveries, Recorded, SetNotices, WebhookTo,
 };
 
 const URL: &str = "https://shop.example/hook";
 const LEASE: Duration = Duration::from_secs(120);
+const DEAD: Incarnation = [7; 16];
+const ME: Incarnation = [8; 16];
 
 fn notice(bed: &mut Bed, is_mailed: bool) -> NewNotice {
     let id = NoticeId::fresh(bed.now, bed.entropy());
@@ -48,7 +50,11 @@ fn told(bed: &mut Bed, tenant: &Tenant, notices: Vec<NewNotice>) {
 }
 
 fn lease(bed: &mut Bed) -> Vec<DueNotice> {
-    let verb = LeaseNotices { now: bed.now, expires_at: bed.now.plus(LEASE), limit: 100 };
+    lease_as(bed, ME)
+}
+
+fn lease_as(bed: &mut Bed, owner: Incarnation) -> Vec<DueNotice> {
+    let verb = LeaseNotices { owner, now: bed.now, expires_at: bed.now.plus(LEASE), limit: 100 };
     tell!(bed, LeaseNotices, verb)
 }
 
@@ -151,6 +157,28 @@ pub(in crate::store) fn a_notice_is_leased_tried_again_and_told_once(bed: &mut B
     bed.pass(LEASE);
     assert_eq!(lease(bed), []);
     assert_eq!(bed.lists().notice_counts().unwrap().waiting, 0);
+}
+
+pub(in crate::store) fn a_sole_owner_hastens_the_notices_that_the_dead_had_taken(bed: &mut Bed) {
+    let ours = bed.ours.clone();
+    let [put_off, taken, held] = [0; 3].map(|_| notice(bed, true));
+    let (first, second) = (put_off.id, taken.id);
+    let hasten =
+        |bed: &mut Bed| tell!(bed, HastenNotices, HastenNotices { sole_owner: ME, now: bed.now });
+    told(bed, &ours, vec![put_off, taken]);
+    let due = lease_as(bed, DEAD);
+    assert_eq!(due.len(), 2);
+    let waits = due.iter().find(|one| one.id == first).unwrap();
+    let due_at = bed.now.plus(LEASE);
+    became(bed, waits, Delivered::Again { due_at, cause: "status 500".into() });
+    told(bed, &ours, vec![held]);
+    assert_eq!(lease(bed).len(), 1);
+    assert_eq!(hasten(bed), 1, "neither what waits for its next try nor what is held here");
+    let due = lease(bed);
+    assert_eq!(due.iter().map(|one| one.id).collect::<Vec<_>>(), [second]);
+    assert_eq!(hasten(bed), 0);
+    bed.pass(LEASE);
+    assert_eq!(lease(bed).len(), 3);
 }
 
 pub(in crate::store) fn a_notice_that_is_given_up_stays_for_thirty_days(bed: &mut Bed) {

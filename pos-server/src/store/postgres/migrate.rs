@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/postgres/0001_first.sql"),
     include_str!("../../../migrations/postgres/0002_notices.sql"),
     include_str!("../../../migrations/postgres/0003_settlement.sql"),
+    include_str!("../../../migrations/postgres/0004_notice_leases.sql"),
 ];
 
 /// What the row of version 0 holds, so that another program's table of this name is known as such.
@@ -149,6 +150,6 @@ mod tests {
         // A digest here is a promise to every database out there: add lines, never change one.
         let digests: Vec<String> =
             MIGRATIONS.iter().map(|one| hex(&Sha256::digest(one))[..8].to_owned()).collect();
-        assert_eq!(digests, ["f50f6aa5", "3493c485", "f1999c2f"]);
+        assert_eq!(digests, ["f50f6aa5", "3493c485", "f1999c2f", "8a7afd70"]);
     }
 }

@@ -5,12 +5,12 @@ use pos_protocol::wire::MailLanguage;
 use super::access::{Claimed, claimed, insert_claim, lock_shop};
 use super::rows::octets;
 use super::session::{Cells, Failure, Session, params};
-use crate::store::cells::{self, ms};
+use crate::store::cells::{self, Columns as _, ms};
 use crate::store::codes;
 use crate::store::rows::{Channel, DueNotice, NoticeCounts};
 use crate::store::verbs::{
-    Changed, Delivered, Delivery, DisableWebhook, LeaseNotices, MOST_ROWS, NoticesSet,
-    RecordDeliveries, SetNotices,
+    Changed, Delivered, Delivery, DisableWebhook, HastenNotices, LeaseNotices, MOST_ROWS,
+    NoticesSet, RecordDeliveries, SetNotices,
 };
 
 /// Sets a channel, and its next key where that is asked for. One that never was there and is not
@@ -100,23 +100,45 @@ pub(super) async fn lease_notices(
             params![ms(verb.now), i64::from(verb.limit.min(MOST_ROWS))],
         )
         .await?;
-    let found: Vec<DueNotice> =
-        rows.iter().map(|row| cells::due_notice(&Cells(row))).collect::<Result<_, _>>()?;
-    if found.is_empty() {
-        return Ok(found);
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    let shops: Vec<&[u8]> = found.iter().map(|one| octets(one.shop.octets())).collect();
-    let ids: Vec<&[u8]> = found.iter().map(|one| octets(one.id.octets())).collect();
-    let channels: Vec<i64> = found.iter().map(|one| codes::of_channel(one.channel)).collect();
+    let (mut shops, mut ids, mut channels) = (Vec::new(), Vec::new(), Vec::<i64>::new());
+    let mut found = Vec::new();
+    let rows: Vec<_> = rows.iter().map(Cells).collect();
+    for cells in &rows {
+        shops.push(cells.octets(0)?);
+        ids.push(cells.octets(1)?);
+        channels.push(cells.number(2)?);
+        found.extend(cells::due_notice(cells)?);
+    }
     session
         .execute(
-            "UPDATE notice n SET due_at = $4 \
+            "UPDATE notice n SET due_at = $4, lease_owner = $5 \
              FROM unnest($1::bytea[], $2::bytea[], $3::bigint[]) AS u (shop, id, channel) \
              WHERE n.shop = u.shop AND n.id = u.id AND n.channel = u.channel",
-            params![shops, ids, channels, ms(verb.expires_at)],
+            params![shops, ids, channels, ms(verb.expires_at), octets(&verb.owner)],
         )
         .await?;
     Ok(found)
+}
+
+/// Only a process that holds the database alone knows the others to be dead, so on this engine nobody
+/// asks for it; the rule is the same.
+pub(super) async fn hasten_notices(
+    session: &Session,
+    verb: &HastenNotices,
+) -> Result<u64, Failure> {
+    session
+        .execute(
+            "UPDATE notice n SET due_at = $2, lease_owner = NULL \
+             FROM (SELECT shop, id, channel FROM notice \
+               WHERE due_at IS NOT NULL AND lease_owner <> $1 LIMIT $3 \
+               FOR UPDATE SKIP LOCKED) AS u \
+             WHERE n.shop = u.shop AND n.id = u.id AND n.channel = u.channel",
+            params![octets(&verb.sole_owner), ms(verb.now), i64::from(MOST_ROWS)],
+        )
+        .await
 }
 
 pub(super) async fn record_deliveries(
@@ -157,7 +179,8 @@ async fn record_delivery(session: &Session, delivery: &Delivery, now: i64) -> Re
     };
     session
         .execute(
-            "UPDATE notice SET due_at = $4, tries = tries + $5, cause = coalesce($6, cause) \
+            "UPDATE notice SET due_at = $4, tries = tries + $5, cause = coalesce($6, cause), \
+               lease_owner = NULL \
              WHERE shop = $1 AND id = $2 AND channel = $3 AND due_at IS NOT NULL",
             params![shop, id, channel, due_at, tries, cause],
         )

@@ -370,6 +370,7 @@ const fn wrote_nothing(reply: &Result<Reply, StoreError>) -> bool {
         Ok(Reply::LeaseDueWork(work)) => work.is_empty(),
         Ok(Reply::HastenWork(count)) => *count == 0,
         Ok(Reply::LeaseNotices(notices)) => notices.is_empty(),
+        Ok(Reply::HastenNotices(count)) => *count == 0,
         _ => false,
     }
 }
@@ -480,6 +481,9 @@ async fn apply(session: &Session, verbs: &[Verb]) -> Result<Vec<Reply>, Failure>
         }
         Verb::LeaseNotices(verb) => {
             Reply::LeaseNotices(notices::lease_notices(session, verb).await?)
+        }
+        Verb::HastenNotices(verb) => {
+            Reply::HastenNotices(notices::hasten_notices(session, verb).await?)
         }
         Verb::RecordDeliveries(verb) => {
             notices::record_deliveries(session, verb).await?;

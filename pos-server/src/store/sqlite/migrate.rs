@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../../migrations/sqlite/0003_audit.sql"),
     include_str!("../../../migrations/sqlite/0004_notices.sql"),
     include_str!("../../../migrations/sqlite/0005_settlement.sql"),
+    include_str!("../../../migrations/sqlite/0006_notice_leases.sql"),
 ];
 
 /// Marks a SQLite file as ours, for `file` and against opening somebody else's.
@@ -128,6 +129,9 @@ mod tests {
                 digest[..4].iter().map(|octet| format!("{octet:02x}")).collect()
             })
             .collect();
-        assert_eq!(digests, ["8dd8e1d2", "f5803363", "9eb93176", "1c9d8735", "30b72662"]);
+        assert_eq!(
+            digests,
+            ["8dd8e1d2", "f5803363", "9eb93176", "1c9d8735", "30b72662", "c43b24ef"]
+        );
     }
 }

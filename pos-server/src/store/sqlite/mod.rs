@@ -21,7 +21,7 @@ mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,6 +147,7 @@ pub fn open(path: &Path, options: SqliteOptions) -> Result<Engine, OpenError> {
 
 fn open_writer(path: &Path, options: SqliteOptions) -> Result<SqliteWriter, OpenError> {
     make_private(path)?;
+    renew_log(path).map_err(|cause| OpenError::Io { path: path.into(), cause })?;
     let mut db = connect(path, options.disk)?;
     let mode: String = db.query_row("PRAGMA journal_mode = WAL", (), |row| row.get(0))?;
     if mode != "wal" {
@@ -205,15 +206,39 @@ fn make_private(path: &Path) -> Result<(), OpenError> {
     let failed = |cause| OpenError::Io { path: path.into(), cause };
     let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     match made {
-        Ok(_) => {
-            let parent = match path.parent() {
-                Some(parent) if parent != Path::new("") => parent,
-                _ => Path::new("."),
-            };
-            let folder = File::open(parent).map_err(failed)?;
-            folder.sync_all().map_err(failed)
-        }
+        Ok(_) => sync_folder(path).map_err(failed),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Writes the log of an earlier run to the disk once more, in its place and as it is. After a sync that
+/// failed, systems show what never reached the disk, take it for written and sync it no more: what is
+/// moved into the database from such a log could be half there, and its log gone, when the power fails.
+fn renew_log(path: &Path) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = match OpenOptions::new().read(true).write(true).open(name) {
+        Ok(log) => log,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut part = vec![0; 1 << 16];
+    let mut at = 0_u64;
+    loop {
+        let length = log.read_at(&mut part, at)?;
+        let Some(read) = part.get(..length).filter(|read| !read.is_empty()) else { break };
+        log.write_all_at(read, at)?;
+        at = at.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+    }
+    log.sync_all()
+}
+
+/// So that the names in it are on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
 }

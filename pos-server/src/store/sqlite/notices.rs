@@ -9,12 +9,12 @@ use super::access::insert_claim;
 use super::rows::{Cells, corrupt, ms};
 use super::writer::{Claimed, claimed};
 use crate::store::StoreError;
-use crate::store::cells;
+use crate::store::cells::{self, Columns as _};
 use crate::store::codes;
 use crate::store::rows::{Channel, DueNotice, NoticeCounts};
 use crate::store::verbs::{
-    Changed, Delivered, DisableWebhook, LeaseNotices, MOST_ROWS, NewNotice, NoticesSet,
-    RecordDeliveries, SetNotices,
+    Changed, Delivered, DisableWebhook, HastenNotices, LeaseNotices, MOST_ROWS, NewNotice,
+    NoticesSet, RecordDeliveries, SetNotices,
 };
 
 /// One row for each channel by which the shop wants to be told.
@@ -130,22 +130,32 @@ pub(super) fn lease_notices(
          WHERE n.due_at <= ?1 ORDER BY n.due_at, n.id LIMIT ?2",
     )?;
     let mut rows = due.query(params![ms(verb.now), verb.limit.min(MOST_ROWS)])?;
-    let mut found = Vec::new();
+    let (mut keys, mut found) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
-        found.push(cells::due_notice(&Cells(row))?);
+        let cells = Cells(row);
+        keys.push((cells.octets(0)?.to_vec(), cells.octets(1)?.to_vec(), cells.number(2)?));
+        found.extend(cells::due_notice(&cells)?);
     }
     let mut lease = db.prepare_cached(
-        "UPDATE notice SET due_at = ?4 WHERE shop = ?1 AND id = ?2 AND channel = ?3",
+        "UPDATE notice SET due_at = ?4, lease_owner = ?5 \
+         WHERE shop = ?1 AND id = ?2 AND channel = ?3",
     )?;
-    for notice in &found {
-        lease.execute(params![
-            notice.shop.octets(),
-            notice.id.octets(),
-            codes::of_channel(notice.channel),
-            ms(verb.expires_at),
-        ])?;
+    for (shop, id, channel) in keys {
+        lease.execute(params![shop, id, channel, ms(verb.expires_at), verb.owner])?;
     }
     Ok(found)
+}
+
+/// At the start alone, so the few that wait are looked through without an index.
+pub(super) fn hasten_notices(db: &Connection, verb: &HastenNotices) -> Result<u64, StoreError> {
+    let hastened = db
+        .prepare_cached(
+            "UPDATE notice SET due_at = ?2, lease_owner = NULL \
+             WHERE (shop, id, channel) IN (SELECT shop, id, channel FROM notice \
+               WHERE due_at IS NOT NULL AND lease_owner <> ?1 LIMIT ?3)",
+        )?
+        .execute(params![verb.sole_owner, ms(verb.now), MOST_ROWS])?;
+    Ok(u64::try_from(hastened).unwrap_or(u64::MAX))
 }
 
 pub(super) fn record_deliveries(
@@ -178,7 +188,8 @@ pub(super) fn record_deliveries(
 
 fn retry(db: &Connection) -> Result<rusqlite::CachedStatement<'_>, StoreError> {
     Ok(db.prepare_cached(
-        "UPDATE notice SET due_at = ?4, tries = tries + ?5, cause = coalesce(?6, cause) \
+        "UPDATE notice SET due_at = ?4, tries = tries + ?5, cause = coalesce(?6, cause), \
+           lease_owner = NULL \
          WHERE shop = ?1 AND id = ?2 AND channel = ?3 AND due_at IS NOT NULL",
     )?)
 }

@@ -1,22 +1,25 @@
 //! The suite of all engines, and what only this one can show.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pos_protocol::id::NoticeId;
 use pos_protocol::payment::OperationState;
 use tempfile::TempDir;
 
 use super::reader::SqliteReader;
-use super::{OpenError, SqliteOptions, open, open_writer};
+use super::{OpenError, SqliteOptions, open, open_writer, renew_log};
 use crate::store::StoreError;
 use crate::store::audit::verify::{Verified, Verifier};
 use crate::store::conformance::bed::{
     Bed, INSTITUTION, LEASE, ME, Opened, named, new_payment, tell,
 };
 use crate::store::engine::{Engine, Reader as _, Writer as _};
-use crate::store::verbs::{Begun, LeaseDueWork, Recorded, SetInstitutionEnabled, Verb};
+use crate::store::verbs::{
+    Begun, LeaseDueWork, LeaseNotices, NewNotice, Recorded, SetInstitutionEnabled, Verb,
+};
 
 mod suite {
     use crate::store::conformance::conformance_suite;
@@ -267,6 +270,21 @@ fn the_log_of_an_earlier_run_is_settled_before_anything_is_served() {
 }
 
 #[test]
+fn the_log_of_an_earlier_run_is_written_anew_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let whole = bed(&folder);
+    let log = folder.path().join("shop.sqlite-wal");
+    let (then, content) = (fs::metadata(&log).unwrap(), fs::read(&log).unwrap());
+    assert!(content.len() > 1 << 16, "in several parts");
+    renew_log(&database(folder.path())).unwrap();
+    let now = fs::metadata(&log).unwrap();
+    assert!(now.modified().unwrap() > then.modified().unwrap(), "it was written");
+    assert_eq!(now.ino(), then.ino(), "whoever reads it reads on");
+    assert!(fs::read(&log).unwrap() == content);
+    drop(whole);
+}
+
+#[test]
 fn a_damaged_row_harms_only_those_who_read_it() {
     let folder = TempDir::new().unwrap();
     let mut bed = bed(&folder);
@@ -307,6 +325,28 @@ fn a_damaged_row_does_not_keep_the_others_from_being_found_out() {
     let taken = tell!(bed, LeaseDueWork, one);
     let taken: Vec<_> = taken.iter().map(|work| work.payment.id).collect();
     assert_eq!(taken, [whole.id]);
+}
+
+#[test]
+fn a_damaged_notice_does_not_keep_other_shops_from_being_told() {
+    let folder = TempDir::new().unwrap();
+    let mut bed = bed(&folder);
+    let tenants = [bed.ours.clone(), bed.theirs.clone()];
+    for tenant in &tenants {
+        let payment = bed.begun(tenant);
+        let mut verb = bed.outcome(&payment, OperationState::Done(payment.amount));
+        let id = NoticeId::fresh(bed.now, bed.entropy());
+        verb.follows.notices = vec![NewNotice { id, is_mailed: true, body: "{}".into() }];
+        assert_eq!(bed.record(&verb), Recorded::Done { version: 2 });
+    }
+    let raw = rusqlite::Connection::open(database(folder.path())).unwrap();
+    let damage = "UPDATE notice SET tries = -1 WHERE shop = ?1";
+    assert_eq!(raw.execute(damage, (tenants[0].shop.octets(),)).unwrap(), 1);
+    let lease =
+        LeaseNotices { owner: ME, now: bed.now, expires_at: bed.now.plus(LEASE), limit: 100 };
+    let due = tell!(bed, LeaseNotices, lease);
+    assert_eq!(due.iter().map(|one| one.shop).collect::<Vec<_>>(), [tenants[1].shop]);
+    assert_eq!(tell!(bed, LeaseNotices, lease), [], "the damaged one is looked at again later");
 }
 
 #[test]

@@ -223,6 +223,7 @@ fn apply(db: &Connection, verb: &Verb) -> Result<Reply, StoreError> {
         Verb::SetNotices(verb) => Reply::SetNotices(notices::set_notices(db, verb)?),
         Verb::DisableWebhook(verb) => Reply::DisableWebhook(notices::disable_webhook(db, verb)?),
         Verb::LeaseNotices(verb) => Reply::LeaseNotices(notices::lease_notices(db, verb)?),
+        Verb::HastenNotices(verb) => Reply::HastenNotices(notices::hasten_notices(db, verb)?),
         Verb::RecordDeliveries(verb) => {
             notices::record_deliveries(db, verb)?;
             Reply::RecordDeliveries(())
