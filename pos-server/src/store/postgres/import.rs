@@ -61,8 +61,14 @@ impl Import {
             Builder::new_current_thread().enable_all().build().map_err(OpenError::Thread)?;
         let session = runtime.block_on(async {
             let session = Session::open(&way).await.map_err(OpenError::from)?;
-            // Tables are read from end to end here.
-            session.set("enable_seqscan", "on").await.map_err(OpenError::from)?;
+            // Tables are read from end to end here, which may take longer than the database's habits allow.
+            for (name, value) in [
+                ("enable_seqscan", "on"),
+                ("statement_timeout", "0"),
+                ("idle_in_transaction_session_timeout", "0"),
+            ] {
+                session.set(name, value).await.map_err(OpenError::from)?;
+            }
             begin(&session).await?;
             Ok::<_, MoveError>(session)
         })?;
