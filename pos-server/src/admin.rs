@@ -8,6 +8,7 @@ mod answer;
 mod backup;
 mod command;
 mod execute;
+mod moving;
 mod reconcile;
 mod socket;
 mod table;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use answer::{
-    Answer, Check, ContractRow, InstitutionRow, InstitutionTaskDetail, KeyRow, Mark, PosRow,
-    ShopDetail, ShopRow, TaskDetail, TaskRow,
+    Answer, Check, ContractRow, InstitutionRow, InstitutionTaskDetail, KeyRow, Mark, MovedTable,
+    PosRow, ShopDetail, ShopRow, TaskDetail, TaskRow,
 };
 pub use backup::{backup, restore};
 pub use command::{
@@ -30,6 +31,7 @@ pub use command::{
 };
 pub use execute::execute;
 use execute::{Prober, institution_check};
+pub use moving::move_database;
 pub use reconcile::reconcile;
 pub use socket::AdminSocket;
 pub(crate) use table::date;

@@ -146,6 +146,14 @@ fn append(path: &Path, line: &str) -> io::Result<()> {
     file.sync_all()
 }
 
+/// What the checkpoints in a data folder saw that these keys signed.
+///
+/// # Errors
+/// [`AuditError::File`].
+pub(crate) fn witnesses(folder: &Path, keys: &[PublicKey]) -> Result<Vec<Witness>, AuditError> {
+    read_checkpoints(&folder.join(FILE), keys).map(|(witnesses, ..)| witnesses)
+}
+
 /// What the checkpoints of these keys saw, how many they are, and how many lines are none.
 fn read_checkpoints(
     path: &Path,

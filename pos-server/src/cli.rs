@@ -1,7 +1,7 @@
 //! The command line: what it reads, how refusals and answers are shown, the exit codes.
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 use pos_protocol::key::PublicKey;
@@ -71,6 +71,15 @@ pub enum Action {
         #[arg(long, value_name = "FOLDER")]
         keys: PathBuf,
     },
+    /// Move the embedded database to PostgreSQL, and compare them; stop the server first
+    MoveDatabase {
+        /// Settings that name the new database, with the same data folder
+        #[arg(long, value_name = "FILE")]
+        to_config: PathBuf,
+        /// Only compare a database that was moved with the one it was moved to, before a server starts there
+        #[arg(long)]
+        check: bool,
+    },
     /// Compare a day with an institution's settlement file; ends with 1 when they differ
     Reconcile(Reconcile),
     /// One of the operator's commands.
@@ -135,6 +144,14 @@ impl Cli {
     /// Everything that is wrong with them.
     pub fn settings(&self) -> Result<Config, ConfigErrors> {
         config::load(self.config.as_deref(), self.data_folder.as_deref())
+    }
+
+    /// The settings of another file, with the data folder that this command line names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn other_settings(&self, file: &Path) -> Result<Config, ConfigErrors> {
+        config::load(Some(file), self.data_folder.as_deref())
     }
 
     /// Shows what a command answered or was refused for, as `--json` asks.

@@ -47,6 +47,21 @@ pub enum DataFolderError {
         /// What says that there was one.
         marker: PathBuf,
     },
+    /// The database was moved to another engine.
+    #[error(
+        "the database {} was moved to {to}: start with settings that name that one (`database = …`). This \
+         file holds nothing of what was done there since; if you mean to go back to it nevertheless, remove \
+         {}",
+        database.display(), marker.display()
+    )]
+    DatabaseMoved {
+        /// The file.
+        database: PathBuf,
+        /// Where it is now.
+        to: String,
+        /// What says so.
+        marker: PathBuf,
+    },
     /// A process on another data folder has the database.
     #[error(
         "the database {} is in use by a server or a command on another data folder: stop it first",
@@ -103,6 +118,10 @@ fn in_use_by(holder: Option<&Holder>) -> String {
 
 /// What the name of a copy of the database begins with, until `pos-server backup` takes it away.
 pub(crate) const SNAPSHOT: &str = "snapshot-";
+
+/// What the name of the note ends with that says where a database was moved. It lies beside the database,
+/// which may be named by two data folders.
+const MOVED: &str = ".moved";
 
 /// Beside the keys: this folder has had a database.
 const DATABASE_MADE: &str = "database-made";
@@ -186,18 +205,30 @@ impl DataFolder {
         }
     }
 
-    /// Takes the database for this process, and refuses to begin a new one where there has been one.
+    /// Takes the database for this process, and refuses one that was moved elsewhere, or to begin a new one
+    /// where there has been one.
+    ///
+    /// # Errors
+    /// [`DataFolderError::DatabaseGone`]; [`DataFolderError::DatabaseHeld`];
+    /// [`DataFolderError::DatabaseMoved`].
+    pub fn take_database(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
+        if let Some(to) = moved_to(database) {
+            let marker = beside(database, MOVED);
+            return Err(DataFolderError::DatabaseMoved { database: database.into(), to, marker });
+        }
+        self.take_database_to_move(database)
+    }
+
+    /// The same, whether it was moved or not.
     ///
     /// # Errors
     /// [`DataFolderError::DatabaseGone`]; [`DataFolderError::DatabaseHeld`].
-    pub fn take_database(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
+    pub fn take_database_to_move(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
         let marker = self.path.join(DATABASE_MADE);
         if marker.exists() && !database.exists() {
             return Err(DataFolderError::DatabaseGone { database: database.into(), marker });
         }
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        let path = beside(database, ".lock");
         let failed = |what| {
             let path = path.clone();
             move |cause| DataFolderError::Io { what, path, cause }
@@ -268,6 +299,38 @@ impl Drop for DataFolder {
     }
 }
 
+fn beside(database: &Path, end: &str) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push(end);
+    path.into()
+}
+
+/// Notes beside a database that it is moved, before it is: from then on no server starts on it.
+pub(crate) fn note_move(database: &Path, to: &str) -> io::Result<()> {
+    let path = beside(database, MOVED);
+    let mut note = private_file::options().create(true).truncate(true).open(&path)?;
+    writeln!(note, "{to}")?;
+    note.sync_all()?;
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
+/// Where a database was moved, if it was.
+pub(crate) fn moved_to(database: &Path) -> Option<String> {
+    let note = beside(database, MOVED);
+    // One that cannot be read is one all the same.
+    let to = note.exists().then(|| fs::read_to_string(&note).unwrap_or_default())?;
+    Some(to.trim_end().into())
+}
+
+/// Takes the note back, where the database was not moved.
+pub(crate) fn forget_move(database: &Path) -> io::Result<()> {
+    match fs::remove_file(beside(database, MOVED)) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 fn write_holder(lock: &mut File, holder: &Holder) -> io::Result<()> {
     lock.set_len(0)?;
     lock.rewind()?;
@@ -317,6 +380,22 @@ mod tests {
         assert!(refused.contains("shared.sqlite3 is in use by a server"), "{refused}");
         drop(lock);
         drop(other.take_database(&database).unwrap());
+
+        fs::write(&database, b"").unwrap();
+        note_move(&database, "postgres://pos@db/pos").unwrap();
+        for folder in [&one, &other] {
+            let refused = folder.take_database(&database).unwrap_err().to_string();
+            assert!(
+                refused.contains("was moved to postgres://pos@db/pos: start with"),
+                "{refused}"
+            );
+            assert!(refused.contains("remove") && refused.contains(".sqlite3.moved"), "{refused}");
+        }
+        drop(one.take_database_to_move(&database).unwrap());
+        forget_move(&database).unwrap();
+        forget_move(&database).unwrap();
+        drop(one.take_database(&database).unwrap());
+        fs::remove_file(&database).unwrap();
 
         one.note_database().unwrap();
         one.note_database().unwrap();

@@ -1,5 +1,6 @@
 //! The server's binary: arguments, telemetry, signals, exit codes.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Action::Restore { backup, keys } => {
             operate(&cli, async |config, machine| admin::restore(&config, &machine, backup, keys))
         }
+        Action::MoveDatabase { to_config, check } => move_database(&cli, to_config, *check),
         Action::Reconcile(arguments) => {
             operate(&cli, |config, machine| admin::reconcile(config, machine, arguments.clone()))
         }
@@ -90,6 +92,11 @@ fn roll_answer_key(cli: &Cli) -> Result<(), Failure> {
     let environment = cli::environment()?;
     let key = cli::roll_answer_key(&cli.settings()?, &environment)?;
     Ok(cli::print_line(&format!("answer key  {}", key.id()))?)
+}
+
+fn move_database(cli: &Cli, to_config: &Path, check: bool) -> Result<(), Failure> {
+    let to = cli.other_settings(to_config)?;
+    operate(cli, |from, machine| admin::move_database(from, to, machine, check))
 }
 
 /// Does what an operator asked for, and shows what came of it.

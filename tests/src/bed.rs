@@ -271,18 +271,12 @@ impl Bed {
         format!("pos-server:\n{server}\npos-institution:\n{institutions}")
     }
 
-    /// What the server's whole log says of its own faults: panics, and calls that failed for a reason
-    /// within. A panic costs its caller the line and counts as no status, so that nothing else shows it.
+    /// What the server's whole log says of its own faults ([`Server::faults_in_log`]).
     ///
     /// # Errors
     /// [`BedError::System`].
     pub fn faults_in_log(&self) -> Result<Vec<String>, BedError> {
-        let log = self.folder.path().join("pos-server.log");
-        let log = fs::read_to_string(log).map_err(BedError::system("reading the server's log"))?;
-        let is_fault = |line: &&str| {
-            line.contains("a task panicked") || line.contains("\"code\":\"internal\"")
-        };
-        Ok(log.lines().filter(is_fault).map(str::to_owned).collect())
+        self.server.faults_in_log()
     }
 
     async fn register_institutions(&self) -> Result<(), BedError> {

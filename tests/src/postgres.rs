@@ -5,9 +5,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 
 /// Where Debian and its kin put the programs of each version, besides `PATH`.
 const DEBIAN: &str = "/usr/lib/postgresql";
@@ -38,6 +40,8 @@ pub struct Cluster {
     as_root: bool,
     durability: Durability,
     names: AtomicU32,
+    /// Where it speaks TLS; 0 where it has no certificate.
+    tls_port: AtomicU16,
     guard: Child,
     held: Option<ChildStdin>,
 }
@@ -61,8 +65,8 @@ impl Cluster {
             .map_err(|cause| format!("the guard of PostgreSQL: {cause}"))?;
         let held = guard.stdin.take();
         let as_root = output(Command::new("id").arg("-u"))?.trim() == "0";
-        let names = AtomicU32::new(0);
-        let cluster = Self { folder, programs, as_root, durability, names, guard, held };
+        let (names, tls_port) = (AtomicU32::new(0), AtomicU16::new(0));
+        let cluster = Self { folder, programs, as_root, durability, names, tls_port, guard, held };
         if as_root {
             output(Command::new("chown").arg(ACCOUNT).arg(&cluster.folder))?;
         }
@@ -122,8 +126,52 @@ impl Cluster {
     pub fn sql(&self, database: &str, statement: &str) -> Result<String, String> {
         let mut psql = Command::new(self.programs.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "pos", "-h"]);
-        psql.arg(&self.folder).args(["-d", database, "-c", statement]);
+        // The socket is named after the port.
+        let port = match self.tls_port.load(Ordering::Relaxed) {
+            0 => 5432,
+            port => port,
+        };
+        psql.arg(&self.folder).args(["-p", &port.to_string()]);
+        psql.args(["-d", database, "-c", statement]);
         output(&mut psql)
+    }
+
+    /// Lets it speak TLS on a port of loopback, with this certificate, and starts it anew. Gives the URL of
+    /// a database there, which names the host so.
+    ///
+    /// # Errors
+    /// What its program said.
+    pub fn speak_tls(
+        &self,
+        certificate_pem: &str,
+        key_pem: &str,
+        database: &str,
+        host: &str,
+    ) -> Result<String, String> {
+        for (name, text) in [("server.crt", certificate_pem), ("server.key", key_pem)] {
+            let path = self.folder.join(name);
+            let private = fs::Permissions::from_mode(0o600);
+            fs::write(&path, text)
+                .and_then(|()| fs::set_permissions(&path, private))
+                .map_err(|cause| format!("{}: {cause}", path.display()))?;
+            if self.as_root {
+                output(Command::new("chown").arg(ACCOUNT).arg(&path))?;
+            }
+        }
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|one| one.local_addr());
+        let port = free.map_err(|cause| format!("a free port: {cause}"))?.port();
+        self.tls_port.store(port, Ordering::Relaxed);
+        self.end()?;
+        self.resume()?;
+        Ok(format!("postgres://pos@{host}:{port}/{database}?sslmode=verify-full"))
+    }
+
+    /// Ends the database in order: lines are cut, what runs is rolled back, and its memory is written.
+    ///
+    /// # Errors
+    /// What its program said.
+    pub fn end(&self) -> Result<(), String> {
+        self.control(&["-m", "fast", "stop"])
     }
 
     /// Ends the database as a power cut would: what was not synced may be gone.
@@ -134,7 +182,7 @@ impl Cluster {
         self.control(&["-m", "immediate", "stop"])
     }
 
-    /// Starts it again after [`Self::cut`].
+    /// Starts it again after [`Self::cut`] or [`Self::end`].
     ///
     /// # Errors
     /// What its program said.
@@ -143,10 +191,16 @@ impl Cluster {
             Durability::Synced => "",
             Durability::Fast => " -c fsync=off -c synchronous_commit=off -c full_page_writes=off",
         };
-        let settings = format!(
-            "-k {} -c listen_addresses= -c max_connections=200 -c shared_buffers=64MB{synced}",
-            self.folder.display()
-        );
+        let folder = self.folder.display();
+        let addresses = match self.tls_port.load(Ordering::Relaxed) {
+            0 => " -c listen_addresses=".to_owned(),
+            port => format!(
+                " -c listen_addresses=127.0.0.1 -p {port} -c ssl=on \
+                 -c ssl_cert_file={folder}/server.crt -c ssl_key_file={folder}/server.key"
+            ),
+        };
+        let settings =
+            format!("-k {folder}{addresses} -c max_connections=200 -c shared_buffers=64MB{synced}");
         let log = self.folder.join("log").display().to_string();
         self.control(&["-l", &log, "-o", &settings, "start"])
     }

@@ -30,6 +30,14 @@ impl Certificates {
     /// # Errors
     /// [`BedError::Certificate`].
     pub fn new() -> Result<Self, BedError> {
+        Self::for_names(&["127.0.0.1", "localhost"])
+    }
+
+    /// Makes a CA and a certificate for these names.
+    ///
+    /// # Errors
+    /// [`BedError::Certificate`].
+    pub fn for_names(names: &[&str]) -> Result<Self, BedError> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.distinguished_name = named("pos test bed CA");
@@ -38,7 +46,7 @@ impl Certificates {
         let ca_pem = ca.self_signed(&ca_key)?.pem();
 
         let key = KeyPair::generate()?;
-        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut server = CertificateParams::new(names)?;
         server.distinguished_name = named("pos test bed server");
         server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

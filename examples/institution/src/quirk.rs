@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Quirk {
     /// A capture or refund that comes again moves money again, as far as there is any.
     ActsTwice,
+    /// More is captured than is held.
+    CapturesTooMuch,
     /// An envelope is taken as often as it comes.
     ForgetsRand,
     /// An original that comes after its reversal is taken.

@@ -109,8 +109,12 @@ async fn a_payment_that_is_pending_is_followed_to_its_end() {
 #[tokio::test]
 async fn the_check_finds_every_broken_rule() {
     let bed = Bed::start().await;
-    let expected: [(&str, &[&str]); 8] = [
+    let expected: [(&str, &[&str]); 9] = [
         ("acts_twice", &["captures no more than is held", "refunds no more than was captured"]),
+        (
+            "captures_too_much",
+            &["captures no more than is held", "voids what is held, and nothing after it"],
+        ),
         (
             "forgets_rand",
             &[

@@ -98,6 +98,14 @@ pub enum Answer {
     Keys {
         keys: Vec<KeyRow>,
     },
+    /// The database is on PostgreSQL, and what is there is what was here.
+    Moved {
+        /// Where it is now.
+        to: String,
+        /// Whether it was only compared, and had been moved before.
+        compared_only: bool,
+        tables: Vec<MovedTable>,
+    },
     PosAdded {
         pos_id: PosId,
     },
@@ -139,6 +147,17 @@ pub enum Answer {
         tasks: Vec<TaskRow>,
         more: bool,
     },
+}
+
+/// A table that is the same on both sides of a move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MovedTable {
+    /// Its name.
+    pub table: String,
+    /// How many rows it has.
+    pub rows: u64,
+    /// SHA-256 of each row, added up; in base64url.
+    pub digest: String,
 }
 
 /// One check of the conformance run.
@@ -367,6 +386,7 @@ impl Answer {
             Self::Institutions { institutions } => institution_table(institutions),
             Self::KeyRevoked { key_id } => format!("key {key_id} is revoked\n"),
             Self::Keys { keys } => key_table(keys),
+            Self::Moved { to, compared_only, tables } => moved(to, *compared_only, tables),
             Self::PosAdded { pos_id } => format!("pos  {pos_id}\n"),
             Self::Poses { poses } => pos_table(poses),
             Self::Reconciled { institution_id, day, tally } => {
@@ -403,6 +423,20 @@ impl Answer {
             _ => None,
         }
     }
+}
+
+fn moved(to: &str, compared_only: bool, tables: &[MovedTable]) -> String {
+    let row = |it: &MovedTable| [it.table.clone(), it.rows.to_string(), it.digest.clone()];
+    let rows: Vec<_> = tables.iter().map(row).collect();
+    let table = table(["TABLE", "ROWS", "DIGEST"], &rows);
+    if compared_only {
+        return format!("{table}{to} holds the same, and its audit verifies\n");
+    }
+    format!(
+        "{table}The database is at {to}; every table reads back the same there, and its audit verifies.\n\
+         No server starts on the file any more. Start with the new settings, and keep the file and its \
+         last backup until you trust them.\n"
+    )
 }
 
 fn conformance(url: &str, conclusion: Conclusion, checks: &[Check]) -> String {

@@ -13,6 +13,7 @@ mod conformance;
 pub mod engine;
 mod error;
 mod handle;
+pub mod moving;
 pub mod postgres;
 mod queue;
 pub mod rows;

@@ -1,6 +1,8 @@
 //! The operator's server as a process, with certificates, ports and data that outlive it.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::process::{ExitStatus, Output};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,18 @@ use crate::process::{self, Process, free_ports};
 use crate::tls::Certificates;
 
 const PROGRAM: &str = "pos-server";
+
+/// The data folder.
+const DATA: &str = "data";
+
+/// What all servers of an operator share (`docs/OPERATIONS.md`, PostgreSQL).
+const KEYS: [&str; 5] = [
+    "answer-key.pem",
+    "institution-call-key.pem",
+    "pepper.key",
+    "webhook-seed.key",
+    "database-made",
+];
 
 /// How often another set of ports is tried when somebody else was faster.
 const PORT_TRIES: u32 = 5;
@@ -109,6 +123,31 @@ impl Server {
         };
         let ca_pem = certificates.ca_pem;
         Ok(Self { folder, address, ca_pem, disk, running: Mutex::new(Some(process)) })
+    }
+
+    /// Starts another server of the same operator on the same database, in a folder of its own: it has
+    /// this one's keys and answers under this one's name.
+    ///
+    /// # Errors
+    /// [`BedError::System`]; [`BedError::Ended`] with the log when it does not come up.
+    pub async fn start_beside(&self, options: &ServerOptions) -> Result<Self, BedError> {
+        let folder = Arc::new(Folder::new()?);
+        let data = folder.path().join(DATA);
+        let copy = || -> std::io::Result<()> {
+            fs::DirBuilder::new().mode(0o700).create(&data)?;
+            for name in KEYS {
+                fs::copy(self.folder.path().join(DATA).join(name), data.join(name))?;
+            }
+            Ok(())
+        };
+        copy().map_err(BedError::system("copying the server's keys"))?;
+        let authority = Some(self.address.authority.clone());
+        Self::start(folder, &ServerOptions { authority, ..options.clone() }).await
+    }
+
+    /// Where its settings and its data folder lie.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Where it answers. The same for as long as the bed lives.
@@ -247,6 +286,27 @@ impl Server {
         running.as_ref().ok_or_else(not_running)?.ask_to_end().await
     }
 
+    /// Everything that it has logged, in all its lives.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub fn log(&self) -> Result<String, BedError> {
+        let log = self.folder.path().join(format!("{PROGRAM}.log"));
+        fs::read_to_string(log).map_err(BedError::system("reading the server's log"))
+    }
+
+    /// What its whole log says of its own faults: panics, and calls that failed for a reason within. A
+    /// panic costs its caller the line and counts as no status, so that nothing else shows it.
+    ///
+    /// # Errors
+    /// [`BedError::System`].
+    pub fn faults_in_log(&self) -> Result<Vec<String>, BedError> {
+        let is_fault = |line: &&str| {
+            line.contains("a task panicked") || line.contains("\"code\":\"internal\"")
+        };
+        Ok(self.log()?.lines().filter(is_fault).map(str::to_owned).collect())
+    }
+
     /// The end of its log.
     pub async fn tail(&self) -> String {
         self.running.lock().await.as_ref().map_or_else(String::new, Process::tail)
@@ -301,7 +361,7 @@ fn settings(options: &ServerOptions, ports: &[u16; 3]) -> String {
     let database = options.database.as_ref().map(|url| format!("database = \"{url}\"\n"));
     let database = database.unwrap_or_default();
     format!(
-        "{database}data_folder = \"data\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {authority}\n\
+        "{database}data_folder = \"{DATA}\"\nlisten = {plain}\ntls_listen = {tls}\nauthority = {authority}\n\
          [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
          [metrics]\nlisten = {metrics}\n\
          [limits]\nconnections = {}\nin_flight = {}\n\

@@ -19,6 +19,7 @@ mod faults;
 mod forgery;
 mod hostile;
 mod matrix;
+mod moving;
 mod notices;
 mod races;
 mod reconcile;

@@ -38,8 +38,8 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "build",   budget_s: 720, quick: true, run: build },
     Part { name: "docs",    budget_s: 60, quick: false, run: docs },
     Part { name: "tests",   budget_s: 270, quick: true,  run: tests },
-    Part { name: "bins",    budget_s: 90, quick: false, run: bins },
-    Part { name: "load",    budget_s: 60, quick: false, run: load },
+    Part { name: "bins",    budget_s: 60, quick: false, run: bins },
+    Part { name: "load",    budget_s: 110, quick: false, run: load },
     Part { name: "sim",     budget_s: 30, quick: false, run: sim::small },
     Part { name: "judges",  budget_s: 25, quick: false, run: judges::run },
     Part { name: "openapi", budget_s: 10, quick: false, run: openapi },
@@ -47,7 +47,7 @@ pub(crate) const PARTS: &[Part] = &[
     Part { name: "npm",     budget_s: 225, quick: false, run: bindings::npm::run },
     Part { name: "python",  budget_s: 120, quick: false, run: bindings::python::run },
     Part { name: "php",     budget_s: 80, quick: false, run: bindings::php::run },
-    Part { name: "c",       budget_s: 40, quick: false, run: bindings::c::run },
+    Part { name: "c",       budget_s: 20, quick: false, run: bindings::c::run },
     Part { name: "scenarios", budget_s: 180, quick: false, run: bindings::scenarios::run },
     Part { name: "sizes",   budget_s: 10, quick: false, run: server_sizes },
 ];
@@ -62,6 +62,8 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "search",  budget_s: 900, quick: false, run: search },
     Part { name: "worlds",  budget_s: 900, quick: false, run: sim::large },
     Part { name: "races",   budget_s: 120, quick: false, run: races },
+    Part { name: "kills",   budget_s: 1800, quick: false, run: kills },
+    Part { name: "several", budget_s: 600, quick: false, run: several },
     Part { name: "disk",    budget_s: 180, quick: false, run: disk },
     Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
     Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
@@ -110,25 +112,53 @@ fn tests(children: &Children<'_>) -> Result<Figures, Failure> {
     Ok(Vec::new())
 }
 
-/// 256 clients, and the server killed 20 times under them. The tests before did the same with fewer
-/// kills; here the figures are shown.
+/// 256 clients; the server killed ten times under them on each engine; two servers on one database. The
+/// tests before did the same with less; here the figures are shown.
 fn load(children: &Children<'_>) -> Result<Figures, Failure> {
-    build::everything(children)?;
-    let mut command = children.cargo(&["test", "--test", "load"]);
-    command.args(EVERYTHING).args(["--", "--nocapture", "--test-threads", "1"]);
-    let printed = children.read(command.env("POS_LOAD_KILLS", "20"))?;
-    load_figures(&String::from_utf8_lossy(&printed))
+    let told = [("POS_LOAD_KILLS", "10"), ("POS_SEVERAL_SECONDS", "10")];
+    let shown = ["clients=256", "engine=Sqlite kills=10", "engine=Postgres kills=10", "seconds=10"];
+    load_tests(children, "", &told, &shown)
 }
 
-/// The two lines that the load tests print. A run without them showed nothing, whatever its exit code.
-fn load_figures(printed: &str) -> Result<Figures, Failure> {
+/// A thousand kills on each engine.
+fn kills(children: &Children<'_>) -> Result<Figures, Failure> {
+    let shown = ["engine=Sqlite kills=1000", "engine=Postgres kills=1000"];
+    load_tests(children, "killed_under_load", &[("POS_LOAD_KILLS", "1000")], &shown)
+}
+
+/// Five minutes at two servers on one PostgreSQL: one is killed again and again, and the database restarted
+/// twice.
+fn several(children: &Children<'_>) -> Result<Figures, Failure> {
+    load_tests(children, "two_servers", &[("POS_SEVERAL_SECONDS", "300")], &["seconds=300"])
+}
+
+fn load_tests(
+    children: &Children<'_>,
+    which: &str,
+    told: &[(&str, &str)],
+    shown: &[&str],
+) -> Result<Figures, Failure> {
+    build::everything(children)?;
+    let mut command = children.cargo(&["test", "--test", "load"]);
+    command.args(EVERYTHING).args([which, "--", "--nocapture", "--test-threads", "1"]);
+    let printed = children.read(command.envs(told.iter().copied()))?;
+    load_figures(&String::from_utf8_lossy(&printed), shown)
+}
+
+/// The lines that the load tests print, one for each word of `shown`. A run without them showed nothing,
+/// whatever its exit code.
+fn load_figures(printed: &str, shown: &[&str]) -> Result<Figures, Failure> {
     // The harness writes on the same lines.
-    let figures = printed.lines().filter_map(|line| line.find("load: ").map(|at| &line[at..]));
-    let figures: Vec<_> = figures.map(str::to_owned).collect();
-    let shown = |what: &str| {
-        figures.iter().any(|line| line.contains(what) && line.contains("ledger=equal"))
+    let figure = |line: &str| {
+        let at = line.find("load: ").or_else(|| line.find("several: "))?;
+        line.get(at..).map(str::to_owned)
     };
-    if figures.len() == 2 && shown("clients=256") && shown("kills=20") {
+    let figures: Vec<_> = printed.lines().filter_map(figure).collect();
+    let is_shown = |what: &&str| {
+        let words = format!(" {what} ");
+        figures.iter().any(|line| line.contains(&words) && line.contains("ledger=equal"))
+    };
+    if figures.len() == shown.len() && shown.iter().all(is_shown) {
         return Ok(figures);
     }
     Err(Failure::Check(format!("the load was not shown; its figures are {figures:?}")))
@@ -258,11 +288,21 @@ mod tests {
     #[test]
     fn a_load_that_shows_nothing_has_failed() {
         let even = "load: clients=256 calls=5120 ledger=equal loaded=33.0 MB\n";
-        let killed = "test killed ... load: kills=20 restarts=20 ledger=equal settled=6.7 s\nok\n";
-        let both = load_figures(&format!("{even}{killed}")).expect("both are shown");
-        assert_eq!(both[1], "load: kills=20 restarts=20 ledger=equal settled=6.7 s");
-        for missing in ["test result: ok. 0 passed", even, killed, "load: kills=3 ledger=equal\n"] {
-            assert!(load_figures(missing).is_err(), "{missing}");
+        let killed =
+            "test killed ... load: engine=Sqlite kills=10 ledger=equal settled=6.7 s\nok\n";
+        let several = "several: servers=2 seconds=10 kills=7 ledger=equal\n";
+        let shown = ["clients=256", "engine=Sqlite kills=10", "seconds=10"];
+        let all = format!("{even}{killed}{several}");
+        let figures = load_figures(&all, &shown).expect("all are shown");
+        assert_eq!(figures[1], "load: engine=Sqlite kills=10 ledger=equal settled=6.7 s");
+        for missing in [
+            "test result: ok. 0 passed".to_owned(),
+            format!("{even}{killed}"),
+            format!("{even}{several}"),
+            all.replace("kills=10", "kills=100"),
+            all.replace("ledger=equal", "ledger=other"),
+        ] {
+            assert!(load_figures(&missing, &shown).is_err(), "{missing}");
         }
     }
 

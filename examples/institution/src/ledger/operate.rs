@@ -311,6 +311,9 @@ impl Books {
         let shop = Place::Shop(first.contract);
         let asked = request.amount.minor();
         let (fits, from, to, grows) = match request.kind() {
+            OperationKind::Capture if order.breaks(Quirk::CapturesTooMuch) => {
+                (true, Place::Outside, shop, "captured")
+            }
             OperationKind::Capture => (asked <= held, Place::Held(payer), shop, "captured"),
             OperationKind::Void => {
                 (asked == held, Place::Held(payer.clone()), Place::Payer(payer), "released")

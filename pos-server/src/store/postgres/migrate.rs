@@ -29,6 +29,12 @@ pub(super) async fn migrate(session: &Session, begun: bool) -> Result<(), OpenEr
     apply(session, begun, MIGRATIONS).await
 }
 
+/// Makes everything, inside the caller's transaction.
+pub(super) async fn make(session: &Session) -> Result<(), OpenError> {
+    begin(session).await?;
+    apply_in_transaction(session, MIGRATIONS).await
+}
+
 /// Whether the database has been begun.
 pub(super) async fn is_begun(session: &Session) -> Result<bool, OpenError> {
     let row = session

@@ -5,6 +5,7 @@
 
 mod access;
 mod audit;
+mod import;
 mod manage;
 mod migrate;
 mod money;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 
+pub(super) use self::import::Import;
 use self::reader::PostgresReader;
 use self::session::{Failure, Session};
 pub use self::settings::{PostgresUrl, WayError};
@@ -96,7 +98,7 @@ impl From<Failure> for OpenError {
             Failure::Conflict(cause) | Failure::Lost(cause) | Failure::Raced(cause) => {
                 causes(&cause)
             }
-            Failure::Taken => failure.told().to_string(),
+            Failure::Taken(_) => failure.told().to_string(),
             Failure::Verb(cause) => causes(&cause),
         };
         Self::Refused { said }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::error::{Severity, SqlState};
 use tokio_postgres::types::{FromSql, ToSql, Type};
 use tokio_postgres::{Client, NoTls, Row, Statement};
@@ -22,10 +23,19 @@ pub(super) enum Failure {
     Lost(tokio_postgres::Error),
     /// Somebody else wrote the same row first: looked at again, the verb finds it.
     Raced(tokio_postgres::Error),
-    /// The same of an order: another payment claimed it first.
-    Taken,
+    /// The same of what a write was conditional on: an order that another payment claimed first, a payment
+    /// that was moved.
+    Taken(&'static str),
     /// The verb's own failure.
     Verb(StoreError),
+}
+
+/// Why a commit was not answered with a yes.
+pub(super) enum Uncommitted {
+    /// The database said no to it: nothing of the transaction is kept, whatever it says.
+    Refused(Failure),
+    /// It may have been kept.
+    InDoubt(Failure),
 }
 
 impl From<StoreError> for Failure {
@@ -66,7 +76,7 @@ impl Failure {
     pub(super) fn told(self) -> StoreError {
         match self {
             Self::Conflict(cause) | Self::Raced(cause) => engine(cause),
-            Self::Taken => corrupt("order's claim"),
+            Self::Taken(what) => corrupt(what),
             Self::Lost(cause) => StoreError::Away { cause: Arc::new(cause) },
             Self::Verb(error) => error,
         }
@@ -137,6 +147,17 @@ impl Session {
         self.rows("SELECT set_config($1, $2, false)", params![name, value]).await.map(drop)
     }
 
+    /// Lets commits wait for this machine's disk and for a standby where there is one, whatever the database
+    /// says of others.
+    pub(super) async fn wait_for_disks(&self) -> Result<(), Failure> {
+        self.run(
+            "SELECT set_config('synchronous_commit', CASE \
+               WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' \
+               ELSE current_setting('synchronous_commit') END, false)",
+        )
+        .await
+    }
+
     /// Whether nothing can be asked of it any more.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
@@ -177,9 +198,39 @@ impl Session {
         Ok(self.client.execute(&statement, params).await?)
     }
 
+    /// Rows of a statement without parameters that is not asked again and again.
+    pub(super) async fn rows_anew(&self, sql: &str) -> Result<Vec<Row>, Failure> {
+        Ok(self.client.query(sql, &[]).await?)
+    }
+
+    /// Begins a `COPY … FROM STDIN BINARY`.
+    pub(super) async fn fill(
+        &self,
+        copy: &str,
+        types: &[Type],
+    ) -> Result<BinaryCopyInWriter, Failure> {
+        Ok(BinaryCopyInWriter::new(self.client.copy_in(copy).await?, types))
+    }
+
     /// Statements without parameters and answers.
     pub(super) async fn run(&self, sql: &str) -> Result<(), Failure> {
         Ok(self.client.batch_execute(sql).await?)
+    }
+
+    /// Ends a transaction by keeping it.
+    pub(super) async fn commit(&self) -> Result<(), Uncommitted> {
+        let Err(error) = self.client.batch_execute("COMMIT").await else { return Ok(()) };
+        // A plain error rolls back; only a database over many machines ever says that it does not know. A
+        // fatal one speaks of the line, which may end after the commit.
+        let refused = error.as_db_error().is_some_and(|said| {
+            said.parsed_severity() == Some(Severity::Error)
+                && *said.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        });
+        Err(if refused {
+            Uncommitted::Refused(error.into())
+        } else {
+            Uncommitted::InDoubt(error.into())
+        })
     }
 
     async fn statement(&self, sql: &'static str) -> Result<Statement, Failure> {

@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use pos_protocol::payment::OperationState;
+use pos_protocol::reason::DeclineReason;
 use tempfile::TempDir;
 
 use self::cluster::{Cluster, Durability};
@@ -17,12 +19,15 @@ use crate::store::StoreError;
 use crate::store::audit::verify::Verifier;
 use crate::store::conformance::bed::{Bed, Opened, amount, new_payment, tell};
 use crate::store::engine::Engine;
+use crate::store::moving::{self, MoveError, Table};
+use crate::store::rows::{StoredPayment, UnderKey};
+use crate::store::sqlite::{self, SqliteOptions};
 use crate::store::verbs::{
     BeginOperation, Begun, CountLogin, Prune, RecordOutcome, Recorded, Reply, Target, Verb,
 };
 
 #[path = "../../../../tests/src/postgres.rs"]
-#[expect(unreachable_pub, reason = "the test bed uses the rest")]
+#[expect(dead_code, unreachable_pub, reason = "the test bed uses the rest")]
 mod cluster;
 
 mod suite {
@@ -395,6 +400,72 @@ fn a_commit_whose_answer_was_lost_is_found_and_not_done_twice() {
     }
 }
 
+/// A trigger that comes at the end of every transaction which writes.
+fn at_every_commit(url: &str, does: &str) {
+    sql(
+        url,
+        &format!(
+            "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {does} \
+               RETURN NULL; END $$; \
+             CREATE CONSTRAINT TRIGGER meddle AFTER UPDATE ON writer \
+               DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION meddle()"
+        ),
+    );
+}
+
+#[test]
+fn a_commit_that_is_refused_for_ever_is_told_as_not_kept() {
+    let refuses = "RAISE EXCEPTION 'not today';";
+    let conflicts = "RAISE EXCEPTION 'not today' USING ERRCODE = 'serialization_failure';";
+    let breaks_the_line = "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(60);";
+    for does in [refuses, conflicts, breaks_the_line] {
+        let url = shared().schema().unwrap();
+        let mut bed = bed(&url);
+        let ours = bed.ours.clone();
+        let paid = bed.paid(&ours);
+        let sales = [bed.sale(&ours), bed.sale(&ours)];
+        let group = sales.clone().map(|sale| Verb::BeginOperation(Box::new(sale)));
+        at_every_commit(&url, does);
+        let error = bed.try_group(&group).unwrap_err();
+        let told = if does == breaks_the_line {
+            matches!(error, StoreError::Away { .. })
+        } else {
+            matches!(error, StoreError::Engine { .. })
+        };
+        assert!(told, "{does} {error:?}");
+        assert!(!error.is_final(), "nobody is told that it may have been kept");
+        assert_eq!(sql(&url, "SELECT count(*) FROM payment"), "1", "{does}");
+        // Nothing was kept, so the same calls begin anew once the database takes commits again.
+        sql(&url, "DROP TRIGGER meddle ON writer");
+        for sale in &sales {
+            assert_eq!(bed.begin(sale), Begun::New { version: 1 }, "{does}");
+        }
+        assert_eq!(bed.payment(&ours, paid.id), paid);
+        verify(&url);
+    }
+}
+
+#[test]
+fn a_payment_that_moved_under_its_lock_is_not_written_over() {
+    let url = shared().schema().unwrap();
+    let mut bed = bed(&url);
+    let ours = bed.ours.clone();
+    let paid = bed.paid(&ours);
+    // A payment that is made moves the other one, between what the wave read of it and what it writes.
+    sql(
+        &url,
+        "CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           UPDATE payment SET version = version + 1 WHERE id <> new.id; RETURN NULL; END $$; \
+         CREATE TRIGGER meddle AFTER INSERT ON payment FOR EACH ROW EXECUTE FUNCTION meddle()",
+    );
+    let group = [bed.sale(&ours), bed.refund(&ours, &paid, 700)];
+    let replies = bed.try_group(&group.map(|verb| Verb::BeginOperation(Box::new(verb)))).unwrap();
+    assert_eq!(begun(&replies), [Begun::New { version: 1 }, Begun::Moved]);
+    let now = bed.payment(&ours, paid.id);
+    assert_eq!((now.version, now.operations.len()), (paid.version + 1, paid.operations.len()));
+    verify(&url);
+}
+
 #[test]
 fn a_database_that_forgot_commits_is_written_no_more() {
     let url = shared().schema().unwrap();
@@ -411,6 +482,114 @@ fn a_database_that_forgot_commits_is_written_no_more() {
     assert!(matches!(error, StoreError::Behind), "{error:?}");
     assert!(engine.writer.is_over(&error));
     assert!(!engine.writer.is_over(&StoreError::Unknown { cause: Arc::new(std::fmt::Error) }));
+}
+
+/// A payment in each of the states that differ in what the engines keep of it, on a file of the embedded
+/// engine that nobody has open any more.
+fn embedded(folder: &TempDir) -> (PathBuf, Vec<StoredPayment>) {
+    let path = folder.path().join("pos.sqlite3");
+    let engine = sqlite::open(&path, SqliteOptions::default()).unwrap();
+    let mut bed = Bed::new(Opened { engine, keep: Box::new(()) });
+    let ours = bed.ours.clone();
+    let paid = bed.paid(&ours);
+    let refund = bed.refund(&ours, &paid, 700);
+    assert_eq!(bed.begin(&refund), Begun::New { version: 3 });
+    let open = bed.begun(&ours);
+    let declined = bed.begun(&ours);
+    let outcome = bed.outcome(&declined, OperationState::Declined(DeclineReason::ExpiredCard));
+    bed.record(&outcome);
+    let undone = bed.begun(&ours);
+    let follows = bed.undoing(&undone);
+    let mut outcome = bed.outcome(&undone, OperationState::Unknown);
+    outcome.follows = follows;
+    bed.record(&outcome);
+    let ids = [paid.id, open.id, declined.id, undone.id];
+    let all = ids.map(|id| bed.payment(&ours, id)).to_vec();
+    (path, all)
+}
+
+fn moved(path: &Path, url: &str) -> Result<Vec<Table>, MoveError> {
+    moving::move_over(path, &options(url), Vec::new(), || Ok(()))
+}
+
+#[test]
+fn a_database_of_the_embedded_engine_is_the_same_here() {
+    let folder = TempDir::new().unwrap();
+    let (path, payments) = embedded(&folder);
+    let url = shared().schema().unwrap();
+    let tables = moved(&path, &url).unwrap();
+    let check = || moving::check(&path, &options(&url), Vec::new());
+    let rows =
+        |tables: &[Table]| -> Vec<_> { tables.iter().map(|one| (one.name, one.tally)).collect() };
+    assert_eq!(rows(&check().unwrap()), rows(&tables));
+    let reader = opened(&url).reader;
+    for payment in &payments {
+        assert_eq!(reader.payment(payment.shop, payment.id).unwrap().as_ref(), Some(payment));
+        for operation in &payment.operations {
+            let under = reader.under_key(payment.shop, &operation.key).unwrap();
+            assert!(matches!(under, Some(UnderKey::Operation(found, id))
+                    if *found == *payment && id == operation.id));
+        }
+    }
+    let open: u64 = reader.open_counts().unwrap().iter().map(|one| one.count).sum();
+    assert_eq!(open, 4, "the refund, the sale, the one that is undone and what undoes it");
+    assert_eq!(sql(&url, "SELECT count(*) FROM open_operation"), "4");
+    verify(&url);
+    // It is full now.
+    assert!(matches!(moved(&path, &url), Err(MoveError::Occupied)));
+    // The check sees one row that is another one.
+    sql(
+        &url,
+        "UPDATE shop_order SET claimed = NOT claimed WHERE order_id = \
+               (SELECT min(order_id) FROM shop_order)",
+    );
+    assert!(matches!(check(), Err(MoveError::Differs { table: "shop_order", .. })));
+}
+
+#[test]
+fn nothing_is_left_behind_and_what_was_bent_on_the_way_is_not_kept() {
+    let folder = TempDir::new().unwrap();
+    let (path, _) = embedded(&folder);
+    let url = shared().database().unwrap();
+    let (_, database) = url.rsplit_once('/').unwrap();
+    let there = |statement: &str| shared().sql(database, statement).unwrap();
+    let here = |statement: &str| {
+        rusqlite::Connection::open(&path).unwrap().execute_batch(statement).unwrap();
+    };
+    for (add, drop, left) in [
+        ("CREATE TABLE more (x INTEGER)", "DROP TABLE more", "more"),
+        (
+            "ALTER TABLE payment ADD COLUMN more INTEGER",
+            "ALTER TABLE payment DROP COLUMN more",
+            "payment.more",
+        ),
+    ] {
+        here(add);
+        let refused = moved(&path, &url).unwrap_err();
+        assert!(matches!(&refused, MoveError::LeftBehind { what } if what == left), "{refused}");
+        here(drop);
+    }
+    // What a table gets on its way in is one yen more.
+    there(
+        "CREATE FUNCTION bend() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+           new.amount = new.amount + 1; RETURN new; END $$; \
+         CREATE FUNCTION meddle() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+           IF to_regclass('payment') IS NOT NULL AND NOT EXISTS \
+             (SELECT 1 FROM pg_trigger WHERE tgname = 'bend') THEN \
+             CREATE TRIGGER bend BEFORE INSERT ON payment FOR EACH ROW EXECUTE FUNCTION bend(); \
+           END IF; END $$; \
+         CREATE EVENT TRIGGER meddle ON ddl_command_end WHEN tag IN ('CREATE TABLE') \
+           EXECUTE FUNCTION meddle()",
+    );
+    let refused = moved(&path, &url).unwrap_err();
+    assert!(matches!(refused, MoveError::Differs { table: "payment", .. }), "{refused}");
+    // One that cannot be noted is not kept either.
+    there("DROP EVENT TRIGGER meddle");
+    let note = || Err(std::io::ErrorKind::StorageFull.into());
+    let refused = moving::move_over(&path, &options(&url), Vec::new(), note).unwrap_err();
+    assert!(matches!(refused, MoveError::Note(_)), "{refused}");
+    assert!(!is_begun(&options(&url)).unwrap(), "after all of them there is nothing");
+    moved(&path, &url).unwrap();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::rows::octets;
-use super::session::{Cells, Failure, Session, params};
+use super::session::{Cells, Failure, Session, Uncommitted, params};
 use super::settings::{Way, causes};
 use super::{access, audit, manage, money, notices, settlement, wave, writes};
 use crate::store::StoreError;
@@ -98,6 +98,16 @@ struct Doubt {
     replies: Replies,
 }
 
+/// What became of a commit.
+enum Ended {
+    /// It stands.
+    Kept(Replies),
+    /// The database refused it: nothing of the group stands, and the line is whole.
+    Refused(Failure),
+    /// Its answer was lost, and it turned out not to be kept. The error tells callers so.
+    Lost(StoreError),
+}
+
 /// How the verbs of a group are kept apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Apart {
@@ -135,8 +145,10 @@ impl Line {
             let failure = match timeout(SILENCE, self.attempt(verbs, apart)).await {
                 Ok(Ok((replies, None))) => return Ok(replies),
                 Ok(Ok((replies, Some(told)))) => match self.end(told, replies).await? {
-                    Some(replies) => return Ok(replies),
-                    None => continue,
+                    Ended::Kept(replies) => return Ok(replies),
+                    Ended::Refused(failure) => failure,
+                    Ended::Lost(_) if Instant::now() < until => continue,
+                    Ended::Lost(cause) => return Err(cause),
                 },
                 Ok(Err(failure)) => failure,
                 Err(late) => {
@@ -173,16 +185,18 @@ impl Line {
         }
     }
 
-    /// Asks for the commit. `None`: it turned out not to be kept, and the group is to be done over.
-    async fn end(&mut self, told: Draft, replies: Replies) -> Result<Option<Replies>, StoreError> {
-        let Some(session) = &self.session else { return Ok(None) };
-        let failure = match timeout(SILENCE, session.run("COMMIT")).await {
+    /// Asks for the commit. The error means that nobody knows what became of it, or that the database has
+    /// lost commits.
+    async fn end(&mut self, told: Draft, replies: Replies) -> Result<Ended, StoreError> {
+        let Some(session) = &self.session else { return Ok(Ended::Lost(away().told())) };
+        let failure = match timeout(SILENCE, session.commit()).await {
             Ok(Ok(())) => {
                 self.audit.keep(&told);
                 self.committed = self.committed.saturating_add(1);
-                return Ok(Some(replies));
+                return Ok(Ended::Kept(replies));
             }
-            Ok(Err(failure)) => failure.told(),
+            Ok(Err(Uncommitted::Refused(failure))) => return Ok(Ended::Refused(failure)),
+            Ok(Err(Uncommitted::InDoubt(failure))) => failure.told(),
             Err(late) => StoreError::Away { cause: Arc::new(late) },
         };
         warn!(
@@ -191,7 +205,8 @@ impl Line {
         );
         self.session = None;
         self.doubt = Some(Doubt { told, replies });
-        self.connect(after(DOUBT_PATIENCE)).await.map_err(in_doubt)
+        let kept = self.connect(after(DOUBT_PATIENCE)).await.map_err(in_doubt)?;
+        Ok(kept.map_or(Ended::Lost(failure), Ended::Kept))
     }
 
     /// Makes sure of a connection. A group that was in doubt is answered if it turns out to be kept.
@@ -234,13 +249,7 @@ impl Line {
     /// earlier transaction of this writer has ended, so that none commits after it was given up; and
     /// where commits wait for a standby, this one does too.
     async fn take_up(&mut self, session: Session) -> Result<Option<Replies>, Failure> {
-        session
-            .run(
-                "SELECT set_config('synchronous_commit', CASE \
-                   WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on' \
-                   ELSE current_setting('synchronous_commit') END, false)",
-            )
-            .await?;
+        session.wait_for_disks().await?;
         // What hangs on a line that is gone ends by itself.
         session.set("idle_in_transaction_session_timeout", "10000").await?;
         session.prepare(&wave::STATEMENTS).await?;
@@ -398,7 +407,7 @@ async fn apply_in_savepoint(
         };
         session.run("ROLLBACK TO verb; RELEASE verb").await?;
         races = races.saturating_add(1);
-        let raced = matches!(failure, Failure::Raced(_) | Failure::Taken);
+        let raced = matches!(failure, Failure::Raced(_) | Failure::Taken(_));
         if !raced || races > MOST_RACES {
             return Ok(Err(failure.told()));
         }

@@ -313,12 +313,14 @@ const PAYMENTS: &str = "INSERT INTO payment (shop, id, version, amount, currency
        $7::bytea[], $8::text[], $9::text[], $10::text[]) \
      AS u (shop, id, amount, currency, created_at, pos, contract, contract_number, institution, \
        order_id)";
+/// Under the lock of the row nothing moves it; that it did not is a condition of the write all the same
+/// (`payments.md` 6.4).
 const MOVED: &str = "UPDATE payment p SET version = u.version, \
        authorised = coalesce(u.authorised, p.authorised), captured = coalesce(u.captured, p.captured), \
        released = coalesce(u.released, p.released), refunded = coalesce(u.refunded, p.refunded) \
      FROM unnest($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], \
        $7::bigint[]) AS u (shop, id, version, authorised, captured, released, refunded) \
-     WHERE p.shop = u.shop AND p.id = u.id";
+     WHERE p.shop = u.shop AND p.id = u.id AND p.version = u.version - 1";
 const OPERATIONS: &str = "INSERT INTO operation (shop, payment, key, fingerprint, place, id, kind, state, \
        amount, allow_partial, by_server, give_up_at, not_after, created_at, lease_epoch, institution, inquiries) \
      SELECT *, 0 FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::bytea[], $5::bigint[], \
@@ -384,14 +386,16 @@ pub(super) async fn write(session: &Session, writes: &Writes<'_>) -> Result<(), 
     );
     // The first that failed says why; what came after it was not done.
     done.0?;
-    all_of(done.1?, writes.moved.len(), "payment")?;
+    if done.1? != whole(writes.moved.len()) {
+        return Err(Failure::Taken("payment's version"));
+    }
     done.2?;
     all_of(done.3?, writes.changes.len(), "operation that a step changes")?;
     done.4?;
     done.5?;
     done.6?;
     if done.7? != whole(writes.claims.len()) {
-        return Err(Failure::Taken);
+        return Err(Failure::Taken("order's claim"));
     }
     done.8?;
     notices(session, &writes.notices).await?;

@@ -6,6 +6,7 @@
 mod access;
 mod audit;
 mod checkpoint;
+mod export;
 mod manage;
 mod migrate;
 mod money;
@@ -36,6 +37,7 @@ use super::audit::Chain;
 use super::engine::{Engine, Lookups};
 use super::rows::Incarnation;
 
+pub(super) use self::export::Export;
 pub use self::snapshot::{SnapshotError, check, snapshot};
 
 /// Why a database file cannot be used. Each sentence is for the operator.
