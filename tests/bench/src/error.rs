@@ -20,6 +20,9 @@ pub(crate) enum BenchError {
     /// Server, institution or shop did not come up.
     #[error(transparent)]
     Bed(#[from] BedError),
+    /// The database did not do as it should.
+    #[error("the database: {0}")]
+    Database(String),
     /// The echo's certificate cannot be used.
     #[error("the certificate of the echo cannot be used: {0}")]
     Certificate(String),
@@ -47,6 +50,9 @@ pub(crate) enum BenchError {
         /// What was asked for.
         wanted: u32,
     },
+    /// The store did not take what it was to hold.
+    #[error("the store: {0}")]
+    Store(String),
     /// Too little was measured to say anything.
     #[error("{0} was over before enough calls were answered to measure anything")]
     TooFew(&'static str),

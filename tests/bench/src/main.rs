@@ -4,14 +4,21 @@
 mod calls;
 mod disk;
 mod echo;
+mod engine;
+mod engines;
 mod error;
 mod figures;
+mod growth;
 mod language;
+mod latency;
 mod ledger;
 mod load;
+mod measured;
+mod payer;
 mod process;
 mod report;
 mod run;
+mod stored;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -37,8 +44,14 @@ enum Part {
     /// The echo, which the benchmark starts by itself.
     #[command(hide = true)]
     Echo,
+    /// Measures payments on SQLite and on PostgreSQL side by side.
+    Engines(engines::Plan),
+    /// Measures payments and lookups in stores that hold a thousand to ten million payments.
+    Growth(growth::Plan),
     /// Measures what a binding costs: a shop in another language beside one in Rust.
     Language(language::Plan),
+    /// Measures what is added to a slow institution's answer, at a constant rate of payments.
+    Latency(latency::Plan),
     /// Lets a pool of forked workers in another language pay many times.
     Pool(language::pool::Plan),
     /// The shop in Rust, which that starts by itself.
@@ -51,7 +64,10 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.part {
         Some(Part::Echo) => echo::run().await,
+        Some(Part::Engines(plan)) => engines::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::Growth(plan)) => growth::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Language(plan)) => language::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::Latency(plan)) => latency::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Pool(plan)) => language::pool::run(plan).await.and_then(|told| print(&told)),
         Some(Part::RustShop) => {
             // It waits by a runtime of its own.
@@ -73,6 +89,12 @@ async fn main() -> ExitCode {
 
 async fn measure(plan: Plan) -> Result<(), BenchError> {
     print(&run::run(plan).await?)
+}
+
+/// Progress, beside the result on standard output.
+fn say(what: &str) {
+    // Nobody may listen; the run goes on.
+    let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
 fn print(outcome: &dyn Display) -> Result<(), BenchError> {
