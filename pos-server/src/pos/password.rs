@@ -2,10 +2,13 @@
 //!
 //! One hash takes 19 MiB and tens of milliseconds, which makes it the cheapest way to stop a
 //! server. So the number under way and the number waiting are bounded, and the permit moves into
-//! the blocking job: a caller that hangs up does not free its place while its hash still runs.
+//! the blocking job: a caller that hangs up does not free its place while its hash still runs. And a
+//! hash gives way to everything else that wants the processor, payments above all
+//! (`docs/adr/0311-passwords-give-way.md`).
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -122,11 +125,29 @@ impl Passwords {
         let pepper = Arc::clone(&self.pepper);
         let job = tokio::task::spawn_blocking(move || {
             let _held = held;
-            work(&pepper)
+            giving_way(|| work(&pepper))
         });
-        job.await.map_err(|_| PasswordError::Damaged)?
+        job.await.map_err(|_| PasswordError::Damaged)?.ok_or(PasswordError::Busy)?
     }
 }
+
+/// Does `work` on a thread of its own, at the least priority that the system knows: a thread cannot get
+/// its own back. None when there is no thread to be had.
+fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("password".into()).spawn_scoped(scope, || {
+            // Elsewhere the priority is the process's. Where it is refused, the work is done all the same.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
+            work()
+        });
+        thread.ok()?.join().ok()
+    })
+}
+
+/// setpriority(2): 19 is the least.
+#[cfg(target_os = "linux")]
+const LEAST_PRIORITY: i32 = 19;
 
 /// Without this an idle server would keep what its last hashes took. mimalloc gives the system what
 /// was freed a second ago or earlier, and looks for it when a page of its own is freed: a piece of
@@ -273,6 +294,24 @@ mod tests {
         let busy = [a, b, c].iter().filter(|one| **one == Err(PasswordError::Busy)).count();
         assert_eq!(busy, 1);
         assert_eq!(ours.under_way.get(), 0);
+    }
+
+    /// The nice value of the thread that asks: field 19 of proc_pid_stat(5).
+    #[cfg(target_os = "linux")]
+    fn nice() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, behind) = stat.rsplit_once(')').unwrap();
+        behind.split_ascii_whitespace().nth(16).unwrap().parse().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_hash_gives_way_and_whoever_asked_does_not() {
+        let ours = passwords(1, 0);
+        let before = nice();
+        assert_eq!(ours.blocking(|_| Ok(nice())).await, Ok(19));
+        let after = tokio::task::spawn_blocking(nice).await.unwrap();
+        assert_eq!((nice(), after), (before, before));
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub(crate) enum BenchError {
         /// What it said instead.
         said: String,
     },
+    /// Who was to do harm did not.
+    #[error("the siege did not stand: {0}")]
+    Siege(String),
     /// The machine did not keep the rate, and calls at different rates must not be compared.
     #[error(
         "{what} came to {reached:.0} calls/s of {wanted}: this run is not a result; try a lower --rate or a \

@@ -1,6 +1,7 @@
 //! The benchmark (`docs/PERFORMANCE.md`): echo, server and institution as processes of their own, a
 //! load beside them, figures that hold on any machine because they are ratios within one run.
 
+mod besieged;
 mod calls;
 mod disk;
 mod echo;
@@ -18,6 +19,7 @@ mod payer;
 mod process;
 mod report;
 mod run;
+mod siege;
 mod stored;
 
 use std::fmt::Display;
@@ -41,6 +43,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
+    /// Measures payments while thousands of idle connections and wrong passwords are at the server.
+    Besieged(besieged::Plan),
     /// The echo, which the benchmark starts by itself.
     #[command(hide = true)]
     Echo,
@@ -63,6 +67,7 @@ enum Part {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.part {
+        Some(Part::Besieged(plan)) => besieged::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Echo) => echo::run().await,
         Some(Part::Engines(plan)) => engines::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Growth(plan)) => growth::run(plan).await.and_then(|told| print(&told)),

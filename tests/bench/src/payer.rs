@@ -14,6 +14,7 @@ use crate::error::BenchError;
 use crate::ledger::{self, Agreed};
 use crate::load::{Lines, Pace};
 use crate::measured::{Measured, measure};
+use crate::process;
 
 /// Who pays at one bed.
 pub(crate) struct Payer {
@@ -42,6 +43,19 @@ impl Payer {
     pub(crate) async fn pay(&mut self, count: usize, pace: Pace) -> Result<Measured, BenchError> {
         let numbers = self.take(count);
         measure(self.process, &mut self.lines, &self.payments, numbers, pace).await
+    }
+
+    /// The same where threads of the server come and go: CPU to hundredths of a second.
+    pub(crate) async fn pay_roughly(
+        &mut self,
+        count: usize,
+        pace: Pace,
+    ) -> Result<Measured, BenchError> {
+        let numbers = self.take(count);
+        let before = process::rough_cpu_time(self.process)?;
+        let round = self.lines.run(&self.payments, numbers, pace).await?;
+        let cpu = process::rough_cpu_time(self.process)?.saturating_sub(before);
+        Ok(Measured { round, cpu })
     }
 
     /// Other connections from now on: the server closes those that were silent for long.

@@ -44,6 +44,12 @@ impl CpuTime {
     }
 }
 
+/// CPU that a process has used so far, its threads that have ended included, in hundredths of a second.
+pub(crate) fn rough_cpu_time(process: u32) -> Result<Duration, BenchError> {
+    let Stat { own, .. } = stat(&format!("/proc/{process}/stat"))?;
+    Ok(Duration::from_millis(own.saturating_mul(10)))
+}
+
 /// The process that started this one.
 pub(crate) fn parent(process: u32) -> Result<u32, BenchError> {
     let path = format!("/proc/{process}/stat");
@@ -69,10 +75,25 @@ pub(crate) fn family_time(process: u32) -> Result<Duration, BenchError> {
     Ok(used)
 }
 
+/// Lets this process, and those that it starts from now on, open at least so many files.
+pub(crate) fn raise_file_limit(files: usize) -> Result<(), BenchError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = files as u64;
+    if limit.current.is_none_or(|now| now >= wanted) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|most| most.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+        .map_err(|cause| BenchError::system(format!("{files} open files"))(cause.into()))
+}
+
 /// What one line tells of a process; ticks are hundredths of a second.
 #[derive(Debug, PartialEq, Eq)]
 struct Stat {
     parent: u32,
+    /// Ticks of all its threads, those that have ended included.
+    own: u64,
     /// Ticks of children that it has waited for.
     ended: u64,
 }
@@ -82,7 +103,7 @@ fn stat(path: &str) -> Result<Stat, BenchError> {
     stat_in(&line).ok_or_else(|| unreadable(path))
 }
 
-/// Fields 4, 16 and 17 of proc_pid_stat(5). The second, the name, may hold blanks and parentheses, so
+/// Fields 4 and 14 to 17 of proc_pid_stat(5). The second, the name, may hold blanks and parentheses, so
 /// fields are counted from its last `)`.
 fn stat_in(line: &str) -> Option<Stat> {
     let (_, behind) = line.rsplit_once(')')?;
@@ -90,6 +111,7 @@ fn stat_in(line: &str) -> Option<Stat> {
     let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
     Some(Stat {
         parent: fields.get(1)?.parse().ok()?,
+        own: ticks(11)?.saturating_add(ticks(12)?),
         ended: ticks(13)?.saturating_add(ticks(14)?),
     })
 }
@@ -141,7 +163,7 @@ mod tests {
     #[test]
     fn a_parent_is_found_behind_an_odd_name() {
         let line = "41 (a) S 7 (b)) S 12 41 41 0 -1 0 1 2 3 4 50 60 7 8 20 0 1";
-        assert_eq!(stat_in(line), Some(Stat { parent: 12, ended: 15 }));
+        assert_eq!(stat_in(line), Some(Stat { parent: 12, own: 110, ended: 15 }));
         assert_eq!(stat_in("41"), None);
         let own = std::process::id();
         assert_eq!(parent(own).unwrap(), std::os::unix::process::parent_id());

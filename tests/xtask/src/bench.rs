@@ -23,6 +23,10 @@ const ADDED: (&str, Goal) = ("added_p999_ms", Goal::Least(0.0));
 /// Payments a second in the largest store over those in the smallest.
 const GROWTH_RATE: (&str, Goal) = ("growth_rate", Goal::Least(0.8));
 
+/// p99 of payments under siege over that in peace, and what the server's memory may grow to meanwhile.
+const SIEGE_P99_RATIO: (&str, Goal) = ("siege_p99_ratio", Goal::Most(2.0));
+const SIEGE_MEMORY: (&str, Goal) = ("siege_mib", Goal::Most(300.0));
+
 /// The benchmark itself: payments beside an echo.
 pub(crate) fn payments(children: &Children<'_>) -> Result<Figures, Failure> {
     measured(children, &[], &[CPU_RATIO])
@@ -44,6 +48,11 @@ pub(crate) fn growth(children: &Children<'_>) -> Result<Figures, Failure> {
     let payments = env::var("POS_GROWTH");
     let payments = payments.as_deref().unwrap_or("10000000");
     measured(children, &["growth", "--payments", payments], &[GROWTH_RATE])
+}
+
+/// Payments while thousands of idle connections and wrong passwords are at the server.
+pub(crate) fn besieged(children: &Children<'_>) -> Result<Figures, Failure> {
+    measured(children, &["besieged"], &[SIEGE_P99_RATIO, SIEGE_MEMORY])
 }
 
 /// Runs a benchmark and answers its last line.

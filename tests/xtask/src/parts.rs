@@ -62,6 +62,7 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "engines", budget_s: 300, quick: false, run: bench::engines },
     Part { name: "latency", budget_s: 150, quick: false, run: bench::latency },
     Part { name: "growth",  budget_s: 1500, quick: false, run: bench::growth },
+    Part { name: "besieged", budget_s: 420, quick: false, run: bench::besieged },
     Part { name: "search",  budget_s: 900, quick: false, run: search },
     Part { name: "worlds",  budget_s: 900, quick: false, run: sim::large },
     Part { name: "races",   budget_s: 120, quick: false, run: races },
