@@ -2,8 +2,8 @@
 //!
 //! One hash takes 19 MiB and tens of milliseconds, which makes it the cheapest way to stop a
 //! server. So the number under way and the number waiting are bounded, and the permit moves into
-//! the blocking job: a caller that hangs up does not free its place while its hash still runs. And a
-//! hash gives way to everything else that wants the processor, payments above all
+//! the blocking job: a caller that hangs up does not free its place while its hash still runs. A hash
+//! gives way to what else wants the processor, payments above all, and after each its place rests
 //! (`docs/adr/0311-passwords-give-way.md`).
 
 use std::hint::black_box;
@@ -117,7 +117,7 @@ impl Passwords {
         let permit = permit.map_err(|_| PasswordError::Busy)?;
         let held = Held {
             _place: place,
-            _permit: permit,
+            permit: Some(permit),
             under_way: self.under_way.clone(),
             runtime: Handle::current(),
         };
@@ -131,23 +131,24 @@ impl Passwords {
     }
 }
 
-/// Does `work` on a thread of its own, at the least priority that the system knows: a thread cannot get
-/// its own back. None when there is no thread to be had.
+/// Does `work` on a thread of its own, at a lower priority: a thread cannot get its own back. None when
+/// there is no thread to be had.
 fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("password".into()).spawn_scoped(scope, || {
             // Elsewhere the priority is the process's. Where it is refused, the work is done all the same.
             #[cfg(target_os = "linux")]
-            let _ = rustix::process::setpriority_process(None, LEAST_PRIORITY);
+            let _ = rustix::process::setpriority_process(None, NICE);
             work()
         });
         thread.ok()?.join().ok()
     })
 }
 
-/// setpriority(2): 19 is the least.
+/// setpriority(2): a third of the processor's time beside one thread of the usual priority, so that no
+/// sign-in starves where much else is done.
 #[cfg(target_os = "linux")]
-const LEAST_PRIORITY: i32 = 19;
+const NICE: i32 = 5;
 
 /// Without this an idle server would keep what its last hashes took. mimalloc gives the system what
 /// was freed a second ago or earlier, and looks for it when a page of its own is freed: a piece of
@@ -162,14 +163,23 @@ async fn give_memory_back() {
 /// The places of one job; freed when the job ends, whoever still waits for it.
 struct Held {
     _place: OwnedSemaphorePermit,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     under_way: Gauge,
     runtime: Handle,
 }
 
+/// How long nobody hashes in a place after a hash: about as long as one takes, so that whoever sends
+/// passwords without end has at most half a processor for each place.
+const REST: Duration = Duration::from_millis(40);
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.under_way.dec();
+        let permit = self.permit.take();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(REST).await;
+            drop(permit);
+        });
         self.runtime.spawn(give_memory_back());
     }
 }
@@ -309,9 +319,19 @@ mod tests {
     async fn a_hash_gives_way_and_whoever_asked_does_not() {
         let ours = passwords(1, 0);
         let before = nice();
-        assert_eq!(ours.blocking(|_| Ok(nice())).await, Ok(19));
+        assert_eq!(ours.blocking(|_| Ok(nice())).await, Ok(before + 5));
         let after = tokio::task::spawn_blocking(nice).await.unwrap();
         assert_eq!((nice(), after), (before, before));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_rests_after_a_hash() {
+        let ours = passwords(1, 1);
+        let began = tokio::time::Instant::now();
+        assert_eq!(ours.blocking(|_| Ok(1)).await, Ok(1));
+        assert_eq!(began.elapsed(), Duration::ZERO, "whoever asked does not wait for the rest");
+        assert_eq!(ours.blocking(|_| Ok(2)).await, Ok(2));
+        assert!(began.elapsed() >= Duration::from_millis(40), "{:?}", began.elapsed());
     }
 
     #[test]
