@@ -285,7 +285,7 @@ pub struct PasswordSettings {
 
 impl Default for PasswordSettings {
     fn default() -> Self {
-        Self { hashes_at_once: 2, hashes_waiting: 32 }
+        Self { hashes_at_once: 1, hashes_waiting: 32 }
     }
 }
 

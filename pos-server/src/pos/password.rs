@@ -2,10 +2,13 @@
 //!
 //! One hash takes 19 MiB and tens of milliseconds, which makes it the cheapest way to stop a
 //! server. So the number under way and the number waiting are bounded, and the permit moves into
-//! the blocking job: a caller that hangs up does not free its place while its hash still runs.
+//! the blocking job: a caller that hangs up does not free its place while its hash still runs. A hash
+//! gives way to what else wants the processor, payments above all, and after each its place rests
+//! (`docs/adr/0311-passwords-give-way.md`).
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
@@ -114,7 +117,7 @@ impl Passwords {
         let permit = permit.map_err(|_| PasswordError::Busy)?;
         let held = Held {
             _place: place,
-            _permit: permit,
+            permit: Some(permit),
             under_way: self.under_way.clone(),
             runtime: Handle::current(),
         };
@@ -122,11 +125,30 @@ impl Passwords {
         let pepper = Arc::clone(&self.pepper);
         let job = tokio::task::spawn_blocking(move || {
             let _held = held;
-            work(&pepper)
+            giving_way(|| work(&pepper))
         });
-        job.await.map_err(|_| PasswordError::Damaged)?
+        job.await.map_err(|_| PasswordError::Damaged)?.ok_or(PasswordError::Busy)?
     }
 }
+
+/// Does `work` on a thread of its own, at a lower priority: a thread cannot get its own back. None when
+/// there is no thread to be had.
+fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("password".into()).spawn_scoped(scope, || {
+            // Elsewhere the priority is the process's. Where it is refused, the work is done all the same.
+            #[cfg(target_os = "linux")]
+            let _ = rustix::process::setpriority_process(None, NICE);
+            work()
+        });
+        thread.ok()?.join().ok()
+    })
+}
+
+/// setpriority(2): a third of the processor's time beside one thread of the usual priority, so that no
+/// sign-in starves where much else is done.
+#[cfg(target_os = "linux")]
+const NICE: i32 = 5;
 
 /// Without this an idle server would keep what its last hashes took. mimalloc gives the system what
 /// was freed a second ago or earlier, and looks for it when a page of its own is freed: a piece of
@@ -141,14 +163,23 @@ async fn give_memory_back() {
 /// The places of one job; freed when the job ends, whoever still waits for it.
 struct Held {
     _place: OwnedSemaphorePermit,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     under_way: Gauge,
     runtime: Handle,
 }
 
+/// How long nobody hashes in a place after a hash: about as long as one takes, so that whoever sends
+/// passwords without end has at most half a processor for each place.
+const REST: Duration = Duration::from_millis(40);
+
 impl Drop for Held {
     fn drop(&mut self) {
         self.under_way.dec();
+        let permit = self.permit.take();
+        self.runtime.spawn(async move {
+            tokio::time::sleep(REST).await;
+            drop(permit);
+        });
         self.runtime.spawn(give_memory_back());
     }
 }
@@ -273,6 +304,34 @@ mod tests {
         let busy = [a, b, c].iter().filter(|one| **one == Err(PasswordError::Busy)).count();
         assert_eq!(busy, 1);
         assert_eq!(ours.under_way.get(), 0);
+    }
+
+    /// The nice value of the thread that asks: field 19 of proc_pid_stat(5).
+    #[cfg(target_os = "linux")]
+    fn nice() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, behind) = stat.rsplit_once(')').unwrap();
+        behind.split_ascii_whitespace().nth(16).unwrap().parse().unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_hash_gives_way_and_whoever_asked_does_not() {
+        let ours = passwords(1, 0);
+        let before = nice();
+        assert_eq!(ours.blocking(|_| Ok(nice())).await, Ok(before + 5));
+        let after = tokio::task::spawn_blocking(nice).await.unwrap();
+        assert_eq!((nice(), after), (before, before));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_place_rests_after_a_hash() {
+        let ours = passwords(1, 1);
+        let began = tokio::time::Instant::now();
+        assert_eq!(ours.blocking(|_| Ok(1)).await, Ok(1));
+        assert_eq!(began.elapsed(), Duration::ZERO, "whoever asked does not wait for the rest");
+        assert_eq!(ours.blocking(|_| Ok(2)).await, Ok(2));
+        assert!(began.elapsed() >= Duration::from_millis(40), "{:?}", began.elapsed());
     }
 
     #[test]

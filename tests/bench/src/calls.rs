@@ -1,4 +1,4 @@
-//! The signed calls of the load: payments whose instruments were sealed before, and quotes.
+//! The signed calls of the load: payments whose instruments were sealed before, quotes, lookups.
 
 use std::num::NonZero;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,9 @@ use pos_protocol::money::{Amount, Currency};
 use pos_protocol::payment::OperationKind;
 use pos_protocol::seal::SealedOperation;
 use pos_protocol::sign::{POS_CONNECT, answer};
-use pos_protocol::wire::{OperationView, PayRequest, QuoteAnswer, WireOperationState, route};
+use pos_protocol::wire::{
+    HistoryPage, KeyStatus, OperationView, PayRequest, QuoteAnswer, WireOperationState, route,
+};
 use pos_tests::Bed;
 use pos_tests::bed::ContractKit;
 use pos_tests::error::BedError;
@@ -20,6 +22,7 @@ use serde_json::{Value, json};
 
 use crate::error::BenchError;
 use crate::load::Work;
+use crate::stored::Stored;
 
 /// Of so many answers one is verified. The client's work on the others would only take the
 /// processor from the server.
@@ -153,6 +156,92 @@ impl Work for Quotes {
         }
         Err(unexpected(what, &answer))
     }
+}
+
+/// Whole pages of the history, each from anywhere among the payments of the past.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    pub(crate) caller: Caller,
+    pub(crate) stored: Stored,
+}
+
+/// Payments of a page.
+const PAGE: u64 = 100;
+
+impl Work for Pages {
+    type Ticket = (Signature, u64);
+
+    fn prepare(&self, number: usize) -> (Request, Self::Ticket) {
+        let newer = anywhere(number, self.stored.count.saturating_sub(PAGE)).saturating_add(PAGE);
+        let after = self.stored.payment(newer);
+        let draft = Draft::get(format!("{}?limit={PAGE}&after={after}", route::PAYMENTS));
+        let signed = self.caller.sign(&draft);
+        (signed.request, (signed.signature, newer))
+    }
+
+    fn judge(
+        &self,
+        number: usize,
+        (call, newer): Self::Ticket,
+        answer: Response,
+    ) -> Result<(), BenchError> {
+        let what = "a page of the history";
+        verify_some(&self.caller, what, number, &call, &answer)?;
+        let page: Option<HistoryPage> = serde_json::from_slice(&answer.body).ok();
+        let found = page.as_ref().map(|page| {
+            page.payments.iter().map(|one| (one.payment_id, one.captured)).collect::<Vec<_>>()
+        });
+        // The hundred before it, the newest first, each paid.
+        let due = (newer.saturating_sub(PAGE)..newer).rev();
+        let due = due.map(|one| (self.stored.payment(one), Stored::minor(one))).collect();
+        if found == Some(due) { Ok(()) } else { Err(unexpected(what, &answer)) }
+    }
+}
+
+/// States of operations by their keys, anywhere among those of the past.
+#[derive(Debug)]
+pub(crate) struct Statuses {
+    pub(crate) caller: Caller,
+    pub(crate) stored: Stored,
+}
+
+impl Work for Statuses {
+    type Ticket = (Signature, u64);
+
+    fn prepare(&self, number: usize) -> (Request, Self::Ticket) {
+        let one = anywhere(number, self.stored.count);
+        let key = self.stored.key(one);
+        let path = route::OPERATION.replace("{idempotency_key}", key.as_str());
+        let signed = self.caller.sign(&Draft::get(path));
+        (signed.request, (signed.signature, one))
+    }
+
+    fn judge(
+        &self,
+        number: usize,
+        (call, one): Self::Ticket,
+        answer: Response,
+    ) -> Result<(), BenchError> {
+        let what = "an operation";
+        verify_some(&self.caller, what, number, &call, &answer)?;
+        let status: Option<KeyStatus> = serde_json::from_slice(&answer.body).ok();
+        match status {
+            Some(KeyStatus::Operation(view))
+                if view.state == WireOperationState::Done
+                    && view.payment_id == self.stored.payment(one)
+                    && view.done_amount.map(Amount::minor) == Some(Stored::minor(one)) =>
+            {
+                Ok(())
+            }
+            _ => Err(unexpected(what, &answer)),
+        }
+    }
+}
+
+/// A number below `end`, another one for each call and the same in every run.
+fn anywhere(number: usize, end: u64) -> u64 {
+    let end = NonZero::new(end).unwrap_or(NonZero::<u64>::MIN);
+    (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % end
 }
 
 fn verify_some(

@@ -20,6 +20,9 @@ pub(crate) enum BenchError {
     /// Server, institution or shop did not come up.
     #[error(transparent)]
     Bed(#[from] BedError),
+    /// The database did not do as it should.
+    #[error("the database: {0}")]
+    Database(String),
     /// The echo's certificate cannot be used.
     #[error("the certificate of the echo cannot be used: {0}")]
     Certificate(String),
@@ -34,6 +37,9 @@ pub(crate) enum BenchError {
         /// What it said instead.
         said: String,
     },
+    /// Who was to do harm did not.
+    #[error("the siege did not stand: {0}")]
+    Siege(String),
     /// The machine did not keep the rate, and calls at different rates must not be compared.
     #[error(
         "{what} came to {reached:.0} calls/s of {wanted}: this run is not a result; try a lower --rate or a \
@@ -47,6 +53,9 @@ pub(crate) enum BenchError {
         /// What was asked for.
         wanted: u32,
     },
+    /// The store did not take what it was to hold.
+    #[error("the store: {0}")]
+    Store(String),
     /// Too little was measured to say anything.
     #[error("{0} was over before enough calls were answered to measure anything")]
     TooFew(&'static str),

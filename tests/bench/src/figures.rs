@@ -40,6 +40,11 @@ impl Waits {
         wait.map_or(f64::NAN, |wait| wait.as_secs_f64() * 1e3)
     }
 
+    /// What of each is more than `part`.
+    pub(crate) fn beyond(&self, part: Duration) -> Self {
+        Self(self.0.iter().map(|wait| wait.saturating_sub(part)).collect())
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
@@ -72,6 +77,8 @@ mod tests {
         let few = Waits::of([3, 1, 2].map(Duration::from_millis));
         assert_eq!(few.per_mille(500), 2.0);
         assert_eq!(few.per_mille(999), 3.0);
+        assert_eq!(few.beyond(Duration::from_millis(2)).per_mille(999), 1.0);
+        assert_eq!(few.beyond(Duration::from_millis(2)).per_mille(1), 0.0);
         assert!(Waits::default().per_mille(500).is_nan());
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pos_protocol::id::OperationId;
+use pos_protocol::id::{OperationId, PaymentId};
 use pos_protocol::wire::{HistoryPage, OperationView, PaymentView, WireOperationState, route};
 use pos_tests::Bed;
 use pos_tests::line::Line;
@@ -23,13 +23,18 @@ pub(crate) struct Agreed {
 /// What each operation moved, in minor units.
 type Moved = BTreeMap<OperationId, u64>;
 
-/// Compares all three.
+/// Compares all three; of the server's payments those that are newer than `older`.
 ///
 /// # Errors
 /// [`BenchError::Ledger`] names the first difference.
-pub(crate) async fn check(bed: &Bed, caller: &Caller, paid: &[Paid]) -> Result<Agreed, BenchError> {
+pub(crate) async fn check(
+    bed: &Bed,
+    caller: &Caller,
+    paid: &[Paid],
+    older: Option<PaymentId>,
+) -> Result<Agreed, BenchError> {
     let institution = in_the_books(bed).await?;
-    let server = in_the_history(bed, caller).await?;
+    let server = in_the_history(bed, caller, older).await?;
     let told = paid.iter().map(|one| (one.operation, one.minor)).collect();
     match difference(&institution, &server, &told) {
         Some(difference) => Err(BenchError::Ledger(difference)),
@@ -53,14 +58,21 @@ async fn in_the_books(bed: &Bed) -> Result<Moved, BenchError> {
     Ok(moved)
 }
 
-/// Every payment of the shop as the server shows it, page by page.
-async fn in_the_history(bed: &Bed, caller: &Caller) -> Result<Moved, BenchError> {
+/// Every newer payment of the shop as the server shows it, page by page, the newest first.
+async fn in_the_history(
+    bed: &Bed,
+    caller: &Caller,
+    older: Option<PaymentId>,
+) -> Result<Moved, BenchError> {
     let mut line = bed.server.tls_place()?.connect().await?;
     let mut moved = Moved::new();
     let mut after = String::new();
     loop {
         let page = page(&mut line, caller, &after).await?;
         for payment in &page.payments {
+            if older.is_some_and(|older| payment.payment_id <= older) {
+                return Ok(moved);
+            }
             for operation in &payment.operations {
                 moved.insert(operation.operation_id, moved_by(payment, operation)?);
             }

@@ -1,17 +1,26 @@
 //! The benchmark (`docs/PERFORMANCE.md`): echo, server and institution as processes of their own, a
 //! load beside them, figures that hold on any machine because they are ratios within one run.
 
+mod besieged;
 mod calls;
 mod disk;
 mod echo;
+mod engine;
+mod engines;
 mod error;
 mod figures;
+mod growth;
 mod language;
+mod latency;
 mod ledger;
 mod load;
+mod measured;
+mod payer;
 mod process;
 mod report;
 mod run;
+mod siege;
+mod stored;
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -34,11 +43,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Part {
+    /// Measures payments while thousands of idle connections and wrong passwords are at the server.
+    Besieged(besieged::Plan),
     /// The echo, which the benchmark starts by itself.
     #[command(hide = true)]
     Echo,
+    /// Measures payments on SQLite and on PostgreSQL side by side.
+    Engines(engines::Plan),
+    /// Measures payments and lookups in stores that hold a thousand to ten million payments.
+    Growth(growth::Plan),
     /// Measures what a binding costs: a shop in another language beside one in Rust.
     Language(language::Plan),
+    /// Measures what is added to a slow institution's answer, at a constant rate of payments.
+    Latency(latency::Plan),
     /// Lets a pool of forked workers in another language pay many times.
     Pool(language::pool::Plan),
     /// The shop in Rust, which that starts by itself.
@@ -50,8 +67,12 @@ enum Part {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match arguments.part {
+        Some(Part::Besieged(plan)) => besieged::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Echo) => echo::run().await,
+        Some(Part::Engines(plan)) => engines::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::Growth(plan)) => growth::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Language(plan)) => language::run(plan).await.and_then(|told| print(&told)),
+        Some(Part::Latency(plan)) => latency::run(plan).await.and_then(|told| print(&told)),
         Some(Part::Pool(plan)) => language::pool::run(plan).await.and_then(|told| print(&told)),
         Some(Part::RustShop) => {
             // It waits by a runtime of its own.
@@ -73,6 +94,12 @@ async fn main() -> ExitCode {
 
 async fn measure(plan: Plan) -> Result<(), BenchError> {
     print(&run::run(plan).await?)
+}
+
+/// Progress, beside the result on standard output.
+fn say(what: &str) {
+    // Nobody may listen; the run goes on.
+    let _ = writeln!(std::io::stderr(), "bench: {what}");
 }
 
 fn print(outcome: &dyn Display) -> Result<(), BenchError> {

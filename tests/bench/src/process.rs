@@ -44,6 +44,78 @@ impl CpuTime {
     }
 }
 
+/// CPU that a process has used so far, its threads that have ended included, in hundredths of a second.
+pub(crate) fn rough_cpu_time(process: u32) -> Result<Duration, BenchError> {
+    let Stat { own, .. } = stat(&format!("/proc/{process}/stat"))?;
+    Ok(Duration::from_millis(own.saturating_mul(10)))
+}
+
+/// The process that started this one.
+pub(crate) fn parent(process: u32) -> Result<u32, BenchError> {
+    let path = format!("/proc/{process}/stat");
+    Ok(stat(&path)?.parent)
+}
+
+/// CPU that a process, its children and those of its children that have ended have used so far. What
+/// has ended is counted in hundredths of a second.
+pub(crate) fn family_time(process: u32) -> Result<Duration, BenchError> {
+    let Stat { ended, .. } = stat(&format!("/proc/{process}/stat"))?;
+    let mut used = Duration::from_millis(ended.saturating_mul(10));
+    for entry in fs::read_dir("/proc").map_err(BenchError::system("/proc"))? {
+        let entry = entry.map_err(BenchError::system("/proc"))?;
+        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        // One that has ended meanwhile is counted by the next reading.
+        let is_kin = id == process || parent(id).is_ok_and(|parent| parent == process);
+        if let Some(time) = is_kin.then(|| cpu_time(id)).and_then(Result::ok) {
+            used = used.saturating_add(Duration::from_nanos(time.threads.values().sum()));
+        }
+    }
+    Ok(used)
+}
+
+/// Lets this process, and those that it starts from now on, open at least so many files.
+pub(crate) fn raise_file_limit(files: usize) -> Result<(), BenchError> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = files as u64;
+    if limit.current.is_none_or(|now| now >= wanted) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|most| most.max(wanted));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
+        .map_err(|cause| BenchError::system(format!("{files} open files"))(cause.into()))
+}
+
+/// What one line tells of a process; ticks are hundredths of a second.
+#[derive(Debug, PartialEq, Eq)]
+struct Stat {
+    parent: u32,
+    /// Ticks of all its threads, those that have ended included.
+    own: u64,
+    /// Ticks of children that it has waited for.
+    ended: u64,
+}
+
+fn stat(path: &str) -> Result<Stat, BenchError> {
+    let line = fs::read_to_string(path).map_err(BenchError::system(path))?;
+    stat_in(&line).ok_or_else(|| unreadable(path))
+}
+
+/// Fields 4 and 14 to 17 of proc_pid_stat(5). The second, the name, may hold blanks and parentheses, so
+/// fields are counted from its last `)`.
+fn stat_in(line: &str) -> Option<Stat> {
+    let (_, behind) = line.rsplit_once(')')?;
+    let fields: Vec<_> = behind.split_ascii_whitespace().collect();
+    let ticks = |at: usize| fields.get(at)?.parse::<u64>().ok();
+    Some(Stat {
+        parent: fields.get(1)?.parse().ok()?,
+        own: ticks(11)?.saturating_add(ticks(12)?),
+        ended: ticks(13)?.saturating_add(ticks(14)?),
+    })
+}
+
 /// The first field of `schedstat`: nanoseconds on a processor
 /// (`Documentation/scheduler/sched-stats.rst` of Linux).
 fn on_cpu_in(schedstat: &str) -> Option<u64> {
@@ -86,6 +158,25 @@ mod tests {
     fn time_on_a_processor_is_the_first_field() {
         assert_eq!(on_cpu_in("139686 3390819 2\n"), Some(139_686));
         assert_eq!(on_cpu_in(""), None);
+    }
+
+    #[test]
+    fn a_parent_is_found_behind_an_odd_name() {
+        let line = "41 (a) S 7 (b)) S 12 41 41 0 -1 0 1 2 3 4 50 60 7 8 20 0 1";
+        assert_eq!(stat_in(line), Some(Stat { parent: 12, own: 110, ended: 15 }));
+        assert_eq!(stat_in("41"), None);
+        let own = std::process::id();
+        assert_eq!(parent(own).unwrap(), std::os::unix::process::parent_id());
+    }
+
+    #[test]
+    fn a_family_has_used_what_its_children_have() {
+        let mut child = std::process::Command::new("sh");
+        child.args(["-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done"]);
+        let before = family_time(std::process::id()).unwrap();
+        assert!(child.status().unwrap().success());
+        let used = family_time(std::process::id()).unwrap().saturating_sub(before);
+        assert!(used >= Duration::from_millis(10), "{used:?}");
     }
 
     fn used(threads: &[(&str, u64)]) -> CpuTime {

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::figures::{Spread, Waits};
-use crate::run::{Outcome, Rounds};
+use crate::measured::Rounds;
+use crate::run::Outcome;
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +53,7 @@ impl fmt::Display for Outcome {
     }
 }
 
-fn row(f: &mut fmt::Formatter<'_>, name: &str, rounds: &Rounds) -> fmt::Result {
+pub(crate) fn row(f: &mut fmt::Formatter<'_>, name: &str, rounds: &Rounds) -> fmt::Result {
     let [p50, p99, p999] = tail(&rounds.waits);
     let (cpu, rate, calls) =
         (spread(rounds.cpu_us), spread(rounds.per_second), rounds.waits.count());
@@ -63,20 +64,20 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, rounds: &Rounds) -> fmt::Result {
     )
 }
 
-fn spread(of: Spread) -> String {
+pub(crate) fn spread(of: Spread) -> String {
     format!("{:.0} ({:.0} to {:.0})", of.median, of.least, of.most)
 }
 
-fn fine(of: Spread) -> String {
+pub(crate) fn fine(of: Spread) -> String {
     format!("{:.2} ({:.2} to {:.2})", of.median, of.least, of.most)
 }
 
 /// p50, p99 and p99.9 in milliseconds.
-fn tail(waits: &Waits) -> [f64; 3] {
+pub(crate) fn tail(waits: &Waits) -> [f64; 3] {
     [500, 990, 999].map(|share| waits.per_mille(share))
 }
 
-fn mib(octets: u64) -> String {
+pub(crate) fn mib(octets: u64) -> String {
     format!("{:.1} MiB", octets as f64 / f64::from(1 << 20))
 }
 
@@ -85,6 +86,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::engine::Engine;
     use crate::ledger::Agreed;
     use crate::process::Memory;
     use crate::run::{Compared, Plan};
@@ -101,7 +103,7 @@ mod tests {
             payment: rounds(cpu, rate),
         };
         let outcome = Outcome {
-            plan: Plan { rounds: 7, rate: 1_000, connections: 128 },
+            plan: Plan { rounds: 7, rate: 1_000, connections: 128, engine: Engine::Sqlite },
             at_rate: compared(7.918, 318.4, 999.0),
             closed: compared(29.5, 250.0, 2_511.0),
             quote: rounds(130.0, 999.0),

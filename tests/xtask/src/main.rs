@@ -7,6 +7,7 @@
     reason = "a command for people and CI logs: standard output is its interface"
 )]
 
+mod bench;
 mod bindings;
 mod build;
 mod child;
