@@ -61,7 +61,7 @@ fn one(children: &Children<'_>, folder: &str, name: &str) -> Result<String, Fail
 }
 
 /// Cargo finds its subcommand by the path.
-fn with_tools(children: &Children<'_>) -> Result<String, Failure> {
+pub(crate) fn with_tools(children: &Children<'_>) -> Result<String, Failure> {
     let tools = children.workspace.scratch("tools")?.join("bin");
     let path = std::env::var("PATH").unwrap_or_default();
     Ok(format!("{}:{path}", Path::new(&tools).display()))

@@ -16,6 +16,7 @@ mod failure;
 mod fuzz;
 mod hostile;
 mod judges;
+mod mutants;
 mod package;
 mod parts;
 mod programs;

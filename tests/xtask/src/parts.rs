@@ -8,7 +8,7 @@ use crate::{
     child::Children,
     deny,
     failure::Failure,
-    fuzz, hostile, judges, package, setup, sim, sizes,
+    fuzz, hostile, judges, mutants, package, setup, sim, sizes,
 };
 
 /// One part of the run.
@@ -71,6 +71,7 @@ pub(crate) const LONGER: &[Part] = &[
     Part { name: "disk",    budget_s: 180, quick: false, run: disk },
     Part { name: "hostile", budget_s: 1200, quick: false, run: hostile::run },
     Part { name: "fuzz",    budget_s: 1200, quick: false, run: fuzz::run },
+    Part { name: "mutants", budget_s: 90_000, quick: false, run: mutants::run },
 ];
 
 fn fmt(children: &Children<'_>) -> Result<Figures, Failure> {
