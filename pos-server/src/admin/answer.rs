@@ -435,7 +435,7 @@ fn moved(to: &str, compared_only: bool, tables: &[MovedTable]) -> String {
     format!(
         "{table}The database is at {to}; every table reads back the same there, and its audit verifies.\n\
          No server starts on the file any more. Start with the new settings, and keep the file and its \
-         last backup until you trust them.\n"
+         last backup for a while.\n"
     )
 }
 
