@@ -72,6 +72,8 @@ impl<'a> Case<'a> {
         let (bed, point) = (self.bed, self.point);
         let order = self.pay.module_order(bed, bed.shop()).unwrap();
         let line = bed.connection(bed.shop()).await.unwrap();
+        // In order, so that what the case before is still being told is not what this one dies of.
+        bed.server.end(LIFE).await.unwrap();
         if point == "take_over.leased" {
             // Something must be open when it starts.
             bed.server.restart_to_die("send.answered:kill").await.unwrap();
