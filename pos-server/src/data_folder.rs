@@ -212,18 +212,36 @@ impl DataFolder {
     /// [`DataFolderError::DatabaseGone`]; [`DataFolderError::DatabaseHeld`];
     /// [`DataFolderError::DatabaseMoved`].
     pub fn take_database(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
-        if let Some(to) = moved_to(database) {
-            let marker = beside(database, MOVED);
-            return Err(DataFolderError::DatabaseMoved { database: database.into(), to, marker });
+        // The note is read under the lock under which it is written.
+        let lock = self.lock_database(database)?;
+        match move_of(database) {
+            None => Ok(lock),
+            Some(Move::Begun { to } | Move::Done { to }) => Err(moved(database, to)),
         }
-        self.take_database_to_move(database)
     }
 
-    /// The same, whether it was moved or not.
+    /// The same for a command that moves it to `to`, or that compares it with what is there: a move to
+    /// the same place may have been begun before, and only to compare may it be done.
     ///
     /// # Errors
-    /// [`DataFolderError::DatabaseGone`]; [`DataFolderError::DatabaseHeld`].
-    pub fn take_database_to_move(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
+    /// As [`Self::take_database`].
+    pub fn take_database_to_move(
+        &self,
+        database: &Path,
+        to: &str,
+        only_compare: bool,
+    ) -> Result<DatabaseLock, DataFolderError> {
+        let lock = self.lock_database(database)?;
+        match move_of(database) {
+            None => Ok(lock),
+            // Whoever is interrupted while the first note is written has moved nothing.
+            Some(Move::Begun { to: before }) if before == to || before.is_empty() => Ok(lock),
+            Some(Move::Done { to: before }) if before == to && only_compare => Ok(lock),
+            Some(Move::Begun { to } | Move::Done { to }) => Err(moved(database, to)),
+        }
+    }
+
+    fn lock_database(&self, database: &Path) -> Result<DatabaseLock, DataFolderError> {
         let marker = self.path.join(DATABASE_MADE);
         if marker.exists() && !database.exists() {
             return Err(DataFolderError::DatabaseGone { database: database.into(), marker });
@@ -305,30 +323,69 @@ fn beside(database: &Path, end: &str) -> PathBuf {
     path.into()
 }
 
-/// Notes beside a database that it is moved, before it is: from then on no server starts on it.
-pub(crate) fn note_move(database: &Path, to: &str) -> io::Result<()> {
-    let path = beside(database, MOVED);
-    let mut note = private_file::options().create(true).truncate(true).open(&path)?;
-    writeln!(note, "{to}")?;
-    note.sync_all()?;
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+/// What the note beside a database says of its move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Move {
+    /// The new one may stand or not: a crash came in between, or comes yet.
+    Begun { to: String },
+    /// The new one stands. The old one is never moved again: it knows nothing of what was done since.
+    Done { to: String },
 }
 
-/// Where a database was moved, if it was.
-pub(crate) fn moved_to(database: &Path) -> Option<String> {
+/// What stands in the second line of the note of a move that is done.
+const DONE: &str = "done";
+
+/// Notes beside a database that it is moved, before it is: from then on no server starts on it.
+pub(crate) fn note_move(database: &Path, to: &str) -> io::Result<()> {
+    write_note(database, &format!("{to}\n"))
+}
+
+/// Notes that the new one stands, where a move to it was begun.
+pub(crate) fn finish_move(database: &Path, to: &str) -> io::Result<()> {
+    if move_of(database) == Some(Move::Begun { to: to.to_owned() }) {
+        write_note(database, &format!("{to}\n{DONE}\n"))?;
+    }
+    Ok(())
+}
+
+/// Whole or not at all, whatever comes in between.
+fn write_note(database: &Path, text: &str) -> io::Result<()> {
+    let (path, new) = (beside(database, MOVED), beside(database, ".moved.new"));
+    let mut note = private_file::options().create(true).truncate(true).open(&new)?;
+    note.write_all(text.as_bytes())?;
+    note.sync_all()?;
+    fs::rename(&new, &path)?;
+    sync_folder(&path)
+}
+
+fn move_of(database: &Path) -> Option<Move> {
     let note = beside(database, MOVED);
     // One that cannot be read is one all the same.
-    let to = note.exists().then(|| fs::read_to_string(&note).unwrap_or_default())?;
-    Some(to.trim_end().into())
+    let text = note.exists().then(|| fs::read_to_string(&note).unwrap_or_default())?;
+    let mut lines = text.lines();
+    let to = lines.next().unwrap_or_default().to_owned();
+    Some(if lines.next() == Some(DONE) { Move::Done { to } } else { Move::Begun { to } })
+}
+
+fn moved(database: &Path, to: String) -> DataFolderError {
+    let marker = beside(database, MOVED);
+    DataFolderError::DatabaseMoved { database: database.into(), to, marker }
 }
 
 /// Takes the note back, where the database was not moved.
 pub(crate) fn forget_move(database: &Path) -> io::Result<()> {
-    match fs::remove_file(beside(database, MOVED)) {
+    let note = beside(database, MOVED);
+    match fs::remove_file(&note) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
+        Err(cause) => Err(cause),
+        Ok(()) => sync_folder(&note),
     }
+}
+
+/// So that the names in the folder of this file are on the disk.
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
 fn write_holder(lock: &mut File, holder: &Holder) -> io::Result<()> {
@@ -391,7 +448,19 @@ mod tests {
             );
             assert!(refused.contains("remove") && refused.contains(".sqlite3.moved"), "{refused}");
         }
-        drop(one.take_database_to_move(&database).unwrap());
+        let to_move = |to, only_compare| one.take_database_to_move(&database, to, only_compare);
+        drop(to_move("postgres://pos@db/pos", false).unwrap());
+        assert!(to_move("postgres://pos@db:5433/pos", false).is_err(), "that is another place");
+        finish_move(&database, "postgres://pos@db:5433/pos").unwrap();
+        drop(to_move("postgres://pos@db/pos", false).unwrap());
+        finish_move(&database, "postgres://pos@db/pos").unwrap();
+        assert!(to_move("postgres://pos@db/pos", false).is_err(), "never twice");
+        drop(to_move("postgres://pos@db/pos", true).unwrap());
+        assert!(one.take_database(&database).is_err());
+        // An empty note is that of a move that never came to anything.
+        fs::write(beside(&database, MOVED), "").unwrap();
+        assert!(one.take_database(&database).is_err());
+        drop(to_move("postgres://pos@db/pos", false).unwrap());
         forget_move(&database).unwrap();
         forget_move(&database).unwrap();
         drop(one.take_database(&database).unwrap());

@@ -56,12 +56,7 @@ fn here(
         return Err(AdminError::new(Kind::NotFound, message));
     }
     let url = options.url.to_string();
-    let moved_to = data_folder::moved_to(&file);
-    let lock = if moved_to.is_none_or(|before| before == url) {
-        folder.take_database_to_move(&file)
-    } else {
-        folder.take_database(&file)
-    };
+    let lock = folder.take_database_to_move(&file, &url, check);
     let _lock = lock.map_err(|cause| unavailable(&cause))?;
     let witnesses = witnesses(from)?;
     let tables = if check {
@@ -69,6 +64,8 @@ fn here(
     } else {
         move_over(&file, &options, &url, witnesses)?
     };
+    // It stands, also where the last word of an earlier try was lost: the old one is never moved again.
+    data_folder::finish_move(&file, &url).map_err(|cause| unavailable(&MoveError::Note(cause)))?;
     Ok(Answer::Moved {
         to: url,
         compared_only: check,

@@ -127,28 +127,34 @@ impl Passwords {
             let _held = held;
             giving_way(|| work(&pepper))
         });
-        job.await.map_err(|_| PasswordError::Damaged)?.ok_or(PasswordError::Busy)?
+        job.await.map_err(|_| PasswordError::Damaged)?
     }
 }
 
-/// Does `work` on a thread of its own, at a lower priority: a thread cannot get its own back. None when
-/// there is no thread to be had.
-fn giving_way<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+/// Does `work` on a thread of its own, at a lower priority: a thread cannot get its own back.
+fn giving_way<T: Send>(
+    work: impl FnOnce() -> Result<T, PasswordError> + Send,
+) -> Result<T, PasswordError> {
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("password".into()).spawn_scoped(scope, || {
-            // Elsewhere the priority is the process's. Where it is refused, the work is done all the same.
-            #[cfg(target_os = "linux")]
-            let _ = rustix::process::setpriority_process(None, NICE);
+            lower_priority();
             work()
         });
-        thread.ok()?.join().ok()
+        // There is no thread to be had.
+        let thread = thread.map_err(|_| PasswordError::Busy)?;
+        thread.join().map_err(|_| PasswordError::Damaged)?
     })
 }
 
-/// setpriority(2): a third of the processor's time beside one thread of the usual priority, so that no
-/// sign-in starves where much else is done.
-#[cfg(target_os = "linux")]
-const NICE: i32 = 5;
+/// By 5 steps of setpriority(2), below whatever the server was started with: a third of the processor's
+/// time beside one thread of its usual priority, so that no sign-in starves where much else is done.
+/// Outside Linux a priority is a process's. Where it is refused, the work is done all the same.
+fn lower_priority() {
+    #[cfg(target_os = "linux")]
+    if let Ok(usual) = rustix::process::getpriority_process(None) {
+        let _ = rustix::process::setpriority_process(None, usual.saturating_add(5));
+    }
+}
 
 /// Without this an idle server would keep what its last hashes took. mimalloc gives the system what
 /// was freed a second ago or earlier, and looks for it when a page of its own is freed: a piece of

@@ -1,6 +1,6 @@
 //! From the embedded engine to PostgreSQL: everything, in one transaction, and compared.
 //!
-//! Rows travel in a form that both engines share ([`Cell`]). What one engine keeps that the other does not
+//! Rows travel in a form that both engines share (`Cell`). What one engine keeps that the other does not
 //! is said by the side that reads it (`sqlite/export.rs`); a table or column of either that nobody takes
 //! along ends the move before it begins.
 

@@ -180,8 +180,11 @@ async fn tell(
     adopted: &mut bool,
 ) -> Result<notices::Turn, StoreError> {
     if !*adopted {
-        notices::hasten(app).await?;
-        *adopted = true;
+        match notices::hasten(app).await {
+            Ok(()) => *adopted = true,
+            // Their leases end, and what is due is told meanwhile.
+            Err(cause) => warn!(cause = %chain(&cause), "due notices could not be taken"),
+        }
     }
     notices::turn(app, telling).await
 }

@@ -88,7 +88,7 @@ pub(crate) async fn run(plan: Plan) -> Result<Outcome, BenchError> {
         payer.connect(CONNECTIONS).await?;
         let (began, standing) = (Instant::now(), siege.came()?);
         sieges.push(payer.pay_roughly(calls, Pace::Open { every }).await?);
-        during = during.max(process::memory(payer.process)?.now);
+        during = process::memory(payer.process)?.peak;
         let now = siege.came()?;
         held(plan.harm, &standing, &now, began.elapsed())?;
         came = now;

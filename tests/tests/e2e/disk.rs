@@ -104,9 +104,19 @@ async fn for_a_while(fault: Fault) {
     assert_eq!(till.pay(&bed).await, Some(State::Done));
     bed.server.disk().unwrap().fail(fault).unwrap();
     assert_ne!(till.pay(&bed).await, Some(State::Done), "{what}: nothing was written down");
+    // A living server says so; one that has ended by itself needs not.
     wait::until("it is not ready", async || {
-        supervise(&bed).await;
-        (!is_ready(&bed).await).then_some(())
+        if bed.server.has_ended().await {
+            return Some(());
+        }
+        let place = bed.server.place().unwrap();
+        let answer = place.send(&Request::get("/readyz")).await.ok()?;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    wait::until("it cannot be started, or is not ready", async || {
+        let started = !bed.server.has_ended().await || supervise(&bed).await;
+        (!started || !is_ready(&bed).await).then_some(())
     })
     .await;
     assert!(bed.server.disk().unwrap().heal().unwrap() > 0, "{what}: it met no write");

@@ -109,7 +109,7 @@ async fn a_shop_finds_everything_as_it_was_after_the_move_to_postgresql() {
     // Moved to another place before; or to this one, as a crash between the note and the last word leaves it.
     fs::write(&note, "postgres://pos@elsewhere/pos\n").unwrap();
     assert!(refused(&bed, &MOVE).await.contains("was moved to postgres://pos@elsewhere/pos"));
-    fs::write(&note, url.replace("%2F", "/")).unwrap();
+    fs::write(&note, &url).unwrap();
 
     let moved = bed.server.operate(&MOVE).await.unwrap();
     let rows = |table: &str| {
@@ -122,7 +122,12 @@ async fn a_shop_finds_everything_as_it_was_after_the_move_to_postgresql() {
     assert!(rows("notice") >= 5, "{moved}");
     let again = bed.server.operate(&CHECK).await.unwrap();
     assert_eq!(again["tables"], moved["tables"]);
+    // A lost last word: the next try finds the new one occupied, and comparing them settles it.
+    fs::write(&note, &url).unwrap();
     assert!(refused(&bed, &MOVE).await.contains("--check compares them"));
+    assert_eq!(bed.server.operate(&CHECK).await.unwrap()["tables"], moved["tables"]);
+    // From then on it is never moved again, were the new one empty.
+    assert!(refused(&bed, &MOVE).await.contains("was moved to postgres://pos@"));
 
     // The old one is no place to live on any more.
     let stuck = bed.server.restart().await.unwrap_err().to_string();

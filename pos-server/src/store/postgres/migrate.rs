@@ -31,7 +31,8 @@ pub(super) async fn migrate(session: &Session, begun: bool) -> Result<(), OpenEr
 
 /// Makes everything, inside the caller's transaction.
 pub(super) async fn make(session: &Session) -> Result<(), OpenError> {
-    begin(session).await?;
+    // Nobody else may have made it in the meantime: it fails where the table is there.
+    session.run(&begin_with("CREATE TABLE")).await?;
     apply_in_transaction(session, MIGRATIONS).await
 }
 
@@ -71,16 +72,16 @@ async fn apply(session: &Session, begun: bool, migrations: &[&str]) -> Result<()
 }
 
 /// Table and mark come in one, so that nobody ever sees the one without the other.
+fn begin_with(create: &str) -> String {
+    format!(
+        "{create} schema_migration (version bigint NOT NULL PRIMARY KEY, sha256 bytea NOT NULL); \
+         INSERT INTO schema_migration (version, sha256) VALUES (0, '\\x{}') ON CONFLICT DO NOTHING",
+        hex(&ours())
+    )
+}
+
 async fn begin(session: &Session) -> Result<(), OpenError> {
-    let made = session
-        .run(&format!(
-            "CREATE TABLE IF NOT EXISTS schema_migration \
-               (version bigint NOT NULL PRIMARY KEY, sha256 bytea NOT NULL); \
-             INSERT INTO schema_migration (version, sha256) VALUES (0, '\\x{}') \
-               ON CONFLICT DO NOTHING",
-            hex(&ours())
-        ))
-        .await;
+    let made = session.run(&begin_with("CREATE TABLE IF NOT EXISTS")).await;
     match made {
         // Another server made it at the same moment.
         Ok(()) | Err(Failure::Raced(_)) => Ok(()),

@@ -221,10 +221,12 @@ impl Session {
     pub(super) async fn commit(&self) -> Result<(), Uncommitted> {
         let Err(error) = self.client.batch_execute("COMMIT").await else { return Ok(()) };
         // A plain error rolls back; only a database over many machines ever says that it does not know. A
-        // fatal one speaks of the line, which may end after the commit.
+        // fatal one speaks of the line, which may end after the commit, and so does all of class 08, which
+        // comes from what stands before the database.
         let refused = error.as_db_error().is_some_and(|said| {
             said.parsed_severity() == Some(Severity::Error)
                 && *said.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                && !said.code().code().starts_with("08")
         });
         Err(if refused {
             Uncommitted::Refused(error.into())

@@ -23,6 +23,7 @@ use crate::data_folder::private_file::{self, PrivateFileError};
 /// socket or loopback, it is plain unless the URL asks for one of those.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresUrl {
+    text: Box<str>,
     config: Config,
     encrypted: bool,
 }
@@ -33,19 +34,11 @@ impl fmt::Debug for PostgresUrl {
     }
 }
 
-/// Names hosts, database and user; a URL holds no password.
+/// The whole URL as it is written, ports and options too: it names one place and no other, and holds no
+/// password.
 impl fmt::Display for PostgresUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<_> = self.config.get_hosts().iter().map(host_name).collect();
-        write!(f, "postgres://{}", self.config.get_user().unwrap_or_default())?;
-        write!(f, "@{}/{}", hosts.join(","), self.config.get_dbname().unwrap_or_default())
-    }
-}
-
-fn host_name(host: &Host) -> String {
-    match host {
-        Host::Tcp(name) => name.clone(),
-        Host::Unix(path) => path.display().to_string(),
+        f.write_str(&self.text)
     }
 }
 
@@ -89,7 +82,7 @@ impl FromStr for PostgresUrl {
             return Err("names a Unix socket, where there is no TLS: leave sslmode out".into());
         }
         config.ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
-        Ok(Self { config, encrypted })
+        Ok(Self { text: text.into(), config, encrypted })
     }
 }
 
@@ -256,7 +249,11 @@ mod tests {
             assert!(refused.contains(word), "{url}: {refused}");
             assert!(!refused.contains("secret"), "{refused}");
         }
-        let url: PostgresUrl = "postgres://pos@db.example.jp/shop".parse().unwrap();
-        assert_eq!(url.to_string(), "postgres://pos@db.example.jp/shop");
+        for text in
+            ["postgres://pos@db.example.jp/shop", "postgres://pos@db:5433/shop?options=-c%20x"]
+        {
+            let url: PostgresUrl = text.parse().unwrap();
+            assert_eq!(url.to_string(), text, "two places are never the same text");
+        }
     }
 }

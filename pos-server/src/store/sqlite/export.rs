@@ -54,7 +54,11 @@ impl Export {
     }
 
     pub(in crate::store) fn tables(&self) -> Result<Vec<String>, StoreError> {
-        self.names("SELECT name FROM sqlite_schema WHERE type = 'table' AND ?1 = '' ORDER BY 1", "")
+        self.names(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, 7) <> ?1 \
+             ORDER BY 1",
+            "sqlite_",
+        )
     }
 
     /// Those that the other engine must have a place for.

@@ -19,7 +19,7 @@ mod snapshot;
 mod tests;
 mod writer;
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ use super::StoreError;
 use super::audit::Chain;
 use super::engine::{Engine, Lookups};
 use super::rows::Incarnation;
+use crate::data_folder::sync_folder;
 
 pub(super) use self::export::Export;
 pub use self::snapshot::{SnapshotError, check, snapshot};
@@ -232,13 +233,4 @@ fn renew_log(path: &Path) -> io::Result<()> {
         at = at.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
     log.sync_all()
-}
-
-/// So that the names in it are on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)?.sync_all()
 }
