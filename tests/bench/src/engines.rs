@@ -9,7 +9,7 @@ use crate::error::BenchError;
 use crate::figures::{Spread, Waits, us_per_call};
 use crate::ledger::Agreed;
 use crate::load::Pace;
-use crate::measured::{Measured, Rounds};
+use crate::measured::{Measured, Rounds, rate};
 use crate::payer::{self, Payer};
 use crate::report::{fine, row, spread, tail};
 use crate::say;
@@ -126,13 +126,6 @@ impl Outcome {
     }
 }
 
-/// Each round on PostgreSQL over the one on SQLite beside it.
-fn rate(sqlite: &[Measured], postgres: &[Measured]) -> Option<Spread> {
-    let pairs = sqlite.iter().zip(postgres);
-    let shares = pairs.map(|(one, other)| other.round.per_second() / one.round.per_second());
-    Spread::of(shares).filter(|spread| spread.most.is_finite())
-}
-
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -166,18 +159,13 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Round;
-
-    fn measured(ms: u64) -> Measured {
-        let round = Round { took: Duration::from_millis(ms), waits: vec![Duration::ZERO; 100] };
-        Measured { round, cpu: Duration::from_millis(30) }
-    }
+    use crate::measured::in_tests::measured;
 
     #[test]
     fn a_round_is_compared_with_the_one_beside_it() {
         // The machine is half as fast in the second round.
-        let sqlite = [measured(100), measured(200)];
-        let postgres = [measured(125), measured(250)];
+        let sqlite = [measured(100, 100, 30), measured(100, 200, 30)];
+        let postgres = [measured(100, 125, 30), measured(100, 250, 30)];
         let share = rate(&sqlite, &postgres).unwrap();
         assert!((share.least - 0.8).abs() < 1e-9 && (share.most - 0.8).abs() < 1e-9, "{share:?}");
         assert_eq!(rate(&[], &[]), None);
@@ -185,14 +173,14 @@ mod tests {
 
     #[test]
     fn the_last_line_is_for_scripts() {
-        let rounds = |ms| Rounds::of("it", &[measured(ms)]).unwrap();
+        let rounds = |ms| Rounds::of("it", &[measured(100, ms, 30)]).unwrap();
         let agreed = Agreed { operations: 7, minor: 9 };
         let outcome = Outcome {
             connections: 128,
             sqlite: rounds(100),
             postgres: rounds(125),
             database_us: Spread { median: 450.0, least: 1.0, most: 1.0 },
-            rate: rate(&[measured(100)], &[measured(125)]).unwrap(),
+            rate: rate(&[measured(100, 100, 30)], &[measured(100, 125, 30)]).unwrap(),
             disk: Waits::default(),
             agreed: [agreed; 2],
         };

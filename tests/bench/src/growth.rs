@@ -15,7 +15,7 @@ use crate::error::BenchError;
 use crate::figures::{Spread, Waits};
 use crate::ledger::Agreed;
 use crate::load::Pace;
-use crate::measured::{Measured, Rounds};
+use crate::measured::{Measured, Rounds, rate};
 use crate::payer::{self, Payer};
 use crate::report::{fine, spread, tail};
 use crate::say;
@@ -181,13 +181,6 @@ impl Store {
     }
 }
 
-/// Each round of the largest store over the one of the smallest.
-fn rate(smallest: &[Measured], largest: &[Measured]) -> Option<Spread> {
-    let pairs = smallest.iter().zip(largest);
-    let shares = pairs.map(|(small, large)| large.round.per_second() / small.round.per_second());
-    Spread::of(shares).filter(|spread| spread.most.is_finite())
-}
-
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -233,19 +226,14 @@ impl fmt::Display for Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Round;
-
-    fn measured(ms: u64) -> Measured {
-        let round = Round { took: Duration::from_millis(ms), waits: vec![Duration::ZERO; 100] };
-        Measured { round, cpu: Duration::from_millis(30) }
-    }
+    use crate::measured::in_tests::measured;
 
     #[test]
     fn the_last_line_is_for_scripts() {
         let size = |stored, ms| Size {
             stored,
             octets: 1_234.4,
-            payment: Rounds::of("it", &[measured(ms)]).unwrap(),
+            payment: Rounds::of("it", &[measured(100, ms, 30)]).unwrap(),
             page: Waits::of([Duration::from_millis(5)]),
             status: Waits::of([Duration::from_millis(1)]),
             agreed: Agreed { operations: 7, minor: 9 },
@@ -254,7 +242,11 @@ mod tests {
             engine: Engine::Sqlite,
             sizes: vec![size(1_000, 100), size(1_000_000, 110), size(10_000_000, 125)],
             // The machine is half as fast in the second round.
-            rate: rate(&[measured(100), measured(200)], &[measured(125), measured(250)]).unwrap(),
+            rate: rate(
+                &[measured(100, 100, 30), measured(100, 200, 30)],
+                &[measured(100, 125, 30), measured(100, 250, 30)],
+            )
+            .unwrap(),
         };
         assert_eq!(
             outcome.to_string().lines().last().unwrap(),

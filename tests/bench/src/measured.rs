@@ -24,6 +24,13 @@ impl Measured {
     }
 }
 
+/// Payments a second of each round over those of the base's round beside it.
+pub(crate) fn rate(base: &[Measured], other: &[Measured]) -> Option<Spread> {
+    let pairs = base.iter().zip(other);
+    let shares = pairs.map(|(base, other)| other.round.per_second() / base.round.per_second());
+    Spread::of(shares).filter(|spread| spread.most.is_finite())
+}
+
 /// Makes these calls while `process` is watched.
 pub(crate) async fn measure<W: Work>(
     process: u32,
@@ -71,25 +78,33 @@ impl Rounds {
     }
 }
 
+/// What the tests of several files measure.
 #[cfg(test)]
-mod tests {
+pub(crate) mod in_tests {
     use super::*;
 
-    fn measured(calls: usize, cpu_ms: u64) -> Measured {
-        let round = Round { took: Duration::from_secs(1), waits: vec![Duration::ZERO; calls] };
+    pub(crate) fn measured(calls: usize, took_ms: u64, cpu_ms: u64) -> Measured {
+        let took = Duration::from_millis(took_ms);
+        let round = Round { took, waits: vec![Duration::ZERO; calls] };
         Measured { round, cpu: Duration::from_millis(cpu_ms) }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_tests::measured;
+    use super::*;
 
     #[test]
     fn a_rate_that_was_not_kept_is_no_result() {
-        let rounds = |calls| Rounds::of("the echo", &[measured(calls, 40)]).unwrap();
+        let rounds = |calls| Rounds::of("the echo", &[measured(calls, 1_000, 40)]).unwrap();
         assert!(rounds(990).kept("the echo", 1_000).is_ok());
         assert!(matches!(rounds(960).kept("the echo", 1_000), Err(BenchError::Slow { .. })));
     }
 
     #[test]
     fn nothing_measured_is_no_result() {
-        assert!(Rounds::of("the payments", &[measured(0, 10)]).is_err());
+        assert!(Rounds::of("the payments", &[measured(0, 1_000, 10)]).is_err());
         assert!(Rounds::of("the payments", &[]).is_err());
     }
 }

@@ -182,17 +182,13 @@ fn ratio(echoes: &[Measured], paid: &[Measured]) -> Result<Spread, BenchError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::Round;
-
-    fn measured(calls: usize, cpu_ms: u64) -> Measured {
-        let round = Round { took: Duration::from_secs(1), waits: vec![Duration::ZERO; calls] };
-        Measured { round, cpu: Duration::from_millis(cpu_ms) }
-    }
+    use crate::measured::in_tests::measured;
 
     #[test]
     fn a_round_is_compared_with_the_echoes_around_it() {
-        let echoes = [measured(1000, 40), measured(1000, 60), measured(1000, 80)];
-        let paid = [measured(100, 40), measured(100, 35)];
+        let echoes =
+            [measured(1000, 1_000, 40), measured(1000, 1_000, 60), measured(1000, 1_000, 80)];
+        let paid = [measured(100, 1_000, 40), measured(100, 1_000, 35)];
         // 400 / 50 and 350 / 70.
         let found = ratio(&echoes, &paid).unwrap();
         assert_eq!(found, Spread { median: 6.5, least: 5.0, most: 8.0 });
@@ -201,7 +197,7 @@ mod tests {
     #[test]
     fn nothing_measured_is_no_result() {
         assert!(ratio(&[], &[]).is_err());
-        let idle = [measured(1000, 0), measured(1000, 0)];
-        assert!(ratio(&idle, &[measured(100, 40)]).is_err());
+        let idle = [measured(1000, 1_000, 0), measured(1000, 1_000, 0)];
+        assert!(ratio(&idle, &[measured(100, 1_000, 40)]).is_err());
     }
 }
