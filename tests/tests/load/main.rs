@@ -18,9 +18,10 @@ use std::time::Duration;
 
 use pos_tests::BedError;
 use pos_tests::shared::LogsOnPanic;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use self::clients::{Load, still_stand};
+use self::clients::{Answered, Load, still_stand};
 use self::judge::{compare, no_internal_error, settled};
 
 const CLIENTS: usize = 256;
@@ -81,6 +82,18 @@ async fn under_load_the_books_equal_the_servers_state() {
     );
 }
 
+/// Ends the load after the last start, and waits until nothing is open. Gives what the clients were
+/// answered, and how long that took.
+async fn end(load: &Arc<Load>, clients: JoinSet<Vec<Answered>>) -> (Vec<Answered>, Duration) {
+    let last_start = Instant::now();
+    load.enough.store(true, Ordering::Relaxed);
+    let answered = clients.join_all().await.into_iter().flatten().collect();
+    settled(load).await;
+    let settled = last_start.elapsed();
+    assert!(settled <= SETTLED_WITHIN, "settled only after {settled:?}");
+    (answered, settled)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_under_load_the_server_loses_nothing_and_charges_nothing_twice() {
     println!("{}", killed_under_load(Engine::Sqlite).await);
@@ -103,12 +116,7 @@ async fn killed_under_load(engine: Engine) -> String {
         load.bed.server.kill().await.unwrap();
         load.bed.server.restart().await.unwrap();
     }
-    let last_start = Instant::now();
-    load.enough.store(true, Ordering::Relaxed);
-    let answered: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    settled(&load).await;
-    let settled = last_start.elapsed();
-    assert!(settled <= SETTLED_WITHIN, "settled only after {settled:?}");
+    let (answered, settled) = end(&load, clients).await;
     // Both sides of a kill: lines that broke under their callers, operations that nobody owned any more.
     assert!(load.broken.load(Ordering::Relaxed) > 0, "no kill met a call");
     let log = load.bed.server.log().unwrap();
@@ -155,12 +163,7 @@ async fn two_servers_of_which_one_is_killed_answer_on_and_agree() {
         }
     }
     restarting.await.unwrap();
-    let last_start = Instant::now();
-    load.enough.store(true, Ordering::Relaxed);
-    let answered: Vec<_> = clients.join_all().await.into_iter().flatten().collect();
-    settled(&load).await;
-    let settled = last_start.elapsed();
-    assert!(settled <= SETTLED_WITHIN, "settled only after {settled:?}");
+    let (answered, settled) = end(&load, clients).await;
     assert!(load.broken.load(Ordering::Relaxed) > 0, "no kill met a call");
     let second = load.second.as_ref().unwrap();
     assert!(
